@@ -1,0 +1,123 @@
+"""What a mask may cost: parameters, a share of them, or bytes on the device."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tf_odl.errors import UserError
+from tf_odl.methods.interfaces import Masks, WeightedLayer, all_neurons
+
+WEIGHT_BYTES = 1  # int8
+BIAS_BYTES = 4  # int32
+_UNITS = {"b": 1, "kb": 1000, "kib": 1024, "mb": 1000**2, "mib": 1024**2}
+_FORM = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(%|[kKmM]?i?[bB])?\s*$")
+
+
+@dataclass(frozen=True)
+class Budget:
+    """A limit on what one epoch's mask updates.
+
+    kind "parameters": number of parameters; "share": share of all parameters in (0, 1]; "bytes":
+    memory that training takes on the device, which is the int8 weights and int32 biases of the selected
+    neurons plus, once per layer with a selected neuron, its saved int8 input. SGD keeps no
+    state.
+    """
+
+    kind: str
+    value: float
+
+    def __str__(self) -> str:
+        if self.kind == "share":
+            return f"{self.value:.4g} of the parameters"
+        return f"{self.value:.0f} {self.kind}"
+
+    def limit(self, layers: Sequence[WeightedLayer]) -> float:
+        """The budget as a number in the unit of its costs."""
+        if self.kind == "share":
+            return self.value * sum(x.neurons * x.parameters_per_neuron for x in layers)
+        return self.value
+
+    def neuron_cost(self, layer: WeightedLayer) -> int:
+        if self.kind == "bytes":
+            return layer.fan_in * WEIGHT_BYTES + BIAS_BYTES
+        return layer.parameters_per_neuron
+
+    def layer_cost(self, layer: WeightedLayer) -> int:
+        """What the first selected neuron of a layer costs once."""
+        return layer.input_size if self.kind == "bytes" else 0
+
+    def cost(self, layers: Sequence[WeightedLayer], masks: Masks) -> int:
+        """What a mask costs, in the budget's unit."""
+        total = 0
+        for layer in layers:
+            chosen = int(np.count_nonzero(masks[layer.name].kernel))
+            if chosen:
+                total += self.layer_cost(layer) + chosen * self.neuron_cost(layer)
+        return total
+
+
+def parse_budget(text: str) -> Budget:
+    """Read `50000` (parameters), `10%` (share) or `64KiB` (bytes).
+
+    Raises:
+        UserError: not of this form, zero, or more than 100 %.
+    """
+    match = _FORM.match(text)
+    if not match:
+        raise UserError(
+            f"budget {text!r} is not understood: use parameters (50000), a share (10%) or bytes (64KiB)"
+        )
+    value, unit = float(match[1]), (match[2] or "").lower()
+    if value <= 0:
+        raise UserError("budget 0 leaves nothing to train: use a positive budget")
+    if unit == "%":
+        if value > 100:
+            raise UserError(f"budget {text} is more than 100 %")
+        return Budget("share", value / 100)
+    if unit:
+        return Budget("bytes", value * _UNITS[unit])
+    if value != int(value):
+        raise UserError(f"budget {text!r}: a number of parameters is a whole number")
+    return Budget("parameters", value)
+
+
+def take_prefix(
+    layers: Sequence[WeightedLayer], order: Iterable[tuple[int, int]], budget: Budget
+) -> Masks:
+    """Select neurons in the given order until the next one would exceed the budget.
+
+    Args:
+        layers: the weighted layers.
+        order: (layer index, neuron index), most wanted first.
+        budget: never exceeded.
+
+    Returns:
+        The masks: weights and bias of a selected neuron update together.
+
+    Raises:
+        UserError: not even the first neuron fits.
+    """
+    limit = budget.limit(layers)
+    masks = {layer.name: all_neurons(layer, False) for layer in layers}
+    spent = 0
+    opened: set[int] = set()
+    for index, neuron in order:
+        layer = layers[index]
+        price = budget.neuron_cost(layer) + (0 if index in opened else budget.layer_cost(layer))
+        if spent + price > limit:
+            break
+        spent += price
+        opened.add(index)
+        masks[layer.name].kernel[neuron] = True
+        masks[layer.name].bias[neuron] = True
+    if not opened:
+        cheapest = min(budget.neuron_cost(x) + budget.layer_cost(x) for x in layers)
+        raise UserError(
+            f"the budget of {budget} ({limit:.0f}) has no room for the first neuron chosen; "
+            f"the cheapest neuron costs {cheapest}: raise --budget"
+        )
+    return masks

@@ -1,0 +1,22 @@
+"""No sparsification: ordinary backpropagation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from tf_odl.methods.interfaces import Sparse
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+
+@dataclass(frozen=True)
+class Dense:
+    """Every entry of the error propagates."""
+
+    name: ClassVar[str] = "dense"
+
+    def keep(self, delta: tf.Tensor, y_max: tf.Tensor, depth: int) -> Sparse:
+        """Keep all of delta, float32 [B, N]."""
+        return Sparse(None, y_max)

@@ -1,0 +1,41 @@
+"""meProp: a fixed share of the error entries (Sun et al., 2017; TinyPropv2 eq. 4-8)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from tf_odl.errors import UserError
+from tf_odl.methods.interfaces import Sparse
+from tf_odl.methods.top_k import top_k_mask
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+
+@dataclass(frozen=True)
+class MeProp:
+    """Top-k with k = clamp(round(ratio * N), 1, N) in every layer.
+
+    The output layer stays dense unless `sparsify_output`: with few classes k becomes 1 and
+    learning turns fragile.
+    """
+
+    name: ClassVar[str] = "meprop"
+    ratio: float = 0.2
+    sparsify_output: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 < self.ratio <= 1:
+            raise UserError(f"meprop: ratio must be in (0, 1], got {self.ratio}")
+
+    def keep(self, delta: tf.Tensor, y_max: tf.Tensor, depth: int) -> Sparse:
+        """Keep the k largest of |delta|, float32 [B, N], per sample."""
+        import tensorflow as tf
+
+        if depth == 0 and not self.sparsify_output:
+            return Sparse(None, y_max)
+        size = int(delta.shape[1])
+        k = min(max(int(self.ratio * size + 0.5), 1), size)
+        magnitude = tf.abs(delta)
+        return Sparse(top_k_mask(magnitude, tf.fill([tf.shape(delta)[0]], k)), y_max)
