@@ -22,9 +22,9 @@ class Budget:
     """A limit on what one epoch's mask updates.
 
     kind "parameters": number of parameters; "share": share of all parameters in (0, 1]; "bytes":
-    memory that training takes on the device, which is the int8 weights and int32 biases of the selected
-    neurons plus, once per layer with a selected neuron, its saved int8 input. SGD keeps no
-    state.
+    memory that training takes on the device, which is the int8 weights and int32 biases of the
+    selected neurons plus, once per layer with a selected neuron, its saved int8 input. The
+    device's SGD keeps no state.
     """
 
     kind: str
@@ -69,7 +69,8 @@ def parse_budget(text: str) -> Budget:
     match = _FORM.match(text)
     if not match:
         raise UserError(
-            f"budget {text!r} is not understood: use parameters (50000), a share (10%) or bytes (64KiB)"
+            f"budget {text!r} is not understood: "
+            "use parameters (50000), a share (10%) or bytes (64KiB)"
         )
     value, unit = float(match[1]), (match[2] or "").lower()
     if value <= 0:
@@ -99,9 +100,16 @@ def take_prefix(
         The masks: weights and bias of a selected neuron update together.
 
     Raises:
-        UserError: not even the first neuron fits.
+        UserError: a single neuron could exceed the budget, so that a mask might stay empty.
     """
+    dearest = max(layers, key=lambda x: budget.neuron_cost(x) + budget.layer_cost(x))
+    price = budget.neuron_cost(dearest) + budget.layer_cost(dearest)
     limit = budget.limit(layers)
+    if price > limit:
+        raise UserError(
+            f"the budget of {budget} ({limit:.0f}) has no room for one neuron of layer "
+            f"{dearest.name!r}, which costs {price}: raise --budget"
+        )
     masks = {layer.name: all_neurons(layer, False) for layer in layers}
     spent = 0
     opened: set[int] = set()
@@ -114,10 +122,4 @@ def take_prefix(
         opened.add(index)
         masks[layer.name].kernel[neuron] = True
         masks[layer.name].bias[neuron] = True
-    if not opened:
-        cheapest = min(budget.neuron_cost(x) + budget.layer_cost(x) for x in layers)
-        raise UserError(
-            f"the budget of {budget} ({limit:.0f}) has no room for the first neuron chosen; "
-            f"the cheapest neuron costs {cheapest}: raise --budget"
-        )
     return masks

@@ -83,7 +83,7 @@ class Selector(Protocol):
         outputs: Sequence[np.ndarray],
         state: SelectorState,
     ) -> SelectorState:
-        """The state after an epoch, from each layer's outputs, float [samples, positions, neurons]."""
+        """The state after an epoch, from each layer's outputs [samples, positions, neurons]."""
         ...
 
 

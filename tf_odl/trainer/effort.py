@@ -1,0 +1,55 @@
+"""Multiply-accumulates, counted exactly per layer.
+
+One kept entry of a layer's error costs fan_in MACs to propagate and fan_in MACs for the weight
+gradient of its neuron. Errors are not propagated below the lowest layer that trains. Padding is
+counted as if it were data, biases and activations are not counted.
+
+"Nominal" counts the k entries a sparsifier keeps; "non-zero" leaves out entries that are exactly
+zero behind a ReLU, which cost nothing to skip. Effort is nominal backward MACs over those of
+full training on the same samples, skipped ones included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from tf_odl.methods import Masks, WeightedLayer
+
+
+def forward_macs(layers: Sequence[WeightedLayer]) -> int:
+    """MACs of the forward pass of one sample."""
+    return sum(layer.outputs * layer.fan_in for layer in layers)
+
+
+def full_backward_macs(layers: Sequence[WeightedLayer]) -> int:
+    """MACs of the dense backward pass of one sample with every layer trainable.
+
+    The first layer's error is not propagated: nothing lies below it.
+    """
+    return sum(x.outputs * x.fan_in * (1 if i == 0 else 2) for i, x in enumerate(layers))
+
+
+def propagates(layers: Sequence[WeightedLayer], masks: Masks) -> np.ndarray:
+    """Whether each layer has to send its error down: bool [layers].
+
+    It has to when any neuron of a layer below it updates.
+    """
+    trains = [bool(masks[x.name].kernel.any() or masks[x.name].bias.any()) for x in layers]
+    return np.array([any(trains[:i]) for i in range(len(layers))])
+
+
+def layer_backward_macs(
+    layer: WeightedLayer, entries: np.ndarray, kernel_mask: np.ndarray, propagate: bool
+) -> int:
+    """MACs of one layer for given entries.
+
+    Args:
+        layer: the layer.
+        entries: entries of the error used, per neuron, summed over samples and positions [neurons].
+        kernel_mask: neurons whose weights update, bool [neurons].
+        propagate: whether the error goes on to the layer below.
+    """
+    weight_gradient = int(entries[kernel_mask].sum())
+    return layer.fan_in * (weight_gradient + (int(entries.sum()) if propagate else 0))
