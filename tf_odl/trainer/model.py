@@ -285,8 +285,10 @@ class OdlModel(keras.Model):
 
     def fit(self, *args: Any, callbacks: Any = None, **kwargs: Any) -> keras.callbacks.History:
         """`keras.Model.fit` with the selector run before every epoch."""
-        if not isinstance(callbacks, keras.callbacks.CallbackList):
-            callbacks = [*_as_list(callbacks), _Selection()]
+        if isinstance(callbacks, keras.callbacks.CallbackList):
+            callbacks.append(_Selection())
+        else:
+            callbacks = [_Selection(), *keras.tree.flatten(callbacks or [])]
         return super().fit(*args, callbacks=callbacks, **kwargs)
 
     # -- training ----------------------------------------------------------------------------
@@ -317,13 +319,18 @@ class OdlModel(keras.Model):
                     kept,
                     batch,
                 )[2],
-                lambda: tf.zeros([2], tf.int64),
+                self._no_step,
             )
             per_sample = effort.forward_macs(self.layers_in_order)
             self._recompute_macs.update_state(tf.cast(kept, tf.int64) * per_sample)
         self._loss_tracker.update_state(loss, sample_weight=batch)
         self._count(macs, kept, batch)
         return self.compute_metrics(x, y, y_pred, sample_weight=weights)
+
+    def _no_step(self) -> tf.Tensor:
+        """A batch of which nothing trains: learning rate schedules move on, nothing else does."""
+        self.optimizer.iterations.assign_add(1)
+        return tf.zeros([2], tf.int64)
 
     def test_step(self, data: Any) -> dict[str, Any]:
         logs = super().test_step(data)
@@ -425,9 +432,3 @@ class _Selection(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self.model.observe()
-
-
-def _as_list(callbacks: Any) -> list[Any]:
-    if callbacks is None:
-        return []
-    return list(callbacks) if isinstance(callbacks, (list, tuple)) else [callbacks]

@@ -1,0 +1,147 @@
+"""`tf-odl finetune`: adapt a Keras model to data by a method."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tf_odl.cli.output import emit_json, print_table
+from tf_odl.errors import UserError
+
+
+@click.command(short_help="Adapt a Keras model to data by a method.")
+@click.option("--model", help="A .keras file, or a built-in model: mlp5, cnn5, cnn5-1d.")
+@click.option("--data", help="digits, mnist, an .npz file or a folder of classes.")
+@click.option("--data-dir", help="The folder that holds the archives of a built-in data set.")
+@click.option("--shift", help="Shift the images: rotate:DEG, translate:DX,DY, noise:STD; join by +.")
+@click.option("--method", default="tinypropv2", show_default=True, help="See: tf-odl methods.")
+@click.option("--selector", help="Replace the method's selector.")
+@click.option("--sparsifier", help="Replace the method's sparsifier.")
+@click.option("--skip", help="Replace the method's skip rule.")
+@click.option("--budget", help="Parameters (50000), share (10%) or bytes (64KiB) per epoch.")
+@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A method's setting.")
+@click.option("--epochs", type=int, default=10, show_default=True)
+@click.option("--batch-size", type=int, default=32, show_default=True)
+@click.option("--lr", "learning_rate", type=float, default=0.1, show_default=True)
+@click.option("--schedule", default="cosine", show_default=True, help="cosine or constant.")
+@click.option("--warmup", type=float, default=0.5, show_default=True, help="Epochs, with cosine.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), help="Run directory [runs/finetune-TIME].")
+@click.option("--resume", is_flag=True, help="Continue the run in --out.")
+@click.option("--json", "as_json", is_flag=True, help="Print the run record as JSON.")
+@click.pass_context
+def finetune(
+    context: click.Context, out: Path | None, resume: bool, as_json: bool, **options: Any
+) -> None:
+    """Adapt a Keras model to data by a method.
+
+    Without --model and --data a small CNN, pretrained on scikit-learn's digits, is adapted to
+    digits rotated by 30 degrees.
+    """
+    given = {
+        name
+        for name in options
+        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+    }
+    options["set"] = _read_settings(options.pop("settings"))
+    if resume and out is None:
+        raise UserError("--resume needs --out RUN_DIR")
+    from tf_odl.trainer import finetune as run
+    from tf_odl.trainer.settings import Settings
+
+    if resume:
+        assert out is not None
+        recorded = run.settings_of(run.read_record(out)).to_dict()
+        for name in {"set" if n == "settings" else n for n in given}:
+            if recorded[name] != options[name]:
+                raise UserError(
+                    f"{out} was started with {name} = {recorded[name]!r}, not {options[name]!r}: "
+                    "leave the option out, or start a new run"
+                )
+    else:
+        out = out or Path("runs") / time.strftime("finetune-%Y%m%d-%H%M%S")
+        run.start(Settings(**options), out)
+    record = _train(out, run.read_record(out), as_json)
+    if as_json:
+        emit_json({**record, "run_dir": str(out)})
+    else:
+        _print_summary(record, out)
+
+
+def _read_settings(pairs: tuple[str, ...]) -> dict[str, str]:
+    settings = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise UserError(f"--set takes NAME=VALUE, got {pair!r}")
+        settings[name] = value
+    return settings
+
+
+def _train(out: Path, record: dict[str, Any], quiet: bool) -> dict[str, Any]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from tf_odl.trainer import finetune as run
+
+    console = Console(stderr=True, quiet=quiet)
+    settings = run.settings_of(record)
+    console.print(
+        f"{record['model']['name']} ({record['model']['parameters']:,} parameters) on "
+        f"{record['data']['name']}, {record['data']['shift'] or 'no shift'}: "
+        f"{record['data']['train'][0]:,} samples, {settings.method}"
+    )
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[figures]}"),
+    )
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("preparing", total=None, figures="")
+
+        def on_batch(epoch: int, batch: int, steps: int, logs: dict[str, float]) -> None:
+            progress.update(
+                task,
+                description=f"epoch {epoch + 1}/{settings.epochs}",
+                completed=batch,
+                total=steps,
+                figures=_figures(logs),
+            )
+
+        def on_epoch(row: dict[str, Any]) -> None:
+            console.print(
+                f"epoch {row['epoch']:3d}/{settings.epochs}  "
+                f"test accuracy {row['val_accuracy']:7.2%}  {_figures(row)}  {row['seconds']:.1f} s"
+            )
+
+        return run.resume(out, on_epoch=on_epoch, on_batch=on_batch)
+
+
+def _figures(logs: dict[str, float]) -> str:
+    return (
+        f"loss {logs['loss']:.4f}  accuracy {logs['accuracy']:.2%}  "
+        f"effort {logs['effort']:.2%}  skipped {logs['skipped']:.1%}"
+    )
+
+
+def _print_summary(record: dict[str, Any], out: Path) -> None:
+    result = record["result"]
+    print_table(
+        ["", "before", "after"],
+        [
+            ["test accuracy", f"{result['accuracy_before']:.2%}", f"{result['accuracy']:.2%}"],
+            ["effort: backward MACs of full training", "", f"{result['effort']:.2%}"],
+            ["  without entries that are exactly zero", "", f"{result['effort_nonzero']:.2%}"],
+            ["all MACs of full training", "", f"{result['effort_total']:.2%}"],
+            ["samples skipped", "", f"{result['skipped']:.2%}"],
+            ["epochs", "", str(len(record["epochs"]))],
+            ["time", "", f"{result['seconds']:.1f} s"],
+        ],
+        title=f"{record['method']['name']} on {record['data']['name']}",
+    )
+    click.echo(f"\n{out / 'model.keras'}\n{out / 'curves.png'}\n{out / 'run.json'}")

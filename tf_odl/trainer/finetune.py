@@ -1,0 +1,337 @@
+"""A fine-tuning run: start or resume, train, record.
+
+The run directory holds `run.json` (settings, versions, figures per epoch), `initial.keras`,
+`checkpoints/`, and at the end `model.keras`, `masks.npz` and `curves.png`. It is complete enough
+to continue at any time and to repeat the run elsewhere.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import fields
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+import tf_odl
+from tf_odl import models
+from tf_odl.data import Dataset, load
+from tf_odl.errors import UserError
+from tf_odl.files import new_folder, write_file
+from tf_odl.methods import Masks
+from tf_odl.trainer import batches, checkpoint, effort
+from tf_odl.trainer.loss import gives_logits
+from tf_odl.trainer.model import OdlModel
+from tf_odl.trainer.plot import plot_curves
+from tf_odl.trainer.schedule import learning_rate
+from tf_odl.trainer.settings import Settings
+
+SELECTION_SAMPLES = 20  # as good as 200 and a tenth of the cost
+DEMO_SHIFT = "rotate:30"
+
+Row = dict[str, Any]
+OnEpoch = Callable[[Row], None]
+OnBatch = Callable[[int, int, int, dict[str, float]], None]
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C during a run; the message says how to continue."""
+
+
+def prepare(settings: Settings) -> tuple[Settings, keras.Model, Dataset]:
+    """Load data and model; check that they fit before anything is written.
+
+    Raises:
+        UserError: see the loaders; or only one of model and data is named.
+    """
+    settings.build_method()
+    if settings.model is None and settings.data is None:
+        shift = settings.shift or DEMO_SHIFT
+        data = load("digits", shift=shift, seed=settings.seed)
+        model = models.pretrain_digits(settings.seed)
+        return _replace(settings, shift=shift), model, data
+    if settings.data is None:
+        raise UserError("--model needs --data: a built-in name, an .npz file or a folder")
+    if settings.model is None:
+        raise UserError(f"--data needs --model: a .keras file or one of {', '.join(models.MODELS)}")
+    data = load(
+        settings.data,
+        data_dir=Path(settings.data_dir) if settings.data_dir else None,
+        shift=settings.shift,
+        seed=settings.seed,
+    )
+    if settings.model in models.MODELS:
+        model = models.build(settings.model, data.x_train.shape[1:], data.classes, settings.seed)
+    else:
+        model = models.load(Path(settings.model))
+        models.check_fits_data(model, data)
+    return settings, model, data
+
+
+def _replace(settings: Settings, **changes: Any) -> Settings:
+    return Settings(**(settings.to_dict() | changes))
+
+
+def start(settings: Settings, run_dir: Path) -> None:
+    """Create the run directory with everything `resume` needs, whole or not at all."""
+    run_dir = Path(run_dir)
+    if run_dir.exists() and (not run_dir.is_dir() or any(run_dir.iterdir())):
+        raise UserError(f"{run_dir} exists: continue it with --resume or choose another --out")
+    settings, model, data = prepare(settings)
+    keras.utils.set_random_seed(settings.seed)
+    _wrap(model, data, settings)  # refuses what cannot be trained before anything is written
+    with new_folder(run_dir) as folder:
+        model.save(folder / "initial.keras")
+        _write_json(folder / "run.json", _record(settings, data, model))
+
+
+def resume(
+    run_dir: Path, *, on_epoch: OnEpoch | None = None, on_batch: OnBatch | None = None
+) -> dict[str, Any]:
+    """Train until all epochs are done; returns the run record.
+
+    Raises:
+        UserError: no run there, or training diverged (the last good epoch is kept).
+        Interrupted: Ctrl-C; everything up to the last whole epoch is kept.
+    """
+    run_dir = Path(run_dir)
+    record = read_record(run_dir)
+    if record["status"] == "complete":
+        return record
+    settings = settings_of(record)
+    keras.utils.set_random_seed(settings.seed)
+    data = load(
+        settings.data or "digits",
+        data_dir=Path(settings.data_dir) if settings.data_dir else None,
+        shift=settings.shift,
+        seed=settings.seed,
+    )
+    model = models.load(run_dir / "initial.keras")
+    trainer = _wrap(model, data, settings)
+    steps = batches.steps_per_epoch(len(data.x_train), settings.batch_size)
+    trainer.compile(
+        keras.optimizers.SGD(
+            learning_rate(
+                settings.learning_rate,
+                schedule=settings.schedule,
+                steps=settings.epochs * steps,
+                warmup_steps=round(settings.warmup * steps),
+            )
+        ),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=gives_logits(model)),
+        metrics=["accuracy"],
+        jit_compile=False,
+    )
+    trainer.optimizer.build(trainer.trained_variables)
+    done, history = checkpoint.load_latest(trainer, run_dir / "checkpoints")
+    if "before" not in record:
+        record["before"] = _evaluate(trainer, data)
+        _write_json(run_dir / "run.json", record)
+    if done < settings.epochs:
+        recorder = _Recorder(run_dir, record, history, on_epoch, on_batch, steps)
+        try:
+            trainer.fit(
+                batches.epochs(
+                    data.x_train,
+                    data.y_train,
+                    batch_size=settings.batch_size,
+                    seed=settings.seed,
+                    first=done,
+                    last=settings.epochs,
+                ),
+                initial_epoch=done,
+                epochs=settings.epochs,
+                steps_per_epoch=steps,
+                validation_data=(data.x_test, data.y_test),
+                validation_batch_size=256,
+                callbacks=[recorder],
+                verbose=0,
+            )
+        except KeyboardInterrupt as error:
+            raise Interrupted(
+                f"interrupted after {len(history)} of {settings.epochs} epochs; "
+                f"continue with: tf-odl finetune --out {run_dir} --resume"
+            ) from error
+    else:
+        trainer.select(settings.epochs - 1)
+    return _finish(run_dir, record, history, trainer)
+
+
+def read_record(run_dir: Path) -> dict[str, Any]:
+    """The contents of run.json.
+
+    Raises:
+        UserError: no readable run in that folder.
+    """
+    path = Path(run_dir) / "run.json"
+    try:
+        record = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise UserError(f"{run_dir} holds no run (run.json is missing)") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read: {error}") from error
+    if not isinstance(record, dict) or "settings" not in record or "status" not in record:
+        raise UserError(f"{path} is no run record of tf-odl")
+    return record
+
+
+def settings_of(record: dict[str, Any]) -> Settings:
+    """The settings a run record was made with."""
+    known = {f.name for f in fields(Settings)}
+    return Settings(**{k: v for k, v in record["settings"].items() if k in known})
+
+
+def load_masks(run_dir: Path) -> Masks:
+    """The masks of the last epoch of a finished run."""
+    from tf_odl.methods import Mask
+
+    with np.load(Path(run_dir) / "masks.npz") as data:
+        names = {key.rpartition("/")[0] for key in data.files}
+        return {n: Mask(data[f"{n}/kernel"], data[f"{n}/bias"]) for n in names}
+
+
+def _wrap(model: keras.Model, data: Dataset, settings: Settings) -> OdlModel:
+    rng = np.random.default_rng(settings.seed)
+    count = min(SELECTION_SAMPLES, len(data.x_train))
+    subset = data.x_train[rng.choice(len(data.x_train), count, replace=False)]
+    return OdlModel(
+        model, settings.build_method(), selection_data=subset, seed=settings.seed, name="finetune"
+    )
+
+
+def _evaluate(trainer: OdlModel, data: Dataset) -> dict[str, float]:
+    logs = trainer.evaluate(data.x_test, data.y_test, batch_size=256, verbose=0, return_dict=True)
+    return {k: float(v) for k, v in logs.items()}
+
+
+def _record(settings: Settings, data: Dataset, model: keras.Model) -> dict[str, Any]:
+    return {
+        "status": "running",
+        "tf_odl": tf_odl.__version__,
+        "settings": settings.to_dict(),
+        "method": settings.build_method().to_dict(),
+        "versions": {
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("tensorflow", "keras", "numpy")},
+        },
+        "data": {
+            "name": data.name,
+            "source": data.source,
+            "shift": data.shift,
+            "classes": data.classes,
+            "train": list(data.x_train.shape),
+            "test": list(data.x_test.shape),
+        },
+        "model": {
+            "name": model.name,
+            "parameters": int(model.count_params()),
+            "pretrained": settings.model not in models.MODELS,
+        },
+        "epochs": [],
+    }
+
+
+class _Recorder(keras.callbacks.Callback):
+    """After every epoch: a row of figures, a checkpoint, run.json."""
+
+    model: OdlModel
+
+    def __init__(
+        self,
+        run_dir: Path,
+        record: dict[str, Any],
+        history: list[Row],
+        on_epoch: OnEpoch | None,
+        on_batch: OnBatch | None,
+        steps: int,
+    ) -> None:
+        super().__init__()
+        self.run_dir, self.record, self.history = run_dir, record, history
+        self.on_epoch, self.on_batch, self.steps = on_epoch, on_batch, steps
+        self.epoch, self.started, self.selection_macs = 0, 0.0, 0
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self.epoch, self.started = epoch, time.perf_counter()
+        self.selection_macs = self.model.selection_macs
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        if self.on_batch is not None:
+            self.on_batch(self.epoch, batch + 1, self.steps, logs or {})
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        row = {k: float(v) for k, v in (logs or {}).items()}
+        if not math.isfinite(row["loss"]):
+            raise UserError(
+                f"the loss is not finite in epoch {epoch + 1}: lower --lr "
+                f"(it was {self.record['settings']['learning_rate']})"
+            )
+        masks = self.model.masks
+        row |= {
+            "epoch": epoch + 1,
+            "selection_macs": self.model.selection_macs - self.selection_macs,
+            "neurons_updated": int(sum(m.kernel.sum() for m in masks.values())),
+            "seconds": time.perf_counter() - self.started,
+        }
+        self.history.append(row)
+        checkpoint.save(self.model, self.run_dir / "checkpoints", epoch + 1, self.history)
+        self.record["epochs"] = self.history
+        _write_json(self.run_dir / "run.json", self.record)
+        if self.on_epoch is not None:
+            self.on_epoch(row)
+
+
+def _finish(
+    run_dir: Path, record: dict[str, Any], history: list[Row], trainer: OdlModel
+) -> dict[str, Any]:
+    write_file(run_dir / "model.keras", trainer.model.save)
+    arrays = {
+        f"{name}/{part}": getattr(mask, part)
+        for name, mask in trainer.masks.items()
+        for part in ("kernel", "bias")
+    }
+    write_file(run_dir / "masks.npz", lambda path: np.savez_compressed(path, **arrays))
+    layers = trainer.layers_in_order
+    record["epochs"] = history
+    record["masks"] = {
+        x.name: {"neurons": x.neurons, "updated": int(trainer.masks[x.name].kernel.sum())}
+        for x in layers
+    }
+    record["result"] = summarize(record, effort.full_backward_macs(layers))
+    write_file(run_dir / "curves.png", lambda path: plot_curves(record, path))
+    record["status"] = "complete"
+    _write_json(run_dir / "run.json", record)
+    return record
+
+
+def summarize(record: dict[str, Any], full_backward_macs: int) -> dict[str, float]:
+    """The figures of a whole run; effort is over all epochs, not the mean of the epochs."""
+    rows = record["epochs"]
+    samples = record["data"]["train"][0] * len(rows)
+    full = samples * full_backward_macs
+    forward = sum(r["forward_macs"] for r in rows)
+    backward = sum(r["backward_macs"] for r in rows)
+    selection = sum(r["selection_macs"] for r in rows)
+    return {
+        "accuracy_before": record["before"]["accuracy"],
+        "accuracy": rows[-1]["val_accuracy"],
+        "loss": rows[-1]["val_loss"],
+        "effort": backward / full,
+        "effort_nonzero": sum(r["effort_nonzero"] for r in rows) / len(rows),
+        "effort_total": (forward + backward + selection) / (forward + full),
+        "skipped": sum(r["skipped"] for r in rows) / len(rows),
+        "backward_macs": backward,
+        "forward_macs": forward,
+        "selection_macs": selection,
+        "seconds": sum(r["seconds"] for r in rows),
+    }
+
+
+def _write_json(path: Path, value: Any) -> None:
+    write_file(path, lambda p: p.write_text(json.dumps(value, indent=2) + "\n") and None)
