@@ -1,0 +1,36 @@
+#include "tfodl/kernels/average_pool_2d_backward.h"
+
+#include "tfodl/kernels/backward_args.h"
+#include "tfodl/float_contract.h"
+
+namespace tfodl {
+
+void AveragePool2DBackward(const PoolOptions& options, const float* delta, float* error_x) {
+  const uint32_t channels = options.in_c;
+  const uint32_t inputs = options.in_h * options.in_w * channels;
+  for (uint32_t i = 0; i < inputs; ++i) error_x[i] = 0.0f;
+
+  const uint32_t positions = options.out_h * options.out_w;
+  for (uint32_t p = 0; p < positions; ++p) {
+    const WindowRange rows(p / options.out_w, options.stride_h, options.pad_top,
+                           options.filter_h, options.in_h);
+    const WindowRange columns(p % options.out_w, options.stride_w, options.pad_left,
+                              options.filter_w, options.in_w);
+    const float elements =
+        static_cast<float>((rows.end - rows.begin) * (columns.end - columns.begin));
+    for (uint32_t c = 0; c < channels; ++c) {
+      const float error = delta[p * channels + c];
+      if (error == 0.0f) continue;
+      const float share = error / elements;
+      for (int32_t ky = rows.begin; ky < rows.end; ++ky) {
+        for (int32_t kx = columns.begin; kx < columns.end; ++kx) {
+          const uint32_t pixel = (static_cast<uint32_t>(rows.origin + ky) * options.in_w +
+                                  static_cast<uint32_t>(columns.origin + kx)) * channels + c;
+          error_x[pixel] += share;
+        }
+      }
+    }
+  }
+}
+
+}  // namespace tfodl

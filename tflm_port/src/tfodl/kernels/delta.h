@@ -1,0 +1,22 @@
+// The error in front of the activation.
+//
+//   delta_z[i] = error[i]  where act_min < y[i] < act_max, else 0
+//   Y          = sum |delta_z[i]|, added up in scan order
+//
+// error: dLoss/dy in real units, `count` floats, overwritten with delta_z. y: the op's int8 output,
+// or null when the op has no fused activation.
+#ifndef TFODL_KERNELS_DELTA_H_
+#define TFODL_KERNELS_DELTA_H_
+
+#include <stdint.h>
+
+namespace tfodl {
+
+void ApplyActivationMask(const int8_t* y, int32_t act_min, int32_t act_max, uint32_t count,
+                         float* error);
+
+float SumOfMagnitudes(const float* values, uint32_t count);
+
+}  // namespace tfodl
+
+#endif  // TFODL_KERNELS_DELTA_H_

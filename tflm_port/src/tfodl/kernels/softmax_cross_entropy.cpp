@@ -1,0 +1,28 @@
+#include "tfodl/kernels/softmax_cross_entropy.h"
+
+#include "tfodl/float_math.h"
+#include "tfodl/kernels/delta.h"
+
+namespace tfodl {
+
+CrossEntropy SoftmaxCrossEntropy(const int8_t* logits, uint32_t classes, float scale,
+                                 uint32_t label, float* error) {
+  int32_t largest = logits[0];
+  for (uint32_t i = 1; i < classes; ++i) {
+    if (logits[i] > largest) largest = logits[i];
+  }
+  float sum = 0.0f;
+  for (uint32_t i = 0; i < classes; ++i) {
+    error[i] = ExpOfNonPositive(scale * static_cast<float>(logits[i] - largest));
+    sum += error[i];
+  }
+  for (uint32_t i = 0; i < classes; ++i) error[i] /= sum;
+  error[label] -= 1.0f;
+
+  CrossEntropy result;
+  result.loss = LogOfAtLeastOne(sum) - scale * static_cast<float>(logits[label] - largest);
+  result.alpha = SumOfMagnitudes(error, classes);
+  return result;
+}
+
+}  // namespace tfodl

@@ -1,0 +1,107 @@
+// The one place that knows which TensorFlow Lite Micro the ops are compiled against:
+//
+//   Chirale_TensorFLowLite 2.0.0    TfLiteRegistration, accessors in namespace tflite
+//   current TFLM                    TFLMRegistration, accessors in tflite or tflite::micro
+//   none (TFODL_HOST_BRIDGE)        declarations that mirror the binary layout of the pinned
+//                                   tflite-micro wheel; bridge/ supplies the accessors
+//
+// The choice is explicit: without TFODL_HOST_BRIDGE missing TFLM headers are a compile error.
+#ifndef TFODL_OPS_COMPAT_H_
+#define TFODL_OPS_COMPAT_H_
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(TFODL_HOST_BRIDGE)
+
+namespace tfodl {
+
+enum TfLiteStatus : int { kTfLiteOk = 0, kTfLiteError = 1 };
+enum TfLiteType : int { kTfLiteFloat32 = 1, kTfLiteInt32 = 2, kTfLiteInt8 = 9 };
+
+struct TfLiteContext;  // opaque: only its address is handed on
+
+// Followed in memory by `size` ints.
+struct TfLiteIntArray {
+  int size;
+  int data[1];
+};
+
+struct TfLiteEvalTensor {
+  union {
+    void* data;
+  } data;
+  TfLiteIntArray* dims;
+  TfLiteType type;
+};
+
+struct TfLiteNode {
+  TfLiteIntArray* inputs;
+  TfLiteIntArray* outputs;
+  TfLiteIntArray* intermediates;
+  TfLiteIntArray* temporaries;
+  void* user_data;
+};
+
+struct Registration {
+  void* (*init)(TfLiteContext* context, const char* buffer, size_t length);
+  void (*free)(TfLiteContext* context, void* buffer);
+  TfLiteStatus (*prepare)(TfLiteContext* context, TfLiteNode* node);
+  TfLiteStatus (*invoke)(TfLiteContext* context, TfLiteNode* node);
+  void (*reset)(TfLiteContext* context, void* buffer);
+  int32_t builtin_code;
+  const char* custom_name;
+};
+
+// Defined in bridge/.
+TfLiteEvalTensor* EvalTensor(const TfLiteContext* context, int index);
+void* AllocatePersistent(TfLiteContext* context, size_t bytes);
+void Log(const char* op, const char* reason);
+
+}  // namespace tfodl
+
+#else  // TFODL_HOST_BRIDGE
+
+#if defined(ARDUINO) && defined(__has_include)
+#if __has_include(<Chirale_TensorFlowLite.h>)
+#include <Chirale_TensorFlowLite.h>
+#endif
+#endif
+
+#include "tensorflow/lite/c/common.h"
+#include "tensorflow/lite/micro/micro_context.h"
+#include "tensorflow/lite/micro/micro_log.h"
+#if __has_include("tensorflow/lite/micro/micro_common.h")
+#include "tensorflow/lite/micro/micro_common.h"
+#define TFODL_REGISTRATION TFLMRegistration
+#else
+#define TFODL_REGISTRATION TfLiteRegistration
+#endif
+
+namespace tflite {
+namespace micro {}
+}  // namespace tflite
+
+namespace tfodl {
+
+// Which of the two namespaces holds a name depends on the version.
+using namespace tflite;
+using namespace tflite::micro;
+
+using Registration = TFODL_REGISTRATION;
+
+inline TfLiteEvalTensor* EvalTensor(const TfLiteContext* context, int index) {
+  return MicroContextGetEvalTensor(context, index);
+}
+
+inline void* AllocatePersistent(TfLiteContext* context, size_t bytes) {
+  return MicroContextAllocatePersistentBuffer(context, bytes);
+}
+
+inline void Log(const char* op, const char* reason) { MicroPrintf("%s: %s", op, reason); }
+
+}  // namespace tfodl
+
+#endif  // TFODL_HOST_BRIDGE
+
+#endif  // TFODL_OPS_COMPAT_H_

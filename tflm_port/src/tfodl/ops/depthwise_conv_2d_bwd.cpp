@@ -1,0 +1,22 @@
+// TFODL_DEPTHWISE_CONV_2D_BWD: see layer_bwd.h for its tensors and kernels/depthwise_conv_2d_backward.h for what it computes.
+#include "tfodl/ops/layer_bwd.h"
+#include "tfodl/ops/ops.h"
+
+namespace tfodl {
+namespace {
+
+const char kName[] = "TFODL_DEPTHWISE_CONV_2D_BWD";
+
+TfLiteStatus Prepare(TfLiteContext* context, TfLiteNode* node) {
+  return PrepareLayerBwd(context, node, LayerKind::kDepthwiseConv2D, kName);
+}
+
+TfLiteStatus Invoke(TfLiteContext* context, TfLiteNode* node) {
+  return InvokeLayerBwd(context, node, LayerKind::kDepthwiseConv2D);
+}
+
+}  // namespace
+
+const OpDefinition kDepthwiseConv2DBwdOp = {kName, InitOpData, Prepare, Invoke};
+
+}  // namespace tfodl

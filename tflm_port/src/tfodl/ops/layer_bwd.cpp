@@ -1,0 +1,92 @@
+#include "tfodl/ops/layer_bwd.h"
+
+#include "tfodl/layer_step.h"
+#include "tfodl/state.h"
+
+namespace tfodl {
+namespace {
+
+enum Inputs { kError, kState, kX, kY, kWeights, kBias, kInputs };
+
+bool NeedsScratch(const Layer& layer, LayerKind kind) {
+  return kind != LayerKind::kFullyConnected && layer.Has(kUpdateWeights);
+}
+
+uint32_t WeightCount(const LayerOptions& options, LayerKind kind) {
+  return FanIn(options, kind) * options.out_c;
+}
+
+// An optional input has to be there when it is needed, and has to fit when it is there.
+bool IsOptionalTensor(const TfLiteEvalTensor* tensor, bool needed, uint32_t elements) {
+  return tensor == nullptr ? !needed : IsTensor(tensor, kTfLiteInt8, elements);
+}
+
+}  // namespace
+
+TfLiteStatus PrepareLayerBwd(TfLiteContext* context, TfLiteNode* node, LayerKind kind,
+                             const char* name) {
+  const OpData* data = GetOpData(node);
+  Layer layer;
+  if (data == nullptr || !ParseLayer(data->options, data->length, kind, &layer)) {
+    return Refuse(name, "invalid options");
+  }
+  const LayerOptions& options = layer.options;
+  const bool propagates = layer.Has(kPropagate);
+  const bool updates_weights = layer.Has(kUpdateWeights);
+  const bool has_activation = options.act_min >= -128 || options.act_max <= 127;
+  const int outputs = (propagates ? 1 : 0) + (NeedsScratch(layer, kind) ? 1 : 0);
+  if (InputCount(node) != kInputs || OutputCount(node) != outputs) {
+    return Refuse(name, "wrong number of tensors");
+  }
+
+  const TfLiteEvalTensor* state = Input(context, node, kState);
+  const uint32_t words = ElementCount(state);
+  if (words < kStateWords || options.layer >= words - kStateWords ||
+      !IsWritable(state, kTfLiteInt32, words)) {
+    return Refuse(name, "the state tensor does not fit");
+  }
+  if (!IsWritable(Input(context, node, kError), kTfLiteFloat32, layer.OutputCount()) ||
+      !IsOptionalTensor(Input(context, node, kX), updates_weights, layer.InputCount()) ||
+      !IsOptionalTensor(Input(context, node, kY), has_activation, layer.OutputCount()) ||
+      !IsOptionalTensor(Input(context, node, kWeights), propagates || updates_weights,
+                        WeightCount(options, kind))) {
+    return Refuse(name, "an input does not fit");
+  }
+  if (updates_weights && !IsWritable(Input(context, node, kWeights), kTfLiteInt8,
+                                     WeightCount(options, kind))) {
+    return Refuse(name, "the weights are constant");
+  }
+  if (layer.Has(kUpdateBias) &&
+      !IsWritable(Input(context, node, kBias), kTfLiteInt32, options.out_c)) {
+    return Refuse(name, "the bias does not fit");
+  }
+  int position = 0;
+  if (propagates &&
+      !IsWritable(Output(context, node, position++), kTfLiteFloat32, layer.InputCount())) {
+    return Refuse(name, "error_x does not fit");
+  }
+  if (NeedsScratch(layer, kind) &&
+      !IsWritable(Output(context, node, position), kTfLiteFloat32, FanIn(options, kind))) {
+    return Refuse(name, "scratch does not fit");
+  }
+  return kTfLiteOk;
+}
+
+TfLiteStatus InvokeLayerBwd(TfLiteContext* context, TfLiteNode* node, LayerKind kind) {
+  State* state = Data<State>(Input(context, node, kState));
+  if (state->active == 0) return kTfLiteOk;
+  const Layer layer = ReadLayer(GetOpData(node)->options);
+  LayerTensors tensors = {};
+  tensors.error = Data<float>(Input(context, node, kError));
+  tensors.x = Data<int8_t>(Input(context, node, kX));
+  tensors.y = Data<int8_t>(Input(context, node, kY));
+  tensors.weights = Data<int8_t>(Input(context, node, kWeights));
+  tensors.bias = Data<int32_t>(Input(context, node, kBias));
+  int position = 0;
+  if (layer.Has(kPropagate)) tensors.error_x = Data<float>(Output(context, node, position++));
+  if (NeedsScratch(layer, kind)) tensors.scratch = Data<float>(Output(context, node, position));
+  LayerStep(layer, kind, tensors, state);
+  return kTfLiteOk;
+}
+
+}  // namespace tfodl

@@ -1,0 +1,29 @@
+// TFODL_MAX_POOL_2D_BWD: see pool_bwd.h for its tensors.
+#include "tfodl/kernels/max_pool_2d_backward.h"
+#include "tfodl/ops/ops.h"
+#include "tfodl/ops/pool_bwd.h"
+
+namespace tfodl {
+namespace {
+
+const char kName[] = "TFODL_MAX_POOL_2D_BWD";
+
+TfLiteStatus Prepare(TfLiteContext* context, TfLiteNode* node) {
+  return PreparePoolBwd(context, node, true, kName);
+}
+
+TfLiteStatus Invoke(TfLiteContext* context, TfLiteNode* node) {
+  const PoolTensors tensors = GetPoolTensors(context, node);
+  if (tensors.state->active == 0) return kTfLiteOk;
+  const PoolOptions options = ReadPool(GetOpData(node)->options);
+  if (PreparePoolError(options, tensors)) {
+    MaxPool2DBackward(options, tensors.error, tensors.x, tensors.error_x);
+  }
+  return kTfLiteOk;
+}
+
+}  // namespace
+
+const OpDefinition kMaxPool2DBwdOp = {kName, InitOpData, Prepare, Invoke};
+
+}  // namespace tfodl

@@ -1,0 +1,62 @@
+// What the glue of the single ops shares: the definition of an op, its options blob, and checked
+// access to its tensors.
+#ifndef TFODL_OPS_OP_H_
+#define TFODL_OPS_OP_H_
+
+#include <stdint.h>
+
+#include "tfodl/ops/compat.h"
+
+namespace tfodl {
+
+struct OpDefinition {
+  const char* name;
+  void* (*init)(TfLiteContext* context, const char* buffer, size_t length);
+  TfLiteStatus (*prepare)(TfLiteContext* context, TfLiteNode* node);
+  TfLiteStatus (*invoke)(TfLiteContext* context, TfLiteNode* node);
+};
+
+// The user data of every op: its options stay in the model (flash on a board).
+struct OpData {
+  uint32_t magic;
+  uint32_t length;
+  const uint8_t* options;
+};
+
+OpData MakeOpData(const char* buffer, size_t length);
+
+// `init` of the ops that need nothing but their options.
+void* InitOpData(TfLiteContext* context, const char* buffer, size_t length);
+
+// The OpData of a node; null when there is none.
+const OpData* GetOpData(const TfLiteNode* node);
+
+// Logs why a model is refused.
+TfLiteStatus Refuse(const char* op, const char* reason);
+
+int InputCount(const TfLiteNode* node);
+int OutputCount(const TfLiteNode* node);
+
+// Null when the tensor is absent.
+TfLiteEvalTensor* Input(const TfLiteContext* context, const TfLiteNode* node, int position);
+TfLiteEvalTensor* Output(const TfLiteContext* context, const TfLiteNode* node, int position);
+
+// Elements of a tensor; 0 when it is null or its shape is not usable.
+uint32_t ElementCount(const TfLiteEvalTensor* tensor);
+
+// The tensor exists, with this type and number of elements.
+bool IsTensor(const TfLiteEvalTensor* tensor, TfLiteType type, uint32_t elements);
+
+// As IsTensor, and its memory is not a constant of the model. Constants have their address while
+// the model is being prepared; variables and activations get theirs afterwards.
+bool IsWritable(const TfLiteEvalTensor* tensor, TfLiteType type, uint32_t elements);
+
+// Data of a tensor, null when the tensor is absent.
+template <class T>
+T* Data(const TfLiteEvalTensor* tensor) {
+  return tensor == nullptr ? nullptr : static_cast<T*>(tensor->data.data);
+}
+
+}  // namespace tfodl
+
+#endif  // TFODL_OPS_OP_H_

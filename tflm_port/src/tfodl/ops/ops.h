@@ -1,0 +1,19 @@
+// Every op of the library. register.cpp lists them.
+#ifndef TFODL_OPS_OPS_H_
+#define TFODL_OPS_OPS_H_
+
+#include "tfodl/ops/op.h"
+
+namespace tfodl {
+
+extern const OpDefinition kSeedOp;
+extern const OpDefinition kSoftmaxXentOp;
+extern const OpDefinition kFullyConnectedBwdOp;
+extern const OpDefinition kConv2DBwdOp;
+extern const OpDefinition kDepthwiseConv2DBwdOp;
+extern const OpDefinition kMaxPool2DBwdOp;
+extern const OpDefinition kAveragePool2DBwdOp;
+
+}  // namespace tfodl
+
+#endif  // TFODL_OPS_OPS_H_

@@ -1,0 +1,58 @@
+#include "tfodl/ops/pool_bwd.h"
+
+#include "tfodl/float_math.h"
+#include "tfodl/kernels/delta.h"
+
+namespace tfodl {
+namespace {
+
+enum Inputs { kError, kState, kX, kY, kInputs };
+
+}  // namespace
+
+TfLiteStatus PreparePoolBwd(TfLiteContext* context, TfLiteNode* node, bool needs_x,
+                            const char* name) {
+  const OpData* data = GetOpData(node);
+  PoolOptions options;
+  if (data == nullptr || !ParsePool(data->options, data->length, &options)) {
+    return Refuse(name, "invalid options");
+  }
+  if (InputCount(node) != kInputs || OutputCount(node) != 1) {
+    return Refuse(name, "wrong number of tensors");
+  }
+  const uint32_t in_count = options.in_h * options.in_w * options.in_c;
+  const uint32_t out_count = options.out_h * options.out_w * options.in_c;
+  const bool has_activation = options.act_min >= -128 || options.act_max <= 127;
+  const TfLiteEvalTensor* state = Input(context, node, kState);
+  const TfLiteEvalTensor* x = Input(context, node, kX);
+  const TfLiteEvalTensor* y = Input(context, node, kY);
+  const uint32_t words = ElementCount(state);
+  if (words < kStateWords || !IsWritable(state, kTfLiteInt32, words)) {
+    return Refuse(name, "the state tensor does not fit");
+  }
+  if (!IsWritable(Input(context, node, kError), kTfLiteFloat32, out_count) ||
+      !(x == nullptr ? !needs_x : IsTensor(x, kTfLiteInt8, in_count)) ||
+      !(y == nullptr ? !has_activation : IsTensor(y, kTfLiteInt8, out_count)) ||
+      !IsWritable(Output(context, node, 0), kTfLiteFloat32, in_count)) {
+    return Refuse(name, "a tensor does not fit");
+  }
+  return kTfLiteOk;
+}
+
+PoolTensors GetPoolTensors(const TfLiteContext* context, const TfLiteNode* node) {
+  return PoolTensors{Data<State>(Input(context, node, kState)),
+                     Data<float>(Input(context, node, kError)),
+                     Data<int8_t>(Input(context, node, kX)),
+                     Data<int8_t>(Input(context, node, kY)),
+                     Data<float>(Output(context, node, 0))};
+}
+
+bool PreparePoolError(const PoolOptions& options, const PoolTensors& tensors) {
+  const uint32_t count = options.out_h * options.out_w * options.in_c;
+  ApplyActivationMask(tensors.y, options.act_min, options.act_max, count, tensors.error);
+  if (IsFinite(SumOfMagnitudes(tensors.error, count))) return true;
+  AbandonStep(tensors.state);
+  return false;
+}
+
+}  // namespace tfodl

@@ -1,0 +1,26 @@
+// The list of the training ops, for any resolver with TFLM's AddCustom(name, registration).
+#ifndef TFODL_OPS_REGISTER_H_
+#define TFODL_OPS_REGISTER_H_
+
+#include "tfodl/ops/compat.h"
+
+namespace tfodl {
+
+constexpr int kOpCount = 7;
+
+const char* OpName(int op);
+Registration OpRegistration(int op);
+
+// Resolver: MicroMutableOpResolver<N> with room for kOpCount more ops. It copies the registrations.
+template <class Resolver>
+TfLiteStatus AddOps(Resolver& resolver) {
+  for (int op = 0; op < kOpCount; ++op) {
+    Registration registration = OpRegistration(op);
+    if (resolver.AddCustom(OpName(op), &registration) != kTfLiteOk) return kTfLiteError;
+  }
+  return kTfLiteOk;
+}
+
+}  // namespace tfodl
+
+#endif  // TFODL_OPS_REGISTER_H_

@@ -1,0 +1,103 @@
+// TFODL_SEED: the first op. Fills the variables from constants when the sentinel in the state does
+// not match (TFLM zeroes variables at start and on Reset), and publishes where they are.
+//
+// inputs: state, var_0 .. var_n-1, seed_0 .. seed_n-1; no outputs.
+#include <string.h>
+
+#include "tfodl/ops/ops.h"
+#include "tfodl/options.h"
+#include "tfodl/session.h"
+#include "tfodl/state.h"
+
+namespace tfodl {
+namespace {
+
+const char kName[] = "TFODL_SEED";
+
+// The options, and room for the published list of variables.
+struct SeedData {
+  OpData op;
+  Variable* variables;
+};
+
+void* Init(TfLiteContext* context, const char* buffer, size_t length) {
+  SeedOptions options;
+  if (!ParseSeed(reinterpret_cast<const uint8_t*>(buffer), static_cast<uint32_t>(length),
+                 &options)) {
+    return InitOpData(context, nullptr, 0);
+  }
+  SeedData* data = static_cast<SeedData*>(AllocatePersistent(context, sizeof(SeedData)));
+  if (data == nullptr) return nullptr;
+  data->op = MakeOpData(buffer, length);
+  data->variables = nullptr;
+  if (options.n_variables > 0) {
+    data->variables = static_cast<Variable*>(
+        AllocatePersistent(context, options.n_variables * sizeof(Variable)));
+    if (data->variables == nullptr) return nullptr;
+  }
+  return data;
+}
+
+uint32_t ElementSize(const TfLiteEvalTensor* tensor) {
+  return tensor->type == kTfLiteInt8 ? sizeof(int8_t) : sizeof(int32_t);
+}
+
+TfLiteStatus Prepare(TfLiteContext* context, TfLiteNode* node) {
+  const OpData* data = GetOpData(node);
+  SeedOptions options;
+  if (data == nullptr || !ParseSeed(data->options, data->length, &options)) {
+    return Refuse(kName, "invalid options");
+  }
+  const int n = static_cast<int>(options.n_variables);
+  if (InputCount(node) != 1 + 2 * n || OutputCount(node) != 0) {
+    return Refuse(kName, "wrong number of tensors");
+  }
+  const TfLiteEvalTensor* state = Input(context, node, 0);
+  const uint32_t words = ElementCount(state);
+  if (words < kStateWords || !IsWritable(state, kTfLiteInt32, words)) {
+    return Refuse(kName, "the state tensor does not fit");
+  }
+  for (int i = 0; i < n; ++i) {
+    const TfLiteEvalTensor* variable = Input(context, node, 1 + i);
+    const TfLiteEvalTensor* seed = Input(context, node, 1 + n + i);
+    const uint32_t elements = ElementCount(variable);
+    if (variable == nullptr || (variable->type != kTfLiteInt8 && variable->type != kTfLiteInt32) ||
+        !IsWritable(variable, variable->type, elements) ||
+        !IsTensor(seed, variable->type, elements) || seed->data.data == nullptr) {
+      return Refuse(kName, "a variable and its seed do not match");
+    }
+  }
+  return kTfLiteOk;
+}
+
+TfLiteStatus Invoke(TfLiteContext* context, TfLiteNode* node) {
+  const SeedData* data = static_cast<const SeedData*>(node->user_data);
+  const SeedOptions options = ReadSeed(data->op.options);
+  const TfLiteEvalTensor* state_tensor = Input(context, node, 0);
+  State* state = Data<State>(state_tensor);
+  const bool seeding = state->sentinel != options.sentinel;
+  if (seeding) {
+    memset(state, 0, ElementCount(state_tensor) * sizeof(int32_t));
+    state->sentinel = options.sentinel;
+    state->rng = options.rng_seed;
+    state->learning_rate = options.learning_rate;
+  }
+  const int n = static_cast<int>(options.n_variables);
+  for (int i = 0; i < n; ++i) {
+    const TfLiteEvalTensor* variable = Input(context, node, 1 + i);
+    data->variables[i].data = variable->data.data;
+    data->variables[i].bytes = ElementCount(variable) * ElementSize(variable);
+    if (seeding) {
+      memcpy(variable->data.data, Data<void>(Input(context, node, 1 + n + i)),
+             data->variables[i].bytes);
+    }
+  }
+  PublishSession(Session{state, data->variables, options.n_variables});
+  return kTfLiteOk;
+}
+
+}  // namespace
+
+const OpDefinition kSeedOp = {kName, Init, Prepare, Invoke};
+
+}  // namespace tfodl

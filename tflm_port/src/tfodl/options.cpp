@@ -1,0 +1,141 @@
+#include "tfodl/options.h"
+
+#include <string.h>
+
+#include <initializer_list>
+
+#include "tfodl/float_math.h"
+
+namespace tfodl {
+namespace {
+
+template <class T>
+T Copy(const uint8_t* bytes) {
+  T value;
+  memcpy(&value, bytes, sizeof value);
+  return value;
+}
+
+// Every blob starts with its version, so that is looked at before anything else.
+bool HasHeader(const uint8_t* blob, uint32_t length, uint32_t size) {
+  return blob != nullptr && length >= size && Copy<uint32_t>(blob) == kAbiVersion;
+}
+
+bool IsPositive(float value) { return IsFinite(value) && value > 0.0f; }
+
+bool IsNonNegative(float value) { return IsFinite(value) && value >= 0.0f; }
+
+bool IsExtent(uint32_t value) { return value >= 1 && value <= kMaxExtent; }
+
+bool ProductFits(uint32_t a, uint32_t b, uint32_t c, uint32_t d = 1) {
+  uint64_t product = a;
+  for (const uint32_t factor : {b, c, d}) {
+    product *= factor;
+    if (product > kMaxElements) return false;
+  }
+  return true;
+}
+
+// One axis of a sliding window. Every window covers at least one element of the input.
+bool IsWindowAxis(uint32_t in, uint32_t out, uint32_t window, uint32_t stride, uint32_t pad) {
+  return IsExtent(in) && IsExtent(out) && IsExtent(window) && IsExtent(stride) && pad < window &&
+         static_cast<uint64_t>(out - 1) * stride < static_cast<uint64_t>(in) + pad;
+}
+
+bool IsActivationRange(int32_t low, int32_t high) {
+  return low >= -129 && high <= 128 && low < high;
+}
+
+bool HasValidGeometry(const LayerOptions& o, LayerKind kind) {
+  if (!IsExtent(o.in_c) || !IsExtent(o.out_c) ||
+      !IsWindowAxis(o.in_h, o.out_h, o.kernel_h, o.stride_h, o.pad_top) ||
+      !IsWindowAxis(o.in_w, o.out_w, o.kernel_w, o.stride_w, o.pad_left) ||
+      !ProductFits(o.in_h, o.in_w, o.in_c) || !ProductFits(o.out_h, o.out_w, o.out_c)) {
+    return false;
+  }
+  switch (kind) {
+    case LayerKind::kFullyConnected:
+      return o.in_h == 1 && o.in_w == 1 && o.out_h == 1 && o.out_w == 1 && o.kernel_h == 1 &&
+             o.kernel_w == 1 && o.stride_h == 1 && o.stride_w == 1 &&
+             ProductFits(o.in_c, o.out_c, 1);
+    case LayerKind::kConv2D:
+      return ProductFits(o.kernel_h, o.kernel_w, o.in_c, o.out_c);
+    case LayerKind::kDepthwiseConv2D:
+      return o.out_c % o.in_c == 0 && ProductFits(o.kernel_h, o.kernel_w, o.out_c);
+  }
+  return false;
+}
+
+bool HasValidSettings(const LayerOptions& o) {
+  constexpr uint32_t kWork = kPropagate | kUpdateWeights | kUpdateBias;
+  return (o.flags & ~(kWork | kMasked)) == 0 && (o.flags & kWork) != 0 && o.layer < kMaxExtent &&
+         IsPositive(o.x_scale) && o.x_zero_point >= -128 && o.x_zero_point <= 127 &&
+         IsActivationRange(o.act_min, o.act_max) && o.sparsifier <= kTinyProp &&
+         IsNonNegative(o.s_min) && IsNonNegative(o.s_max) && IsNonNegative(o.damping) &&
+         (o.n_scales == 1 || o.n_scales == o.out_c);
+}
+
+}  // namespace
+
+float Layer::WeightScale(uint32_t neuron) const {
+  return Copy<float>(scales + (options.n_scales == 1 ? 0 : neuron * sizeof(float)));
+}
+
+uint32_t FanIn(const LayerOptions& options, LayerKind kind) {
+  const uint32_t window = options.kernel_h * options.kernel_w;
+  return kind == LayerKind::kDepthwiseConv2D ? window : window * options.in_c;
+}
+
+SeedOptions ReadSeed(const uint8_t* blob) { return Copy<SeedOptions>(blob); }
+
+XentOptions ReadXent(const uint8_t* blob) { return Copy<XentOptions>(blob); }
+
+PoolOptions ReadPool(const uint8_t* blob) { return Copy<PoolOptions>(blob); }
+
+Layer ReadLayer(const uint8_t* blob) {
+  Layer layer;
+  layer.options = Copy<LayerOptions>(blob);
+  layer.scales = blob + sizeof(LayerOptions);
+  layer.mask = layer.Has(kMasked) ? layer.scales + layer.options.n_scales * sizeof(float) : nullptr;
+  return layer;
+}
+
+bool ParseSeed(const uint8_t* blob, uint32_t length, SeedOptions* options) {
+  if (!HasHeader(blob, length, sizeof *options) || length != sizeof *options) return false;
+  *options = ReadSeed(blob);
+  return options->sentinel != 0 && options->rng_seed != 0 &&
+         IsNonNegative(options->learning_rate) && options->n_variables <= kMaxExtent;
+}
+
+bool ParseXent(const uint8_t* blob, uint32_t length, XentOptions* options) {
+  if (!HasHeader(blob, length, sizeof *options) || length != sizeof *options) return false;
+  *options = ReadXent(blob);
+  return IsPositive(options->logits_scale) && options->skip_rule <= kSkipTinyPropV2 &&
+         IsFinite(options->d_min) && IsFinite(options->d_max) && IsFinite(options->beta) &&
+         IsFinite(options->threshold);
+}
+
+bool ParseLayer(const uint8_t* blob, uint32_t length, LayerKind kind, Layer* layer) {
+  if (!HasHeader(blob, length, sizeof(LayerOptions))) return false;
+  const LayerOptions options = Copy<LayerOptions>(blob);
+  if (!HasValidGeometry(options, kind) || !HasValidSettings(options)) return false;
+  const uint32_t mask_bytes = (options.flags & kMasked) != 0 ? (options.out_c + 7) / 8 : 0;
+  if (length != sizeof options + options.n_scales * sizeof(float) + mask_bytes) return false;
+  *layer = ReadLayer(blob);
+  for (uint32_t neuron = 0; neuron < options.n_scales; ++neuron) {
+    if (!IsPositive(layer->WeightScale(neuron))) return false;
+  }
+  return true;
+}
+
+bool ParsePool(const uint8_t* blob, uint32_t length, PoolOptions* options) {
+  if (!HasHeader(blob, length, sizeof *options) || length != sizeof *options) return false;
+  *options = ReadPool(blob);
+  const PoolOptions& o = *options;
+  return IsExtent(o.in_c) && IsWindowAxis(o.in_h, o.out_h, o.filter_h, o.stride_h, o.pad_top) &&
+         IsWindowAxis(o.in_w, o.out_w, o.filter_w, o.stride_w, o.pad_left) &&
+         ProductFits(o.in_h, o.in_w, o.in_c) && ProductFits(o.out_h, o.out_w, o.in_c) &&
+         IsActivationRange(o.act_min, o.act_max);
+}
+
+}  // namespace tfodl

@@ -1,0 +1,14 @@
+#include "tfodl/session.h"
+
+namespace tfodl {
+namespace {
+
+Session g_session = {nullptr, nullptr, 0};
+
+}  // namespace
+
+const Session& CurrentSession() { return g_session; }
+
+void PublishSession(const Session& session) { g_session = session; }
+
+}  // namespace tfodl
