@@ -35,11 +35,12 @@ struct TfLiteEvalTensor {
   TfLiteType type;
 };
 
+// As with TF_LITE_STATIC_MEMORY. In other builds another array comes before user_data; there the
+// magic word of OpData is not found and the model is refused.
 struct TfLiteNode {
   TfLiteIntArray* inputs;
   TfLiteIntArray* outputs;
   TfLiteIntArray* intermediates;
-  TfLiteIntArray* temporaries;
   void* user_data;
 };
 

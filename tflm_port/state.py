@@ -1,0 +1,38 @@
+"""The state tensor of a training graph, as docs/training-graph.md lists its words."""
+
+import struct
+from dataclasses import dataclass
+
+_FIXED = struct.Struct("<IIfIIIIIIQQf")
+WORDS = _FIXED.size // 4
+
+
+@dataclass(frozen=True)
+class State:
+    """Counters and settings of the training ops.
+
+    ``backward_macs`` counts k entries per layer, ``backward_macs_nonzero`` leaves out entries that
+    are exactly zero. ``y_max`` has one value per weighted layer, lowest layer first.
+    """
+
+    sentinel: int
+    rng: int
+    learning_rate: float
+    active: bool
+    samples: int
+    trained: int
+    skipped: int
+    non_finite: int
+    saturated: int
+    backward_macs: int
+    backward_macs_nonzero: int
+    alpha_max: float
+    y_max: tuple[float, ...]
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "State":
+        """Decode the bytes of the tensor: WORDS little-endian words, then y_max as float32."""
+        fixed = list(_FIXED.unpack_from(data))
+        fixed[3] = bool(fixed[3])
+        layers = len(data) // 4 - WORDS
+        return cls(*fixed, y_max=struct.unpack_from(f"<{layers}f", data, _FIXED.size))

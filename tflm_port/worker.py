@@ -1,0 +1,220 @@
+"""The process in which TensorFlow Lite Micro runs.
+
+TFLM trusts its model: a broken file, or a wheel with another memory layout, is a segmentation
+fault. So it runs here, and `interpreter.py` talks to it over pipes: pickled ``(command, arguments)``
+on standard input, pickled ``(kind, value)`` on what was standard output. ``kind`` is "result",
+"progress", "refused" (a message for the user) or "failed" (a step that TFLM gave up).
+"""
+
+import ctypes
+import os
+import pickle
+import re
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from tf_odl.errors import UserError
+from tf_odl.tflm_port import host, smoke
+from tf_odl.tflm_port.state import State
+
+PROGRESS_SECONDS = 0.1
+_TOTAL = re.compile(r"Arena allocation total (\d+) bytes")
+
+Progress = Callable[[int], None]
+
+
+class StepError(Exception):
+    """TFLM returned an error from a step."""
+
+
+class Runtime:
+    """The wheel's interpreter module, bound to the training ops."""
+
+    def __init__(self) -> None:
+        from tflite_micro.python.tflite_micro import _runtime, runtime
+
+        self._module = runtime
+        self._library = host.load()
+        self._handle = ctypes.CDLL(_runtime.__file__)
+        if not self._library.tfodl_bind_runtime(self._handle._handle):
+            raise UserError(self.last_error())
+
+    def last_error(self) -> str:
+        return self._library.tfodl_last_error().decode()
+
+    def interpreter(self, model: bytes, arena_bytes: int) -> "Interpreter":
+        try:
+            raw = self._module.Interpreter.from_bytes(
+                model, custom_op_registerers=[host.REGISTERER], arena_size=arena_bytes
+            )
+        except (RuntimeError, ValueError) as error:
+            raise UserError(self.last_error() or str(error)) from error
+        return Interpreter(raw, self._module.convert_bytearray_to_object(model), self._library)
+
+
+class Interpreter:
+    """One model. Training graphs are recognised by their TFODL_SEED."""
+
+    def __init__(self, raw: Any, model: Any, library: ctypes.CDLL) -> None:
+        self._raw = raw
+        self._library = library
+        graph = model.subgraphs[0]
+        codes = [model.operatorCodes[op.opcodeIndex].customCode for op in graph.operators]
+        self._seed = next(
+            (op for op, code in zip(graph.operators, codes, strict=True) if code == b"TFODL_SEED"),
+            None,
+        )
+        self._tensors = graph.tensors
+        self.trains = self._seed is not None
+        self.in_shape = self._details(raw.get_input_details(0), "input")
+        self.out_shape = self._details(raw.get_output_details(0), "output")
+        self._publish()
+
+    @staticmethod
+    def _details(details: dict[str, Any], what: str) -> tuple[int, ...]:
+        if details["dtype"] is not np.int8:
+            raise UserError(f"the model's {what} is not int8; export a fully quantized model")
+        return tuple(int(extent) for extent in details["shape"])
+
+    def _publish(self) -> None:
+        """Invoke once without a label, so that the variables are seeded and their places known."""
+        if self.trains:
+            self._step(np.zeros(self.in_shape, np.int8), -1)
+
+    def _step(self, sample: np.ndarray, label: int) -> None:
+        self._raw.set_input(sample, 0)
+        if self.trains:
+            self._raw.set_input(np.array([label], np.int32), 1)
+        try:
+            self._raw.invoke()
+        except RuntimeError as error:
+            raise StepError(self._library.tfodl_last_error().decode() or str(error)) from error
+
+    def run(
+        self, samples: np.ndarray, labels: np.ndarray, progress: Progress
+    ) -> tuple[np.ndarray, np.ndarray, float]:
+        """Step through the samples in order.
+
+        Returns outputs int8 [N, ...], reports float32 [N, 4] and the mean seconds per step.
+        """
+        count = len(samples)
+        outputs = np.empty((count, *self.out_shape[1:]), np.int8)
+        reports = np.zeros((count, 4), np.float32)
+        start = last = time.perf_counter()
+        for i in range(count):
+            self._step(samples[i : i + 1], int(labels[i]))
+            outputs[i] = self._raw.get_output(0)[0]
+            if self.trains:
+                reports[i] = self._raw.get_output(1)
+            now = time.perf_counter()
+            if now - last > PROGRESS_SECONDS:
+                progress(i + 1)
+                last = now
+        return outputs, reports, (time.perf_counter() - start) / max(count, 1)
+
+    def _state_view(self) -> ctypes.Array:
+        words = int(np.prod(self._tensors[self._seed.inputs[0]].shape))
+        return (ctypes.c_uint8 * (4 * words)).from_address(self._library.tfodl_session_state())
+
+    def state(self) -> State:
+        return State.from_bytes(bytes(self._state_view()))
+
+    def set_learning_rate(self, value: float) -> None:
+        np.frombuffer(self._state_view(), np.float32)[2] = value
+
+    def _variable_views(self) -> list[np.ndarray]:
+        views = []
+        for index in range(self._library.tfodl_session_variable_count()):
+            size = self._library.tfodl_session_variable_bytes(index)
+            address = self._library.tfodl_session_variable_data(index)
+            shape = tuple(int(n) for n in self._tensors[self._seed.inputs[1 + index]].shape)
+            dtype = np.int8 if size == int(np.prod(shape)) else np.int32
+            data = (ctypes.c_uint8 * size).from_address(address)
+            views.append(np.frombuffer(data, dtype).reshape(shape))
+        return views
+
+    def variables(self) -> list[np.ndarray]:
+        return [view.copy() for view in self._variable_views()]
+
+    def set_variables(self, values: list[np.ndarray]) -> None:
+        for view, value in zip(self._variable_views(), values, strict=True):
+            view[...] = value
+
+    def reset(self) -> None:
+        self._raw.reset()
+        self._publish()
+
+    def arena_used_bytes(self) -> int:
+        """The total that TFLM's recording allocator prints."""
+        with tempfile.TemporaryFile() as capture:
+            sys.stderr.flush()
+            saved = os.dup(2)
+            os.dup2(capture.fileno(), 2)
+            try:
+                self._raw.print_allocations()
+            finally:
+                os.dup2(saved, 2)
+                os.close(saved)
+            capture.seek(0)
+            text = capture.read().decode(errors="replace")
+        found = _TOTAL.search(text)
+        if found is None:
+            raise UserError("this tflite-micro wheel does not print its arena use as expected")
+        return int(found.group(1))
+
+
+def check(runtime: Runtime) -> None:
+    """Run the smoke model.
+
+    Raises:
+        UserError: the wheel does not run the training ops as it should.
+    """
+    interpreter = runtime.interpreter(smoke.model(), 1 << 16)
+    _, reports, _ = interpreter.run(smoke.LOGITS, np.array([smoke.LABEL]), lambda _: None)
+    state = interpreter.state()
+    loss_error = abs(float(reports[0, 0]) - smoke.expected_loss())
+    if loss_error > 1e-5 or state.trained != 1 or state.rng != smoke.RNG_SEED:
+        raise UserError("the smoke test gave a wrong result")
+
+
+def main() -> None:
+    """Serve one interpreter until standard input closes."""
+    requests: BinaryIO = sys.stdin.buffer
+    replies: BinaryIO = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # whatever prints must not break the protocol
+
+    def reply(kind: str, value: object) -> None:
+        pickle.dump((kind, value), replies)
+        replies.flush()
+
+    served: Any = None
+    while True:
+        try:
+            command, arguments = pickle.load(requests)
+        except EOFError:
+            return
+        try:
+            if command == "check":
+                served = Runtime()
+                check(served)
+                reply("result", None)
+            elif command == "load":
+                served = served.interpreter(*arguments)
+                reply("result", (served.in_shape, served.out_shape, served.trains))
+            elif command == "run":
+                reply("result", served.run(*arguments, lambda done: reply("progress", done)))
+            else:
+                reply("result", getattr(served, command)(*arguments))
+        except UserError as error:
+            reply("refused", str(error))
+        except StepError as error:
+            reply("failed", str(error))
+
+
+if __name__ == "__main__":
+    main()
