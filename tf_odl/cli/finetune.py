@@ -16,7 +16,9 @@ from tf_odl.errors import UserError
 @click.option("--model", help="A .keras file, or a built-in model: mlp5, cnn5, cnn5-1d.")
 @click.option("--data", help="digits, mnist, an .npz file or a folder of classes.")
 @click.option("--data-dir", help="The folder that holds the archives of a built-in data set.")
-@click.option("--shift", help="Shift the images: rotate:DEG, translate:DX,DY, noise:STD; join by +.")
+@click.option(
+    "--shift", help="Shift the images: rotate:DEG, translate:DX,DY, noise:STD; join by +."
+)
 @click.option("--method", default="tinypropv2", show_default=True, help="See: tf-odl methods.")
 @click.option("--selector", help="Replace the method's selector.")
 @click.option("--sparsifier", help="Replace the method's sparsifier.")

@@ -1,0 +1,106 @@
+"""`tf-odl export`: a run or a Keras model to int8 models and a training graph for a board."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tf_odl.cli.output import emit_json, print_table
+from tf_odl.errors import UserError
+
+CALIBRATION_SAMPLES = 300
+
+
+@click.command(short_help="Turn a run or a .keras file into int8 and training .tflite files.")
+@click.argument("source", type=click.Path(path_type=Path))
+@click.option("--target", default="nano33", show_default=True, help="See: tf-odl targets.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder [SOURCE/export-TARGET].")
+@click.option("--data", help="Calibration data of a .keras file; a run brings its own.")
+@click.option("--data-dir", help="The folder that holds the archives of a built-in data set.")
+@click.option("--shift", help="The shift of the calibration data, as in finetune.")
+@click.option("--method", help="The method on the device [the run's, else tinypropv2].")
+@click.option("--train-layers", type=int, metavar="N", help="Train only the last N layers.")
+@click.option("--lr", type=float, default=0.005, show_default=True, help="Per sample, changeable.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of stochastic rounding.")
+@click.option("--overwrite", is_flag=True, help="Replace an earlier export.")
+@click.option("--json", "as_json", is_flag=True, help="Print export.json and plan.json.")
+def export(
+    source: Path,
+    target: str,
+    out: Path | None,
+    data: str | None,
+    data_dir: str | None,
+    shift: str | None,
+    method: str | None,
+    train_layers: int | None,
+    lr: float,
+    seed: int,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Write model.tflite, model_train.tflite, model_data.h and plan.json for a board.
+
+    SOURCE is a finished run of `tf-odl finetune` or a .keras file.
+    """
+    from tf_odl import models
+    from tf_odl.converters.export import export as run_export
+    from tf_odl.converters.targets import get_target
+    from tf_odl.data import load
+    from tf_odl.methods import get_method
+    from tf_odl.trainer import finetune as run
+
+    board = get_target(target)
+    masks = None
+    chosen = get_method(method or "tinypropv2")
+    if source.is_dir():
+        record = run.read_record(source)
+        if record["status"] != "complete":
+            raise UserError(
+                f"{source} is not finished: continue with tf-odl finetune --out {source} --resume"
+            )
+        settings = run.settings_of(record)
+        model = models.load(source / "model.keras")
+        data, data_dir = data or settings.data or "digits", data_dir or settings.data_dir
+        shift = shift or settings.shift
+        if method is None:
+            chosen = settings.build_method()
+            masks = run.load_masks(source)
+        out = out or source / f"export-{target}"
+    else:
+        model = models.load(source)
+        if data is None:
+            raise UserError("a .keras file needs --data to calibrate and to measure accuracy")
+        out = out or source.with_name(f"{source.stem}-{target}")
+    dataset = load(data, data_dir=Path(data_dir) if data_dir else None, shift=shift)
+    models.check_fits_data(model, dataset)
+    report = run_export(
+        model,
+        dataset.x_train[:CALIBRATION_SAMPLES],
+        target=board,
+        out_dir=out,
+        sparsifier=chosen.sparsifier,
+        skip_rule=chosen.skip,
+        masks=masks,
+        train_layers=train_layers,
+        learning_rate=lr,
+        seed=seed,
+        test=(dataset.x_test, dataset.y_test),
+        overwrite=overwrite,
+        provenance={"data": data, "data_dir": data_dir, "shift": shift, "method": chosen.to_dict()},
+    )
+    if as_json:
+        emit_json({"export_dir": str(out), "export": report.export, "plan": report.plan})
+    else:
+        _print(report, out)
+
+
+def _print(report: Any, out: Path) -> None:
+    from tf_odl.converters.plan import summary_rows
+
+    print_table(["", "bytes", "available"], summary_rows(report.plan), title="memory")
+    accuracy = report.export["accuracy"]
+    click.echo(f"test accuracy: float {accuracy['float']:.2%}, int8 {accuracy['int8']:.2%}")
+    for name in ("model.tflite", "model_train.tflite", "model_data.h", "plan.json"):
+        click.echo(out / name)

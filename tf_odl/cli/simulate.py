@@ -1,0 +1,104 @@
+"""`tf-odl simulate`: let an export learn inside TensorFlow Lite Micro on this machine."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from tf_odl.cli.output import emit_json, print_table
+from tf_odl.errors import UserError
+
+
+@click.command(short_help="Let an export learn inside TensorFlow Lite Micro on this machine.")
+@click.argument("export_dir", type=click.Path(path_type=Path))
+@click.option("--data", help="The data to learn from [the export's].")
+@click.option("--data-dir", help="The folder that holds the archives of a built-in data set.")
+@click.option("--shift", help="The shift of the data, as in finetune [the export's].")
+@click.option("--samples", type=int, help="Learn from the first N training samples [all].")
+@click.option("--passes", type=int, default=1, show_default=True)
+@click.option("--lr", type=float, help="Learning rate per sample [the export's].")
+@click.option("--save", type=click.Path(path_type=Path), help="Folder for learned.keras, .tflite.")
+@click.option("--out", type=click.Path(path_type=Path), help="[EXPORT_DIR/simulation]")
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+def simulate(
+    export_dir: Path,
+    data: str | None,
+    data_dir: str | None,
+    shift: str | None,
+    samples: int | None,
+    passes: int,
+    lr: float | None,
+    save: Path | None,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Feed labelled samples one by one to the exported training graph, as a board would see them.
+
+    Writes simulation.json and simulation.png.
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from tf_odl import simulation
+    from tf_odl.data import load
+    from tf_odl.files import write_file
+
+    for name, value in (("--samples", samples), ("--passes", passes)):
+        if value is not None and value < 1:
+            raise UserError(f"{name} must be at least 1, got {value}")
+    if lr is not None and not lr > 0:
+        raise UserError(f"--lr must be positive, got {lr}")
+    provenance = simulation.read_export(export_dir)["provenance"]
+    directory = data_dir or provenance["data_dir"]
+    dataset = load(
+        data or provenance["data"],
+        data_dir=Path(directory) if directory else None,
+        shift=shift or (None if data else provenance["shift"]),
+    )
+    out = out or export_dir / "simulation"
+    with Progress(console=Console(stderr=True, quiet=as_json), transient=True) as bar:
+        task = bar.add_task("starting")
+        result = simulation.simulate(
+            export_dir,
+            dataset,
+            samples=samples,
+            passes=passes,
+            learning_rate=lr,
+            save=save,
+            progress=lambda what, done, total: bar.update(
+                task, description=what, completed=done, total=total
+            ),
+        )
+    figures = result.to_dict() | {"data": dataset.name, "shift": dataset.shift}
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot create {out}: {error.strerror}") from error
+    write_file(
+        out / "simulation.json", lambda p: p.write_text(json.dumps(figures, indent=2)) and None
+    )
+    title = f"learning inside TFLM: {dataset.name}, {dataset.shift or 'no shift'}"
+    write_file(out / "simulation.png", lambda p: simulation.plot(result, p, title))
+    if as_json:
+        emit_json(figures)
+        return
+    print_table(
+        ["", "value"],
+        [
+            ["test accuracy before", f"{result.accuracy_before:.2%}"],
+            ["test accuracy after", f"{result.accuracy_after:.2%}"],
+            ["samples seen", f"{result.samples:,}"],
+            ["skipped", f"{result.skipped:.2%}"],
+            ["effort: backward MACs of full training", f"{result.effort:.2%}"],
+            ["saturated weight updates", f"{result.saturated:,}"],
+            ["abandoned steps (not finite)", f"{result.non_finite:,}"],
+            ["arena used (64-bit PC)", f"{result.arena_used_bytes:,} B"],
+            ["time per step (PC)", f"{1e6 * result.seconds_per_step:.0f} us"],
+        ],
+        title=title,
+    )
+    click.echo(f"\n{out / 'simulation.png'}\n{out / 'simulation.json'}")
+    if save:
+        click.echo(f"{save / 'learned.keras'}\n{save / 'learned.tflite'}")

@@ -1,0 +1,203 @@
+"""Learning inside the real TensorFlow Lite Micro, on the PC, sample by sample.
+
+The exported training graph runs in TFLM with the training ops of `tflm_port`, exactly as on a
+board: one labelled sample at a time, in order, int8, batch 1.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tf_odl.data import Dataset
+from tf_odl.errors import UserError
+
+CHUNK = 200  # samples between two signs of life
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """What a board would have done; arrays have one entry per training sample."""
+
+    accuracy_before: float
+    accuracy_after: float
+    samples: int
+    trained: int
+    skipped: float  # share
+    effort: float  # backward MACs / those of full training on the same samples
+    effort_nonzero: float
+    saturated: int
+    non_finite: int
+    arena_used_bytes: int
+    seconds_per_step: float
+    correct: np.ndarray  # bool: right before it was learned from
+    was_trained: np.ndarray  # bool
+    losses: np.ndarray  # float32
+
+    def to_dict(self) -> dict[str, Any]:
+        """The figures without the per-sample arrays."""
+        return {k: v for k, v in asdict(self).items() if not isinstance(v, np.ndarray)}
+
+
+def read_export(export_dir: Path) -> dict[str, Any]:
+    """The contents of export.json.
+
+    Raises:
+        UserError: the folder is no export.
+    """
+    path = Path(export_dir) / "export.json"
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        raise UserError(f"{export_dir} is no export (export.json is missing)") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read: {error}") from error
+
+
+def simulate(
+    export_dir: Path,
+    data: Dataset,
+    *,
+    samples: int | None = None,
+    passes: int = 1,
+    learning_rate: float | None = None,
+    save: Path | None = None,
+    progress: Progress | None = None,
+) -> Simulation:
+    """Learn from the training samples of `data`, test on its test samples.
+
+    Args:
+        export_dir: an export with `model_train.tflite`.
+        data: float samples; they are quantized as the model's input is.
+        samples: how many training samples to learn from, in order; all by default.
+        passes: how often.
+        learning_rate: instead of the exported one.
+        save: a folder to create with `learned.keras` and `learned.tflite`.
+        progress: called with (what, done, total).
+
+    Raises:
+        UserError: no export, no TFLM on this machine, or data that does not fit the model.
+    """
+    from tf_odl import models
+    from tf_odl.converters.reference import quantize_input
+    from tf_odl.tflm_port.interpreter import TrainingInterpreter
+    from tf_odl.trainer.effort import full_backward_macs
+    from tf_odl.trainer.instrument import find_sites
+
+    export_dir = Path(export_dir)
+    read_export(export_dir)
+    if save is not None and Path(save).exists():
+        raise UserError(f"{save} exists: choose another folder for --save")
+    graph = (export_dir / "model_train.tflite").read_bytes()
+    folded = models.load(export_dir / "model_folded.keras")
+    models.check_fits_data(folded, data)
+    full = full_backward_macs([site.layer for site in find_sites(folded)])
+    count = min(samples or len(data.x_train), len(data.x_train))
+    x_train = quantize_input(graph, data.x_train[:count])
+    x_test = quantize_input(graph, data.x_test)
+    y_train = data.y_train[:count].astype(np.int32)
+    tell = progress or (lambda what, done, total: None)
+
+    with TrainingInterpreter(graph) as board:
+
+        def accuracy(what: str) -> float:
+            right = 0
+            for i in range(0, len(x_test), CHUNK):
+                right += int(
+                    (
+                        _classes(board.infer(x_test[i : i + CHUNK])) == data.y_test[i : i + CHUNK]
+                    ).sum()
+                )
+                tell(what, min(i + CHUNK, len(x_test)), len(x_test))
+            return right / len(x_test)
+
+        before = accuracy("testing")
+        if learning_rate is not None:
+            board.set_learning_rate(learning_rate)
+        outputs, reports, started = [], [], time.perf_counter()
+        for turn in range(passes):
+            for i in range(0, count, CHUNK):
+                output, report = board.train(x_train[i : i + CHUNK], y_train[i : i + CHUNK])
+                outputs.append(_classes(output))
+                reports.append(report)
+                tell("learning", turn * count + min(i + CHUNK, count), passes * count)
+        seconds = time.perf_counter() - started
+        state = board.state()
+        after = accuracy("testing again")
+        variables = board.variables()
+        arena = board.arena_used_bytes
+    report = np.concatenate(reports)
+    result = Simulation(
+        accuracy_before=before,
+        accuracy_after=after,
+        samples=passes * count,
+        trained=state.trained,
+        skipped=state.skipped / (passes * count),
+        effort=state.backward_macs / (full * passes * count),
+        effort_nonzero=state.backward_macs_nonzero / (full * passes * count),
+        saturated=state.saturated,
+        non_finite=state.non_finite,
+        arena_used_bytes=arena,
+        seconds_per_step=seconds / (passes * count),
+        correct=np.concatenate(outputs) == np.tile(y_train, passes),
+        was_trained=report[:, 2] > 0,
+        losses=report[:, 0],
+    )
+    if save is not None:
+        _save(Path(save), export_dir, folded, graph, variables)
+    return result
+
+
+def _classes(outputs: np.ndarray) -> np.ndarray:
+    return outputs.reshape(len(outputs), -1).argmax(axis=1)
+
+
+def _save(
+    save: Path, export_dir: Path, folded: Any, graph: bytes, variables: list[np.ndarray]
+) -> None:
+    from tf_odl.converters.export import with_variables, write_back
+    from tf_odl.files import new_folder
+
+    model = (export_dir / "model.tflite").read_bytes()
+    with new_folder(save) as folder:
+        (folder / "learned.tflite").write_bytes(with_variables(model, graph, variables))
+        write_back(folded, graph, variables).save(folder / "learned.keras")
+
+
+def plot(result: Simulation, path: Path, title: str) -> None:
+    """Running accuracy and share of trained samples over the stream."""
+    from matplotlib.figure import Figure
+
+    window = max(20, min(200, result.samples // 20))
+    kernel = np.ones(window) / window
+    steps = np.arange(window, result.samples + 1)
+    figure = Figure(figsize=(7, 3.4), layout="constrained")
+    axis = figure.subplots()
+    axis.axhline(100 * result.accuracy_before, color="#6c757d", linestyle="--", linewidth=1)
+    axis.axhline(100 * result.accuracy_after, color="#1b6ca8", linestyle="--", linewidth=1)
+    for values, color, label in (
+        (result.correct, "#1b6ca8", f"right before learning (last {window})"),
+        (result.was_trained, "#c0392b", f"back-propagated (last {window})"),
+    ):
+        axis.plot(steps, 100 * np.convolve(values, kernel, "valid"), color=color, label=label)
+    axis.annotate(
+        f"test before {result.accuracy_before:.1%}", (steps[-1], 100 * result.accuracy_before),
+        ha="right", va="top", fontsize=8, color="#6c757d",
+    )  # fmt: skip
+    axis.annotate(
+        f"test after {result.accuracy_after:.1%}", (steps[-1], 100 * result.accuracy_after),
+        ha="right", va="bottom", fontsize=8, color="#1b6ca8",
+    )  # fmt: skip
+    axis.set(xlabel="labelled samples seen", ylabel="%", ylim=(0, 103), title=title)
+    axis.grid(alpha=0.25)
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.legend(loc="center right", fontsize=8)
+    figure.savefig(path, dpi=130)
