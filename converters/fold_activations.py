@@ -25,7 +25,7 @@ def fuse_activations(graph: Graph) -> None:
 
 
 def _relu_name(node: Node) -> str | None:
-    """"relu" or "relu6" if the layer is one of them, whichever way it is written."""
+    """ "relu" or "relu6" if the layer is one of them, whichever way it is written."""
     import keras
 
     if node.kind is keras.layers.Activation:

@@ -81,9 +81,7 @@ def _as_depthwise(node: Node) -> list[Node]:
     chain = []
     source = node.inputs[0]
     if as_map != node.shape:
-        source = layer_node(
-            k.Reshape, f"{node.name}_map", {"target_shape": as_map}, source, as_map
-        )
+        source = layer_node(k.Reshape, f"{node.name}_map", {"target_shape": as_map}, source, as_map)
         chain.append(source)
     weights = [scale.reshape(1, 1, channels, 1), shift]
     source = layer_node(

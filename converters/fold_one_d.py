@@ -103,9 +103,7 @@ class _Lifting:
         self.nodes.append(result)
         return result
 
-    def _windowed(
-        self, kind: type, window: str, *, square_strides: bool
-    ) -> Callable[[Node], None]:
+    def _windowed(self, kind: type, window: str, *, square_strides: bool) -> Callable[[Node], None]:
         """A layer with a sliding window; TensorFlow wants equal strides for depthwise ones."""
 
         def convert(node: Node) -> None:

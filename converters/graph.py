@@ -27,7 +27,7 @@ class Node:
     layer, None for a layer that has no weights of its own to train.
     """
 
-    kind: type
+    kind: Any  # a subclass of keras.Operation
     name: str
     config: dict[str, Any]
     weights: list[np.ndarray]

@@ -1,0 +1,194 @@
+"""Reading, editing and writing .tflite files with one subgraph."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from tensorflow.lite.python import schema_py_generated as schema_types
+
+DTYPES = {0: np.float32, 2: np.int32, 9: np.int8}  # schema.TensorType
+_ALIGNMENT = 16  # force_align of Buffer.data in the schema
+
+
+@cache
+def schema() -> Any:
+    """The generated classes of the .tflite schema; imports TensorFlow."""
+    from tensorflow.lite.python import schema_py_generated
+
+    return schema_py_generated
+
+
+@cache
+def _builtin_names() -> dict[int, str]:
+    operators = vars(schema().BuiltinOperator)
+    return {code: name for name, code in operators.items() if isinstance(code, int)}
+
+
+class FlatModel:
+    """A .tflite model as objects.
+
+    `tensors` and `operators` are the live lists of the main subgraph: editing them edits the model.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        self.root: schema_types.ModelT = schema().ModelT.InitFromPackedBuf(data, 0)
+        self._custom_codes: dict[str, int] = {}
+
+    @property
+    def graph(self) -> Any:
+        return self.root.subgraphs[0]
+
+    @property
+    def tensors(self) -> list[Any]:
+        return self.graph.tensors
+
+    @property
+    def operators(self) -> list[Any]:
+        return self.graph.operators
+
+    @property
+    def inputs(self) -> list[int]:
+        return [int(i) for i in self.graph.inputs]
+
+    @property
+    def outputs(self) -> list[int]:
+        return [int(i) for i in self.graph.outputs]
+
+    def op_name(self, op: Any) -> str:
+        """`CONV_2D`, or the code of a custom op."""
+        code = self.root.operatorCodes[op.opcodeIndex]
+        if code.customCode:
+            return code.customCode.decode()
+        return _builtin_names()[max(code.builtinCode, code.deprecatedBuiltinCode)]
+
+    def name(self, tensor: int) -> str:
+        raw = self.tensors[tensor].name
+        return raw.decode() if isinstance(raw, bytes) else raw
+
+    def shape(self, tensor: int) -> tuple[int, ...]:
+        return tuple(int(d) for d in self.tensors[tensor].shape)
+
+    def dtype(self, tensor: int) -> np.dtype[Any]:
+        return np.dtype(DTYPES[self.tensors[tensor].type])
+
+    def find(self, name: str) -> int | None:
+        """Index of the tensor with this name."""
+        return next((i for i in range(len(self.tensors)) if self.name(i) == name), None)
+
+    def constant(self, tensor: int) -> np.ndarray | None:
+        """The values of a constant tensor, None for an activation or a variable."""
+        data = self.root.buffers[self.tensors[tensor].buffer].data
+        if data is None or len(data) == 0:
+            return None
+        return np.asarray(data, np.uint8).view(self.dtype(tensor)).reshape(self.shape(tensor))
+
+    def set_constant(self, tensor: int, values: np.ndarray) -> None:
+        """Replace the values of a constant, without touching other users of its buffer."""
+        values = np.ascontiguousarray(values, self.dtype(tensor)).reshape(self.shape(tensor))
+        self.tensors[tensor].buffer = self._add_buffer(values)
+
+    def _add_buffer(self, values: np.ndarray) -> int:
+        buffer = schema().BufferT()
+        buffer.data = np.frombuffer(values.tobytes(), np.uint8)
+        self.root.buffers.append(buffer)
+        return len(self.root.buffers) - 1
+
+    def scales(self, tensor: int) -> np.ndarray:
+        """float32 [1], or [channels] when quantized per channel; empty without quantization."""
+        quantization = self.tensors[tensor].quantization
+        if quantization is None or quantization.scale is None:
+            return np.zeros(0, np.float32)
+        return np.asarray(quantization.scale, np.float32)
+
+    def zero_point(self, tensor: int) -> int:
+        return int(self.tensors[tensor].quantization.zeroPoint[0])
+
+    def consumers(self, tensor: int) -> list[Any]:
+        return [op for op in self.operators if tensor in op.inputs]
+
+    def producer(self, tensor: int) -> Any | None:
+        return next((op for op in self.operators if tensor in op.outputs), None)
+
+    def add_tensor(
+        self,
+        name: str,
+        shape: tuple[int, ...],
+        dtype: type[np.generic],
+        *,
+        values: np.ndarray | None = None,
+        quantization: Any = None,
+        is_variable: bool = False,
+    ) -> int:
+        """Append a tensor and return its index; without values it has no buffer."""
+        tensor = schema().TensorT()
+        tensor.name = name
+        tensor.shape = np.asarray(shape, np.int32)
+        tensor.type = next(code for code, known in DTYPES.items() if known is dtype)
+        tensor.buffer = 0 if values is None else self._add_buffer(values.astype(dtype))
+        tensor.quantization = quantization
+        tensor.isVariable = is_variable
+        tensor.hasRank = False
+        self.tensors.append(tensor)
+        return len(self.tensors) - 1
+
+    def custom_op(self, code: str, inputs: list[int], outputs: list[int], options: bytes) -> Any:
+        """A custom op, not yet in the list of operators."""
+        op = schema().OperatorT()
+        op.opcodeIndex = self._custom_code(code)
+        op.inputs = np.asarray(inputs, np.int32)
+        op.outputs = np.asarray(outputs, np.int32)
+        op.customOptions = np.frombuffer(options, np.uint8)
+        return op
+
+    def _custom_code(self, name: str) -> int:
+        if name not in self._custom_codes:
+            code = schema().OperatorCodeT()
+            code.builtinCode = code.deprecatedBuiltinCode = schema().BuiltinOperator.CUSTOM
+            code.customCode = name.encode()
+            self.root.operatorCodes.append(code)
+            self._custom_codes[name] = len(self.root.operatorCodes) - 1
+        return self._custom_codes[name]
+
+    def pack(self) -> bytes:
+        """The file. Signatures, metadata and unused buffers are dropped: they cost flash."""
+        import flatbuffers
+
+        self.root.signatureDefs = None
+        self.root.metadata = None
+        self.root.metadataBuffer = None
+        self._drop_unused_buffers()
+        builder = flatbuffers.Builder(1 << 16)
+        builder.Finish(self.root.Pack(builder), b"TFL3")
+        return bytes(builder.Output())
+
+    def _drop_unused_buffers(self) -> None:
+        buffers = self.root.buffers
+        used = sorted({0} | {t.buffer for t in self.tensors if buffers[t.buffer].data is not None})
+        position = {old: new for new, old in enumerate(used)}
+        for tensor in self.tensors:
+            tensor.buffer = position.get(tensor.buffer, 0)
+        self.root.buffers = [_AlignedBuffer(buffers[i].data) for i in used]
+
+
+class _AlignedBuffer:
+    """A buffer that keeps the schema's alignment, which the generated Python code loses."""
+
+    def __init__(self, data: np.ndarray | None) -> None:
+        self.data = data
+
+    def Pack(self, builder: Any) -> int:
+        vector = None
+        if self.data is not None and len(self.data):
+            raw = np.asarray(self.data, np.uint8).tobytes()
+            builder.StartVector(1, len(raw), _ALIGNMENT)
+            builder.head -= len(raw)
+            builder.Bytes[builder.head : builder.head + len(raw)] = raw
+            vector = builder.EndVector()
+        schema().BufferStart(builder)
+        if vector is not None:
+            schema().BufferAddData(builder, vector)
+        return int(schema().BufferEnd(builder))

@@ -1,0 +1,84 @@
+"""Extents, windows and activation ranges of int8 ops, as TFLite computes them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from tf_odl.converters.flatbuffer import FlatModel, schema
+
+NO_MINIMUM, NO_MAXIMUM = -129, 128  # outside int8: every value passes
+
+
+@dataclass(frozen=True)
+class Window:
+    """A sliding window over a map of height, width and channels."""
+
+    in_h: int
+    in_w: int
+    in_c: int
+    out_h: int
+    out_w: int
+    out_c: int
+    window_h: int
+    window_w: int
+    stride_h: int
+    stride_w: int
+    pad_top: int
+    pad_left: int
+
+
+def sliding_window(flat: FlatModel, op: Any, window_h: int, window_w: int) -> Window:
+    """The geometry of a convolution or pooling op without dilation."""
+    _, in_h, in_w, in_c = flat.shape(int(op.inputs[0]))
+    _, out_h, out_w, out_c = flat.shape(int(op.outputs[0]))
+    options = op.builtinOptions
+    stride_h, stride_w = int(options.strideH), int(options.strideW)
+    pads = options.padding == schema().Padding.SAME
+    return Window(
+        in_h,
+        in_w,
+        in_c,
+        out_h,
+        out_w,
+        out_c,
+        window_h,
+        window_w,
+        stride_h,
+        stride_w,
+        pad_top=_pad_before(in_h, out_h, window_h, stride_h) if pads else 0,
+        pad_left=_pad_before(in_w, out_w, window_w, stride_w) if pads else 0,
+    )
+
+
+def _pad_before(size: int, out: int, window: int, stride: int) -> int:
+    return max((out - 1) * stride + window - size, 0) // 2
+
+
+def one_to_one(rows: int, in_c: int, out_c: int) -> Window:
+    """A fully connected layer on `rows` vectors: a 1x1 convolution over a map of height 1."""
+    return Window(1, rows, in_c, 1, rows, out_c, 1, 1, 1, 1, 0, 0)
+
+
+def activation_range(flat: FlatModel, op: Any) -> tuple[int, int]:
+    """(low, high): the error passes where low < y < high.
+
+    int8 saturation is no activation: without one, or where its bound lies outside int8, the range
+    ends beyond int8.
+    """
+    kinds = schema().ActivationFunctionType
+    bounds = {
+        kinds.NONE: (None, None),
+        kinds.RELU: (0, None),
+        kinds.RELU6: (0, 6),
+        kinds.RELU_N1_TO_1: (-1, 1),
+    }
+    lowest, highest = bounds[op.builtinOptions.fusedActivationFunction]
+    y = int(op.outputs[0])
+    scale, zero_point = float(flat.scales(y)[0]), flat.zero_point(y)
+    low, high = NO_MINIMUM, NO_MAXIMUM
+    if lowest is not None:
+        low = max(low, round(lowest / scale) + zero_point)
+    if highest is not None:
+        high = min(high, round(highest / scale) + zero_point)
+    return low, high

@@ -1,0 +1,221 @@
+"""The custom options of the training ops, byte for byte (docs/training-graph.md).
+
+All fields are little-endian words of 4 bytes in the order of the dataclass, so field i lies at
+offset 4 * i; `layout()` is the table the C++ structures are compared with. LayerOptions is
+followed by its weight scales (float32) and, when MASKED, by the bits of its mask.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import astuple, dataclass, field, fields, replace
+from enum import IntEnum, IntFlag
+from typing import Any, TypeVar
+
+import numpy as np
+
+ABI_VERSION = 1
+
+_FORMATS = {"u32": "I", "i32": "i", "f32": "f"}
+_T = TypeVar("_T", bound="_Options")
+
+
+class Flags(IntFlag):
+    """LayerOptions.flags"""
+
+    PROPAGATE = 1
+    UPDATE_WEIGHTS = 2
+    UPDATE_BIAS = 4
+    MASKED = 8
+
+
+class SparsifierCode(IntEnum):
+    """LayerOptions.sparsifier"""
+
+    DENSE = 0
+    MEPROP = 1
+    TINYPROP = 2
+
+
+class SkipRuleCode(IntEnum):
+    """XentOptions.skip_rule"""
+
+    NEVER = 0
+    TINYPROPV2 = 1
+
+
+def _word(kind: str) -> int | float:
+    """A dataclass field that is packed as "u32", "i32" or "f32"."""
+    value: int | float = field(metadata={"word": kind})
+    return value
+
+
+def _u32() -> int:
+    return _word("u32")  # type: ignore[return-value]
+
+
+def _i32() -> int:
+    return _word("i32")  # type: ignore[return-value]
+
+
+def _f32() -> float:
+    return _word("f32")
+
+
+class _Options:
+    """Packing of the fixed part; `abi_version` comes first and is no field of the dataclass."""
+
+    @classmethod
+    def layout(cls) -> list[tuple[str, int, str]]:
+        """(name, offset in bytes, "u32", "i32" or "f32") of every field."""
+        words = [("abi_version", "u32")]
+        words += [(f.name, f.metadata["word"]) for f in fields(cls) if "word" in f.metadata]  # type: ignore[arg-type]
+        return [(name, 4 * i, kind) for i, (name, kind) in enumerate(words)]
+
+    @classmethod
+    def size(cls) -> int:
+        """Bytes of the fixed part."""
+        return 4 * len(cls.layout())
+
+    @classmethod
+    def _format(cls) -> str:
+        return "<" + "".join(_FORMATS[kind] for _, _, kind in cls.layout())
+
+    def pack(self) -> bytes:
+        """The bytes of the options."""
+        words = astuple(self)[: len(self.layout()) - 1]  # type: ignore[call-overload]
+        return struct.pack(self._format(), ABI_VERSION, *words)
+
+    @classmethod
+    def _unpack_words(cls, data: bytes) -> tuple[int | float, ...]:
+        if len(data) < cls.size():
+            raise ValueError(f"{cls.__name__}: {len(data)} bytes, {cls.size()} are needed")
+        version, *words = struct.unpack_from(cls._format(), data)
+        if version != ABI_VERSION:
+            raise ValueError(f"{cls.__name__}: version {version}, {ABI_VERSION} is known")
+        return tuple(words)
+
+    @classmethod
+    def unpack(cls: type[_T], data: bytes) -> _T:
+        """The options in `data`.
+
+        Raises:
+            ValueError: another version or another length.
+        """
+        words = cls._unpack_words(data)
+        if len(data) != cls.size():
+            raise ValueError(f"{cls.__name__}: {len(data)} bytes, expected {cls.size()}")
+        return cls(*words)
+
+
+@dataclass(frozen=True)
+class SeedOptions(_Options):
+    """TFODL_SEED"""
+
+    sentinel: int = _u32()
+    rng_seed: int = _u32()
+    learning_rate: float = _f32()
+    n_variables: int = _u32()
+
+
+@dataclass(frozen=True)
+class XentOptions(_Options):
+    """TFODL_SOFTMAX_XENT"""
+
+    logits_scale: float = _f32()
+    skip_rule: int = _u32()
+    d_min: float = _f32()
+    d_max: float = _f32()
+    beta: float = _f32()
+    threshold: float = _f32()
+
+
+@dataclass(frozen=True)
+class PoolOptions(_Options):
+    """TFODL_MAX_POOL_2D_BWD and TFODL_AVERAGE_POOL_2D_BWD"""
+
+    in_h: int = _u32()
+    in_w: int = _u32()
+    in_c: int = _u32()
+    out_h: int = _u32()
+    out_w: int = _u32()
+    filter_h: int = _u32()
+    filter_w: int = _u32()
+    stride_h: int = _u32()
+    stride_w: int = _u32()
+    pad_top: int = _u32()
+    pad_left: int = _u32()
+    act_min: int = _i32()
+    act_max: int = _i32()
+
+
+@dataclass(frozen=True)
+class LayerOptions(_Options):
+    """TFODL_FULLY_CONNECTED_BWD, TFODL_CONV_2D_BWD and TFODL_DEPTHWISE_CONV_2D_BWD
+
+    `scales` holds one weight scale, or one per output channel; `mask` one bool per output channel,
+    None when every neuron may update.
+    """
+
+    flags: int = _u32()
+    layer: int = _u32()
+    in_h: int = _u32()
+    in_w: int = _u32()
+    in_c: int = _u32()
+    out_h: int = _u32()
+    out_w: int = _u32()
+    out_c: int = _u32()
+    kernel_h: int = _u32()
+    kernel_w: int = _u32()
+    stride_h: int = _u32()
+    stride_w: int = _u32()
+    pad_top: int = _u32()
+    pad_left: int = _u32()
+    x_scale: float = _f32()
+    x_zero_point: int = _i32()
+    act_min: int = _i32()
+    act_max: int = _i32()
+    sparsifier: int = _u32()
+    s_min: float = _f32()
+    s_max: float = _f32()
+    damping: float = _f32()
+    n_scales: int = _u32()
+    scales: tuple[float, ...] = ()
+    mask: tuple[bool, ...] | None = None
+
+    def pack(self) -> bytes:
+        """The bytes of the options.
+
+        Raises:
+            ValueError: arrays that do not fit the fields.
+        """
+        if len(self.scales) != self.n_scales or self.n_scales not in (1, self.out_c):
+            raise ValueError(f"{len(self.scales)} scales for {self.out_c} channels")
+        if bool(self.flags & Flags.MASKED) != (self.mask is not None):
+            raise ValueError("the MASKED flag and the mask disagree")
+        data = super().pack() + struct.pack(f"<{self.n_scales}f", *self.scales)
+        if self.mask is not None:
+            if len(self.mask) != self.out_c:
+                raise ValueError(f"a mask of {len(self.mask)} for {self.out_c} channels")
+            data += np.packbits(np.asarray(self.mask, bool), bitorder="little").tobytes()
+        return data
+
+    @classmethod
+    def unpack(cls, data: bytes) -> LayerOptions:
+        """The options in `data`.
+
+        Raises:
+            ValueError: another version or another length.
+        """
+        words: tuple[Any, ...] = cls._unpack_words(data)
+        fixed = cls(*words)
+        masked = bool(fixed.flags & Flags.MASKED)
+        end = cls.size() + 4 * fixed.n_scales
+        if len(data) != end + (-(-fixed.out_c // 8) if masked else 0):
+            raise ValueError(f"LayerOptions: {len(data)} bytes do not fit its fields")
+        scales = struct.unpack_from(f"<{fixed.n_scales}f", data, cls.size())
+        mask = None
+        if masked:
+            bits = np.unpackbits(np.frombuffer(data[end:], np.uint8), bitorder="little")
+            mask = tuple(bool(bit) for bit in bits[: fixed.out_c])
+        return replace(fixed, scales=scales, mask=mask)

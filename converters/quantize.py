@@ -1,0 +1,94 @@
+"""Full-integer int8 post-training quantization of a folded model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tf_odl.converters.flatbuffer import DTYPES, FlatModel
+from tf_odl.errors import UserError
+
+if TYPE_CHECKING:
+    import keras
+
+Progress = Callable[[str, int, int], None]
+
+
+def quantize(
+    model: keras.Model, calibration_x: np.ndarray, progress: Progress | None = None
+) -> bytes:
+    """An int8 .tflite model with batch size 1, int8 input and output.
+
+    Convolution weights have a scale per output channel, Dense weights one scale: the TFLM of the
+    Arduino libraries silently takes the first scale of a Dense layer for all its rows.
+
+    Args:
+        model: float32 model without batch normalization (see `fold`).
+        calibration_x: real samples, float [N, *input]; they set the activation ranges.
+        progress: called with ("calibrate", samples done, samples in all).
+
+    Raises:
+        UserError: the samples do not fit the model, or it has a layer without an int8 kernel.
+    """
+    import tensorflow as tf
+    from tensorflow.python.framework.convert_to_constants import (
+        convert_variables_to_constants_v2,
+    )
+
+    samples = check_samples(model, calibration_x, "calibration data")
+    signature = [tf.TensorSpec((1, *samples.shape[1:]), tf.float32)]
+    function = tf.function(lambda x: model(x, training=False), input_signature=signature)
+    frozen = convert_variables_to_constants_v2(function.get_concrete_function())
+
+    def feed() -> Iterator[list[np.ndarray]]:
+        for i in range(len(samples)):
+            yield [samples[i : i + 1]]
+            if progress is not None:
+                progress("calibrate", i + 1, len(samples))
+
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen])
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = feed
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.inference_input_type = tf.int8
+    converter.inference_output_type = tf.int8
+    converter._experimental_disable_per_channel_quantization_for_dense_layers = True
+    try:
+        data = converter.convert()
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+        raise UserError(f"TensorFlow Lite cannot quantize the model to int8: {reason}") from error
+    _check_integer_only(FlatModel(data))
+    return data
+
+
+def check_samples(model: keras.Model, x: np.ndarray, what: str) -> np.ndarray:
+    """The samples as float32 [N, *input].
+
+    Raises:
+        UserError: no samples, another shape than the model's input, or values that are not finite.
+    """
+    samples = np.asarray(x)
+    shape = tuple(model.input_shape[1:])
+    if samples.shape[1:] != shape or len(samples) == 0:
+        raise UserError(
+            f"{what}: the model reads samples of shape {list(shape)}, "
+            f"got an array of shape {list(samples.shape)}"
+        )
+    samples = samples.astype(np.float32)
+    if not np.isfinite(samples).all():
+        raise UserError(f"{what}: some values are not finite numbers")
+    return samples
+
+
+def _check_integer_only(flat: FlatModel) -> None:
+    for index, tensor in enumerate(flat.tensors):
+        if DTYPES.get(tensor.type) not in (np.int8, np.int32):
+            readers = [*flat.consumers(index), flat.producer(index)]
+            ops = sorted({flat.op_name(op) for op in readers if op is not None})
+            raise UserError(
+                f"tensor {flat.name(index)!r} (of {', '.join(ops)}) did not become an integer: "
+                "the model has a layer without an int8 kernel"
+            )

@@ -1,0 +1,87 @@
+"""The int8 reference: TFLite's plain C++ kernels, bit-identical to TensorFlow Lite Micro.
+
+They run in a process of their own: tflite-runtime crashes in one that has loaded TensorFlow.
+"""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable
+
+import numpy as np
+
+from tf_odl.errors import UserError
+
+CHUNK = 32
+
+
+def infer(
+    model: bytes, samples: np.ndarray, progress: Callable[[int, int], None] | None = None
+) -> np.ndarray:
+    """Outputs int8 [N, classes] of an int8 .tflite model for samples int8 [N, ...].
+
+    `progress` is called with (done, total) after every few samples.
+
+    Raises:
+        UserError: the model cannot be run.
+    """
+    command = [sys.executable, "-m", "tf_odl.converters.reference"]
+    outputs: list[np.ndarray] = []
+    done = 0
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdin is not None and process.stdout is not None
+        assert process.stderr is not None
+        try:
+            pickle.dump((model, samples), process.stdin)
+            process.stdin.close()
+            while done < len(samples):
+                outputs.append(pickle.load(process.stdout))
+                done += len(outputs[-1])
+                if progress is not None:
+                    progress(done, len(samples))
+        except (EOFError, BrokenPipeError) as error:
+            lines = process.stderr.read().decode(errors="replace").strip().splitlines()
+            reason = lines[-1] if lines else f"exit code {process.wait()}"
+            raise UserError(f"the int8 model cannot be run on this computer: {reason}") from error
+    return np.concatenate(outputs)
+
+
+def quantize_input(x: np.ndarray, scale: float, zero_point: int) -> np.ndarray:
+    """int8 codes of real values: round half to even, saturate at -128 and 127."""
+    codes = np.round(np.asarray(x, np.float32) / np.float32(scale)) + zero_point
+    return np.clip(codes, -128, 127).astype(np.int8)
+
+
+def _serve() -> None:
+    """Read a model and samples from stdin, write the outputs chunk by chunk to stdout."""
+    # tflite-runtime ended with Python 3.11; its successor has the same interface.
+    try:
+        from tflite_runtime.interpreter import Interpreter, OpResolverType
+    except ImportError:
+        from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    model, samples = pickle.load(sys.stdin.buffer)
+    interpreter = Interpreter(
+        model_content=model, experimental_op_resolver_type=OpResolverType.BUILTIN_REF
+    )
+    interpreter.allocate_tensors()
+    source = interpreter.get_input_details()[0]["index"]
+    target = interpreter.get_output_details()[0]["index"]
+
+    def run(sample: np.ndarray) -> np.ndarray:
+        interpreter.set_tensor(source, sample[None])
+        interpreter.invoke()
+        return interpreter.get_tensor(target)[0]
+
+    for start in range(0, len(samples), CHUNK):
+        outputs = np.asarray([run(sample) for sample in samples[start : start + CHUNK]])
+        pickle.dump(outputs, sys.stdout.buffer)
+        sys.stdout.buffer.flush()
+
+
+if __name__ == "__main__":
+    _serve()

@@ -1,0 +1,297 @@
+"""From an int8 model to one that trains itself: the training graph (docs/training-graph.md)."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tf_odl.converters.backward_path import PASS_THROUGH, backward_path, logits_of
+from tf_odl.converters.flatbuffer import FlatModel
+from tf_odl.converters.geometry import (
+    NO_MAXIMUM,
+    NO_MINIMUM,
+    Window,
+    activation_range,
+    one_to_one,
+    sliding_window,
+)
+from tf_odl.converters.layers import WEIGHTED_OPS
+from tf_odl.converters.method_options import SparsifierFields, sparsifier_fields, xent_options
+from tf_odl.converters.options import (
+    Flags,
+    LayerOptions,
+    PoolOptions,
+    SeedOptions,
+    SparsifierCode,
+)
+from tf_odl.errors import UserError
+from tf_odl.methods import Mask, SkipRule, Sparsifier
+
+STATE_WORDS = 14  # words of the state tensor before y_max
+LABEL = "tfodl/label"
+REPORT = "tfodl/report"
+STATE = "tfodl/state"
+SEED_OP = "TFODL_SEED"
+
+_ABSENT = -1
+
+
+def build_training_graph(
+    model: bytes,
+    sites: Sequence[str],
+    masks: Mapping[str, Mask],
+    *,
+    sparsifier: Sparsifier,
+    skip_rule: SkipRule,
+    learning_rate: float,
+    seed: int,
+) -> bytes:
+    """Add the training ops to an int8 model whose layers' outputs are named like the layers.
+
+    Args:
+        model: a .tflite file with batch 1, int8 input and output.
+        sites: the model's weighted layers in the order of the forward pass.
+        masks: which neurons of which layer may update; a layer without a mask, or whose mask is
+            all False, is frozen.
+        sparsifier: which entries of a layer's error are kept.
+        skip_rule: which samples train.
+        learning_rate: of plain SGD, per sample.
+        seed: of the stochastic rounding, any integer.
+
+    Raises:
+        UserError: nothing to train, a mask of the wrong form, or a layer the error cannot cross.
+    """
+    flat = FlatModel(model)
+    trainable = {name: mask for name, mask in masks.items() if mask.kernel.any() or mask.bias.any()}
+    if not trainable:
+        raise UserError("no layer is left to train: every mask is empty")
+    logits = logits_of(flat)
+    path = backward_path(flat, logits, trainable, sites)
+    return _Builder(flat, sites, trainable, sparsifier).build(
+        logits, path, skip_rule, learning_rate, seed, zlib.crc32(model)
+    )
+
+
+class _Builder:
+    """Appends the training ops; every method adds one kind of op."""
+
+    def __init__(
+        self,
+        flat: FlatModel,
+        sites: Sequence[str],
+        masks: Mapping[str, Mask],
+        sparsifier: Sparsifier,
+    ) -> None:
+        self.flat = flat
+        self.sites = list(sites)
+        self.masks = masks
+        self.sparsifier = sparsifier
+        self.state = _ABSENT
+        self.variables: list[int] = []
+        self.ops: list[Any] = []
+
+    def build(
+        self,
+        logits: int,
+        path: list[Any],
+        skip_rule: SkipRule,
+        learning_rate: float,
+        seed: int,
+        checksum: int,
+    ) -> bytes:
+        flat = self.flat
+        layer = sum(flat.op_name(op) in WEIGHTED_OPS for op in path)
+        self.state = flat.add_tensor(STATE, (STATE_WORDS + layer,), np.int32, is_variable=True)
+        label = flat.add_tensor(LABEL, (1,), np.int32)
+        report = flat.add_tensor(REPORT, (4,), np.float32)
+        error = self._error(logits)
+        xent = xent_options(skip_rule, float(flat.scales(logits)[0]))
+        self._append(
+            "TFODL_SOFTMAX_XENT", [logits, label, self.state], [error, report], xent.pack()
+        )
+        for op in path:
+            is_last = op is path[-1]
+            if flat.op_name(op) in PASS_THROUGH:
+                continue
+            below = _ABSENT if is_last else self._error(int(op.inputs[0]))
+            if flat.op_name(op) in WEIGHTED_OPS:
+                layer -= 1
+                self._layer(op, error, below, layer)
+            else:
+                self._pool(op, error, below)
+            error = below
+        for op in self.ops:
+            checksum = zlib.crc32(op.customOptions.tobytes(), checksum)
+        # The seed is spread over all bits: xorshift starts badly from a small number.
+        rng_seed = zlib.crc32(seed.to_bytes(16, "little", signed=True)) or 1
+        options = SeedOptions(checksum or 1, rng_seed, learning_rate, len(self.variables))
+        seeds = [self._seed_of(variable) for variable in self.variables]
+        inputs = [self.state, *self.variables, *seeds]
+        for variable in self.variables:
+            flat.tensors[variable].isVariable = True
+            flat.tensors[variable].buffer = 0
+        flat.operators.insert(0, flat.custom_op(SEED_OP, inputs, [], options.pack()))
+        flat.operators.extend(self.ops)
+        flat.graph.inputs = np.asarray([*flat.inputs, label], np.int32)
+        flat.graph.outputs = np.asarray([*flat.outputs, report], np.int32)
+        return flat.pack()
+
+    def _append(self, code: str, inputs: list[int], outputs: list[int], options: bytes) -> None:
+        self.ops.append(self.flat.custom_op(code, inputs, outputs, options))
+
+    def _error(self, tensor: int) -> int:
+        """The error of an activation, float32 of the same shape."""
+        name = f"{self.flat.name(tensor)}/error"
+        return self.flat.add_tensor(name, self.flat.shape(tensor), np.float32)
+
+    def _seed_of(self, variable: int) -> int:
+        """A constant with the variable's first values, which shares their buffer."""
+        flat = self.flat
+        dtype = np.int8 if flat.dtype(variable) == np.int8 else np.int32
+        seed = flat.add_tensor(f"{flat.name(variable)}/seed", flat.shape(variable), dtype)
+        flat.tensors[seed].buffer = flat.tensors[variable].buffer
+        return seed
+
+    def _layer(self, op: Any, error: int, below: int, layer: int) -> None:
+        flat = self.flat
+        x, kernel, y = int(op.inputs[0]), int(op.inputs[1]), int(op.outputs[0])
+        site = flat.name(y)
+        code, window = self._code_and_window(op)
+        flags, mask = self._flags(site, window.out_c, below != _ABSENT)
+        low, high = activation_range(flat, op)
+        method = self._method(site)
+        scales = tuple(float(s) for s in flat.scales(kernel))
+        options = LayerOptions(
+            flags=flags,
+            layer=layer,
+            in_h=window.in_h,
+            in_w=window.in_w,
+            in_c=window.in_c,
+            out_h=window.out_h,
+            out_w=window.out_w,
+            out_c=window.out_c,
+            kernel_h=window.window_h,
+            kernel_w=window.window_w,
+            stride_h=window.stride_h,
+            stride_w=window.stride_w,
+            pad_top=window.pad_top,
+            pad_left=window.pad_left,
+            x_scale=float(flat.scales(x)[0]),
+            x_zero_point=flat.zero_point(x),
+            act_min=low,
+            act_max=high,
+            sparsifier=method.code,
+            s_min=method.s_min,
+            s_max=method.s_max,
+            damping=method.damping,
+            n_scales=len(scales),
+            scales=scales,
+            mask=mask,
+        )
+        updates, updates_bias = flags & Flags.UPDATE_WEIGHTS, flags & Flags.UPDATE_BIAS
+        if updates:
+            self.variables.append(kernel)
+        if updates_bias:
+            self.variables.append(int(op.inputs[2]))
+        outputs = [] if below == _ABSENT else [below]
+        if updates and code != "TFODL_FULLY_CONNECTED_BWD":
+            depthwise = code == "TFODL_DEPTHWISE_CONV_2D_BWD"
+            row = window.window_h * window.window_w * (1 if depthwise else window.in_c)
+            outputs.append(flat.add_tensor(f"{site}/scratch", (row,), np.float32))
+        inputs = [
+            error,
+            self.state,
+            x if updates else _ABSENT,
+            y if _has_activation(low, high) else _ABSENT,
+            kernel if updates or flags & Flags.PROPAGATE else _ABSENT,
+            int(op.inputs[2]) if updates_bias else _ABSENT,
+        ]
+        self._append(code, inputs, outputs, options.pack())
+
+    def _code_and_window(self, op: Any) -> tuple[str, Window]:
+        flat = self.flat
+        kind = flat.op_name(op)
+        kernel_shape = flat.shape(int(op.inputs[1]))
+        if kind != "FULLY_CONNECTED":
+            return f"TFODL_{kind}_BWD", sliding_window(flat, op, *kernel_shape[1:3])
+        out_c, in_c = kernel_shape
+        rows = int(np.prod(flat.shape(int(op.outputs[0])))) // out_c
+        code = "TFODL_FULLY_CONNECTED_BWD" if rows == 1 else "TFODL_CONV_2D_BWD"
+        return code, one_to_one(rows, in_c, out_c)
+
+    def _flags(
+        self, site: str, neurons: int, propagates: bool
+    ) -> tuple[Flags, tuple[bool, ...] | None]:
+        flags = Flags.PROPAGATE if propagates else Flags(0)
+        if site not in self.masks:
+            return flags, None
+        kernel, bias = (np.asarray(m, bool) for m in self.masks[site])
+        for mask in (kernel, bias):
+            if mask.shape != (neurons,):
+                raise UserError(
+                    f"the mask of layer {site!r} has the shape {list(mask.shape)}, "
+                    f"the layer has {neurons} neurons"
+                )
+        if kernel.any() and bias.any() and not np.array_equal(kernel, bias):
+            raise UserError(
+                f"layer {site!r}: the masks of the weights and of the bias choose different "
+                "neurons, which a training op cannot do"
+            )
+        if kernel.any():
+            flags |= Flags.UPDATE_WEIGHTS
+        if bias.any():
+            flags |= Flags.UPDATE_BIAS
+        allowed = kernel | bias
+        if allowed.all():
+            return flags, None
+        return flags | Flags.MASKED, tuple(bool(b) for b in allowed)
+
+    def _method(self, site: str) -> SparsifierFields:
+        """A layer that only stands for a batch normalization is no layer of the method's."""
+        if site not in self.sites:
+            return SparsifierFields(SparsifierCode.DENSE)
+        return sparsifier_fields(self.sparsifier, len(self.sites) - 1 - self.sites.index(site))
+
+    def _pool(self, op: Any, error: int, below: int) -> None:
+        flat = self.flat
+        kind = flat.op_name(op)
+        x, y = int(op.inputs[0]), int(op.outputs[0])
+        if kind == "MEAN":
+            _, height, width, channels = flat.shape(x)
+            window = Window(height, width, channels, 1, 1, channels, height, width, 1, 1, 0, 0)
+            low, high = NO_MINIMUM, NO_MAXIMUM
+        else:
+            options = op.builtinOptions
+            window = sliding_window(flat, op, int(options.filterHeight), int(options.filterWidth))
+            low, high = activation_range(flat, op)
+        packed = PoolOptions(
+            window.in_h,
+            window.in_w,
+            window.in_c,
+            window.out_h,
+            window.out_w,
+            window.window_h,
+            window.window_w,
+            window.stride_h,
+            window.stride_w,
+            window.pad_top,
+            window.pad_left,
+            low,
+            high,
+        ).pack()
+        is_max = kind == "MAX_POOL_2D"
+        code = "TFODL_MAX_POOL_2D_BWD" if is_max else "TFODL_AVERAGE_POOL_2D_BWD"
+        inputs = [
+            error,
+            self.state,
+            x if is_max else _ABSENT,
+            y if _has_activation(low, high) else _ABSENT,
+        ]
+        self._append(code, inputs, [below], packed)
+
+
+def _has_activation(low: int, high: int) -> bool:
+    return (low, high) != (NO_MINIMUM, NO_MAXIMUM)
