@@ -1,0 +1,146 @@
+"""Softmax cross entropy against TensorFlow, the TinyPropv2 decision, and exp and log."""
+
+import kernel_harness as harness
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from kernel_harness import Memory
+
+
+def step(
+    logits: np.ndarray, label: int, memory: Memory, blob: bytes
+) -> tuple[int, np.ndarray, np.ndarray]:
+    """Returns (status, error, report)."""
+    error = np.full(len(logits), np.nan, np.float32)
+    report = np.full(4, np.nan, np.float32)
+    status = harness.library.tfodl_xent_step(
+        blob,
+        len(blob),
+        harness.pointer(logits),
+        len(logits),
+        label,
+        harness.pointer(memory.words),
+        harness.pointer(error),
+        harness.pointer(report),
+    )
+    return status, error, report
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(
+    st.lists(st.integers(-128, 127), min_size=1, max_size=20),
+    st.floats(2.0**-10, 0.5, width=32),
+    st.data(),
+)
+def test_loss_and_error_equal_tensorflow(
+    values: list[int], scale: float, data: st.DataObject
+) -> None:
+    logits = np.array(values, np.int8)
+    label = data.draw(st.integers(0, len(values) - 1))
+    status, error, report = step(logits, label, Memory(), harness.xent_options(scale))
+    assert status == 1
+
+    scores = tf.constant(logits.astype(np.float64) * np.float32(scale))
+    with tf.GradientTape() as tape:
+        tape.watch(scores)
+        loss = tf.nn.sparse_softmax_cross_entropy_with_logits(
+            labels=[label], logits=scores[tf.newaxis]
+        )
+    wanted = tape.gradient(loss, scores).numpy()
+    np.testing.assert_allclose(report[0], loss.numpy()[0], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(error, wanted, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(report[3], np.abs(wanted).sum(), rtol=1e-5, atol=1e-6)
+
+
+def test_the_loss_of_an_impossible_label_is_finite() -> None:
+    """p[label] = e^-25500 is no float; the loss is still right."""
+    memory = Memory()
+    logits = np.array([127, -128], np.int8)
+    _, error, report = step(logits, 1, memory, harness.xent_options(100.0))
+    assert report[0] == 25500.0
+    np.testing.assert_array_equal(error, [1, -1])
+    assert memory.state().active
+
+
+def test_a_non_finite_loss_abandons_the_step() -> None:
+    memory = Memory()
+    _, _, report = step(np.array([127, -128], np.int8), 1, memory, harness.xent_options(3e38))
+    state = memory.state()
+    assert (state.non_finite, state.active, state.trained, state.samples) == (1, False, 0, 1)
+    assert report[2] == 0
+
+
+def test_a_negative_label_only_infers() -> None:
+    memory = Memory()
+    status, _, report = step(np.array([1, 2], np.int8), -1, memory, harness.xent_options(0.1))
+    assert status == 1
+    np.testing.assert_array_equal(report, [-1, 0, 0, 0])
+    state = memory.state()
+    assert (state.active, state.samples, state.trained) == (False, 0, 0)
+
+
+@pytest.mark.parametrize("label", [2, 3, 2**31 - 1])
+def test_an_unknown_label_fails(label: int) -> None:
+    memory = Memory()
+    status, _, _ = step(np.array([1, 2], np.int8), label, memory, harness.xent_options(0.1))
+    assert status == 2
+    assert not memory.state().active
+
+
+def test_the_decision_follows_the_running_maximum() -> None:
+    """D = (d_min + alpha (d_max - d_min) / alpha_max) beta, trained above the threshold."""
+    blob = harness.xent_options(0.05, skip_rule=1, d=(0.1, 0.9), beta=0.5, threshold=0.3)
+    memory = Memory()
+    alpha_max = 0.0
+    counts = {True: 0, False: 0}
+    random = np.random.default_rng(3)
+    for i in range(200):
+        logits = random.integers(-128, 128, 4).astype(np.int8)
+        label = int(logits.argmax()) if i % 3 else int(logits.argmin())
+        _, error, report = step(logits, label, memory, blob)
+        alpha = np.abs(error.astype(np.float64)).sum()
+        alpha_max = max(alpha_max, alpha)
+        decision = (0.1 + alpha * 0.8 / alpha_max) * 0.5
+        np.testing.assert_allclose(report[1], decision, rtol=1e-5)
+        assert report[2] == (report[1] > 0.3) == memory.state().active
+        counts[bool(report[2])] += 1
+    state = memory.state()
+    assert (state.trained, state.skipped, state.samples) == (counts[True], counts[False], 200)
+    assert min(counts.values()) > 20
+    np.testing.assert_allclose(state.alpha_max, alpha_max, rtol=1e-5)
+
+
+def test_no_error_at_all_gives_the_smallest_decision() -> None:
+    blob = harness.xent_options(0.05, skip_rule=1, d=(0.4, 0.9), beta=1.0, threshold=0.3)
+    _, error, report = step(np.array([5], np.int8), 0, Memory(), blob)
+    np.testing.assert_array_equal(error, [0])
+    np.testing.assert_allclose(report, [0, 0.4, 1, 0])
+
+
+def test_exp_is_as_accurate_as_documented() -> None:
+    x = -np.logspace(-8, np.log10(86.9), 100_000).astype(np.float32)
+    actual = np.empty_like(x)
+    harness.library.tfodl_exp_of_non_positive(
+        harness.pointer(x), len(x), harness.pointer(actual)
+    )
+    relative = np.abs(actual / np.exp(x.astype(np.float64)) - 1)
+    assert relative.max() < 2.0**-22
+    edges = np.array([0.0, -0.0, -88.0, -1e30, -np.inf], np.float32)
+    actual = np.empty_like(edges)
+    harness.library.tfodl_exp_of_non_positive(
+        harness.pointer(edges), len(edges), harness.pointer(actual)
+    )
+    np.testing.assert_array_equal(actual, [1, 1, 0, 0, 0])
+
+
+def test_log_is_as_accurate_as_documented() -> None:
+    x = np.concatenate([1 + np.logspace(-7, 0, 50_000), np.logspace(0, 6, 50_000)])
+    x = x.astype(np.float32)
+    actual = np.empty_like(x)
+    harness.library.tfodl_log_of_at_least_one(
+        harness.pointer(x), len(x), harness.pointer(actual)
+    )
+    wanted = np.log(x.astype(np.float64))
+    assert (np.abs(actual - wanted) < 1e-7 + 2.0**-22 * wanted).all()

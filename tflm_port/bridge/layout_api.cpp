@@ -1,0 +1,91 @@
+// The layout of the option structs as data, so that a test can compare it with the Python side.
+#include <stddef.h>
+#include <stdint.h>
+
+#include "tfodl/options.h"
+
+namespace {
+
+const char* WordName(uint32_t) { return "u32"; }
+const char* WordName(int32_t) { return "i32"; }
+const char* WordName(float) { return "f32"; }
+
+struct Field {
+  const char* options;
+  const char* name;
+  uint32_t offset;
+  const char* word;
+};
+
+#define TFODL_FIELD(type, field) \
+  {#type, #field, static_cast<uint32_t>(offsetof(tfodl::type, field)), WordName(tfodl::type().field)}
+
+const Field kFields[] = {
+    TFODL_FIELD(SeedOptions, abi_version),
+    TFODL_FIELD(SeedOptions, sentinel),
+    TFODL_FIELD(SeedOptions, rng_seed),
+    TFODL_FIELD(SeedOptions, learning_rate),
+    TFODL_FIELD(SeedOptions, n_variables),
+    TFODL_FIELD(XentOptions, abi_version),
+    TFODL_FIELD(XentOptions, logits_scale),
+    TFODL_FIELD(XentOptions, skip_rule),
+    TFODL_FIELD(XentOptions, d_min),
+    TFODL_FIELD(XentOptions, d_max),
+    TFODL_FIELD(XentOptions, beta),
+    TFODL_FIELD(XentOptions, threshold),
+    TFODL_FIELD(LayerOptions, abi_version),
+    TFODL_FIELD(LayerOptions, flags),
+    TFODL_FIELD(LayerOptions, layer),
+    TFODL_FIELD(LayerOptions, in_h),
+    TFODL_FIELD(LayerOptions, in_w),
+    TFODL_FIELD(LayerOptions, in_c),
+    TFODL_FIELD(LayerOptions, out_h),
+    TFODL_FIELD(LayerOptions, out_w),
+    TFODL_FIELD(LayerOptions, out_c),
+    TFODL_FIELD(LayerOptions, kernel_h),
+    TFODL_FIELD(LayerOptions, kernel_w),
+    TFODL_FIELD(LayerOptions, stride_h),
+    TFODL_FIELD(LayerOptions, stride_w),
+    TFODL_FIELD(LayerOptions, pad_top),
+    TFODL_FIELD(LayerOptions, pad_left),
+    TFODL_FIELD(LayerOptions, x_scale),
+    TFODL_FIELD(LayerOptions, x_zero_point),
+    TFODL_FIELD(LayerOptions, act_min),
+    TFODL_FIELD(LayerOptions, act_max),
+    TFODL_FIELD(LayerOptions, sparsifier),
+    TFODL_FIELD(LayerOptions, s_min),
+    TFODL_FIELD(LayerOptions, s_max),
+    TFODL_FIELD(LayerOptions, damping),
+    TFODL_FIELD(LayerOptions, n_scales),
+    TFODL_FIELD(PoolOptions, abi_version),
+    TFODL_FIELD(PoolOptions, in_h),
+    TFODL_FIELD(PoolOptions, in_w),
+    TFODL_FIELD(PoolOptions, in_c),
+    TFODL_FIELD(PoolOptions, out_h),
+    TFODL_FIELD(PoolOptions, out_w),
+    TFODL_FIELD(PoolOptions, filter_h),
+    TFODL_FIELD(PoolOptions, filter_w),
+    TFODL_FIELD(PoolOptions, stride_h),
+    TFODL_FIELD(PoolOptions, stride_w),
+    TFODL_FIELD(PoolOptions, pad_top),
+    TFODL_FIELD(PoolOptions, pad_left),
+    TFODL_FIELD(PoolOptions, act_min),
+    TFODL_FIELD(PoolOptions, act_max),
+};
+
+#undef TFODL_FIELD
+
+constexpr uint32_t kFieldCount = sizeof(kFields) / sizeof(kFields[0]);
+
+}  // namespace
+
+extern "C" {
+
+uint32_t tfodl_option_field_count() { return kFieldCount; }
+
+// The array of {options, name, offset, word} records.
+const void* tfodl_option_fields() { return kFields; }
+
+uint32_t tfodl_abi_version() { return tfodl::kAbiVersion; }
+
+}  // extern "C"
