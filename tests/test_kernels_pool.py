@@ -27,9 +27,7 @@ def pools(draw: st.DrawFn) -> tuple:
     x = random.integers(-levels, levels, (*size, channels)).astype(np.int8)
     delta = random.normal(size=(rows[0], columns[0], channels)).astype(np.float32)
     delta[random.random(delta.shape) < 0.3] = 0.0
-    blob = harness.pool_options(
-        x.shape, delta.shape[:2], window, stride, (rows[1], columns[1])
-    )
+    blob = harness.pool_options(x.shape, delta.shape[:2], window, stride, (rows[1], columns[1]))
     return x, delta, window, stride, padding, blob
 
 

@@ -122,9 +122,7 @@ def test_no_error_at_all_gives_the_smallest_decision() -> None:
 def test_exp_is_as_accurate_as_documented() -> None:
     x = -np.logspace(-8, np.log10(86.9), 100_000).astype(np.float32)
     actual = np.empty_like(x)
-    harness.library.tfodl_exp_of_non_positive(
-        harness.pointer(x), len(x), harness.pointer(actual)
-    )
+    harness.library.tfodl_exp_of_non_positive(harness.pointer(x), len(x), harness.pointer(actual))
     relative = np.abs(actual / np.exp(x.astype(np.float64)) - 1)
     assert relative.max() < 2.0**-22
     edges = np.array([0.0, -0.0, -88.0, -1e30, -np.inf], np.float32)
@@ -139,8 +137,6 @@ def test_log_is_as_accurate_as_documented() -> None:
     x = np.concatenate([1 + np.logspace(-7, 0, 50_000), np.logspace(0, 6, 50_000)])
     x = x.astype(np.float32)
     actual = np.empty_like(x)
-    harness.library.tfodl_log_of_at_least_one(
-        harness.pointer(x), len(x), harness.pointer(actual)
-    )
+    harness.library.tfodl_log_of_at_least_one(harness.pointer(x), len(x), harness.pointer(actual))
     wanted = np.log(x.astype(np.float64))
     assert (np.abs(actual - wanted) < 1e-7 + 2.0**-22 * wanted).all()

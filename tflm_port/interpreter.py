@@ -56,7 +56,7 @@ class _Worker:
         missing = _missing()
         if missing is not None:
             raise UserError(missing)
-        self._log = tempfile.TemporaryFile()
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the worker
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tf_odl.tflm_port.worker"],
             stdin=subprocess.PIPE,
@@ -222,7 +222,10 @@ class TrainingInterpreter:
         return self._run(samples, np.full(len(samples), -1, np.int32), None)[0]
 
     def train(
-        self, samples: np.ndarray, labels: Sequence[int] | np.ndarray, progress: Progress | None = None
+        self,
+        samples: np.ndarray,
+        labels: Sequence[int] | np.ndarray,
+        progress: Progress | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Learn from samples int8 [N, ...] with labels [N], one at a time and in order.
 
@@ -262,7 +265,7 @@ class TrainingInterpreter:
         self._call("set_learning_rate", float(value))
 
     def variables(self) -> list[np.ndarray]:
-        """Copies of the trainable tensors (int8 weights, int32 biases) in the order of TFODL_SEED."""
+        """Copies of the trainable tensors, int8 weights and int32 biases, in TFODL_SEED order."""
         self._require_training()
         return self._call("variables")
 

@@ -32,7 +32,33 @@ class State:
     @classmethod
     def from_bytes(cls, data: bytes) -> "State":
         """Decode the bytes of the tensor: WORDS little-endian words, then y_max as float32."""
-        fixed = list(_FIXED.unpack_from(data))
-        fixed[3] = bool(fixed[3])
+        (
+            sentinel,
+            rng,
+            learning_rate,
+            active,
+            samples,
+            trained,
+            skipped,
+            non_finite,
+            saturated,
+            backward_macs,
+            backward_macs_nonzero,
+            alpha_max,
+        ) = _FIXED.unpack_from(data)
         layers = len(data) // 4 - WORDS
-        return cls(*fixed, y_max=struct.unpack_from(f"<{layers}f", data, _FIXED.size))
+        return cls(
+            sentinel=sentinel,
+            rng=rng,
+            learning_rate=learning_rate,
+            active=bool(active),
+            samples=samples,
+            trained=trained,
+            skipped=skipped,
+            non_finite=non_finite,
+            saturated=saturated,
+            backward_macs=backward_macs,
+            backward_macs_nonzero=backward_macs_nonzero,
+            alpha_max=alpha_max,
+            y_max=struct.unpack_from(f"<{layers}f", data, _FIXED.size),
+        )

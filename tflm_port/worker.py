@@ -1,9 +1,9 @@
 """The process in which TensorFlow Lite Micro runs.
 
 TFLM trusts its model: a broken file, or a wheel with another memory layout, is a segmentation
-fault. So it runs here, and `interpreter.py` talks to it over pipes: pickled ``(command, arguments)``
-on standard input, pickled ``(kind, value)`` on what was standard output. ``kind`` is "result",
-"progress", "refused" (a message for the user) or "failed" (a step that TFLM gave up).
+fault. So it runs here, and `interpreter.py` talks to it over pipes: pickled (command, arguments) on
+standard input, pickled (kind, value) on what was standard output. The kind is "result", "progress",
+"refused" (a message for the user) or "failed" (a step that TFLM gave up).
 """
 
 import ctypes
@@ -65,12 +65,13 @@ class Interpreter:
         self._library = library
         graph = model.subgraphs[0]
         codes = [model.operatorCodes[op.opcodeIndex].customCode for op in graph.operators]
-        self._seed = next(
-            (op for op, code in zip(graph.operators, codes, strict=True) if code == b"TFODL_SEED"),
-            None,
-        )
-        self._tensors = graph.tensors
-        self.trains = self._seed is not None
+        self.trains = b"TFODL_SEED" in codes
+        self._seed_shapes: list[tuple[int, ...]] = []  # state, variables, their seeds
+        if self.trains:
+            seed = graph.operators[codes.index(b"TFODL_SEED")]
+            self._seed_shapes = [
+                tuple(int(extent) for extent in graph.tensors[index].shape) for index in seed.inputs
+            ]
         self.in_shape = self._details(raw.get_input_details(0), "input")
         self.out_shape = self._details(raw.get_output_details(0), "output")
         self._publish()
@@ -117,25 +118,27 @@ class Interpreter:
                 last = now
         return outputs, reports, (time.perf_counter() - start) / max(count, 1)
 
-    def _state_view(self) -> ctypes.Array:
-        words = int(np.prod(self._tensors[self._seed.inputs[0]].shape))
-        return (ctypes.c_uint8 * (4 * words)).from_address(self._library.tfodl_session_state())
+    def _state_view(self) -> np.ndarray:
+        (words,) = self._seed_shapes[0]
+        address = self._library.tfodl_session_state()
+        return np.ctypeslib.as_array((ctypes.c_float * words).from_address(address))
 
     def state(self) -> State:
-        return State.from_bytes(bytes(self._state_view()))
+        return State.from_bytes(self._state_view().tobytes())
 
     def set_learning_rate(self, value: float) -> None:
-        np.frombuffer(self._state_view(), np.float32)[2] = value
+        self._state_view()[2] = value
 
     def _variable_views(self) -> list[np.ndarray]:
         views = []
         for index in range(self._library.tfodl_session_variable_count()):
             size = self._library.tfodl_session_variable_bytes(index)
             address = self._library.tfodl_session_variable_data(index)
-            shape = tuple(int(n) for n in self._tensors[self._seed.inputs[1 + index]].shape)
-            dtype = np.int8 if size == int(np.prod(shape)) else np.int32
-            data = (ctypes.c_uint8 * size).from_address(address)
-            views.append(np.frombuffer(data, dtype).reshape(shape))
+            shape = self._seed_shapes[1 + index]
+            element = ctypes.c_int8 if size == np.prod(shape) else ctypes.c_int32
+            count = size // ctypes.sizeof(element)
+            data = np.ctypeslib.as_array((element * count).from_address(address))
+            views.append(data.reshape(shape))
         return views
 
     def variables(self) -> list[np.ndarray]:
