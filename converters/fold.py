@@ -19,7 +19,12 @@ from tf_odl.converters.fold_activations import fuse_activations
 from tf_odl.converters.fold_batch_norm import fold_batch_normalization
 from tf_odl.converters.fold_one_d import lift_one_dimensional
 from tf_odl.converters.fold_padding import absorb_zero_padding
-from tf_odl.converters.fold_sites import check_sites, mark_sites, split_separable
+from tf_odl.converters.fold_sites import (
+    add_missing_biases,
+    check_sites,
+    mark_sites,
+    split_separable,
+)
 from tf_odl.converters.graph import Graph, build, trace
 
 if TYPE_CHECKING:
@@ -54,6 +59,7 @@ def fold(model: keras.Model) -> Folded:
     absorb_zero_padding(graph)
     fold_batch_normalization(graph)
     fuse_activations(graph)
+    add_missing_biases(graph)
     check_sites(graph)
     sites = {node.site: node.name for node in graph.nodes if node.site is not None}
     return Folded(build(graph, model.name), sites)

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from tf_odl.converters.graph import Graph, Node, layer_node
 from tf_odl.errors import UserError
+
+
+def layer_name(site: str) -> str:
+    """The folded model's layer of a site: Keras allows no slash in a name."""
+    return site.replace("/", "_")
 
 
 def mark_sites(graph: Graph) -> None:
@@ -73,25 +80,34 @@ def _halves(node: Node, depthwise_kind: type, pointwise_kind: type) -> list[Node
         "activation": node.config["activation"],
         "use_bias": bool(bias),
     }
+    depthwise_site, pointwise_site = f"{node.name}/depthwise", f"{node.name}/pointwise"
     depthwise = layer_node(
         depthwise_kind,
-        f"{node.name}_depthwise",
+        layer_name(depthwise_site),
         depthwise_config,
         node.inputs[0],
         (*node.shape[:-1], channels * multiplier),
         [depthwise_kernel],
-        site=f"{node.name}/depthwise",
+        depthwise_site,
     )
     pointwise = layer_node(
         pointwise_kind,
-        f"{node.name}_pointwise",
+        layer_name(pointwise_site),
         pointwise_config,
         depthwise,
         node.shape,
         [pointwise_kernel, *bias],
-        site=f"{node.name}/pointwise",
+        pointwise_site,
     )
     return [depthwise, pointwise]
+
+
+def add_missing_biases(graph: Graph) -> None:
+    """Give every site a bias, zero where it had none: training ops update one."""
+    for node in graph.nodes:
+        if node.site is not None and not node.config["use_bias"]:
+            node.config = {**node.config, "use_bias": True}
+            node.weights = [*node.weights, np.zeros(node.shape[-1], np.float32)]
 
 
 def check_sites(graph: Graph) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from tf_odl.converters.flatbuffer import FlatModel
 from tf_odl.errors import UserError
 
 CHUNK = 32
@@ -50,8 +51,15 @@ def infer(
     return np.concatenate(outputs)
 
 
-def quantize_input(x: np.ndarray, scale: float, zero_point: int) -> np.ndarray:
-    """int8 codes of real values: round half to even, saturate at -128 and 127."""
+def input_quantization(model: bytes) -> tuple[float, int]:
+    """Scale and zero point of an int8 model's input."""
+    flat = FlatModel(model)
+    return float(flat.scales(flat.inputs[0])[0]), flat.zero_point(flat.inputs[0])
+
+
+def quantize_input(model: bytes, x: np.ndarray) -> np.ndarray:
+    """The int8 codes of real samples for a model: round half to even, saturate at -128 and 127."""
+    scale, zero_point = input_quantization(model)
     codes = np.round(np.asarray(x, np.float32) / np.float32(scale)) + zero_point
     return np.clip(codes, -128, 127).astype(np.int8)
 

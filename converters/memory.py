@@ -1,0 +1,187 @@
+"""What a model needs of TensorFlow Lite Micro's tensor arena, tensor by tensor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from tf_odl.converters.arena import Buffer, align, arena_bytes, plan_offsets
+from tf_odl.converters.flatbuffer import FlatModel
+from tf_odl.converters.training_graph import SEED_OP
+
+_CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
+
+
+@dataclass(frozen=True)
+class StructSizes:
+    """Bytes of the interpreter's own structures, which depend on the platform.
+
+    Measured for 64 bits with the tflite-micro wheel. For 32 bits: sizeof on a Cortex-M4 with the
+    TensorFlow Lite Micro of the Arduino libraries, `fixed` from one measured model.
+    """
+
+    eval_tensor: int  # per tensor
+    io_tensor: int  # per input and output of the model
+    io_quantization: int  # per quantized one of those
+    node: int  # per op
+    builtin_data: int  # per builtin op
+    fixed: int  # interpreter, allocator and planner
+    op_data: dict[str, int]  # per op of a kind, without per-channel arrays
+    custom_op_data: int  # per training op
+    variable: int  # per trainable tensor, in TFODL_SEED
+    cmsis_nn: bool  # whether convolutions ask for CMSIS-NN's scratch memory
+
+
+_OP_DATA = {"ADD": 60, "AVERAGE_POOL_2D": 32, "MAX_POOL_2D": 32, "MEAN": 44, "PAD": 56}
+
+BOARD = StructSizes(
+    eval_tensor=12,
+    io_tensor=64,
+    io_quantization=28,
+    node=44,
+    builtin_data=28,
+    fixed=256,
+    op_data={
+        **_OP_DATA,
+        "CONV_2D": 72,
+        "DEPTHWISE_CONV_2D": 72,
+        "FULLY_CONNECTED": 64,
+        "SOFTMAX": 72,
+    },
+    custom_op_data=12,
+    variable=12,
+    cmsis_nn=True,
+)
+HOST = StructSizes(
+    eval_tensor=24,
+    io_tensor=64,
+    io_quantization=40,
+    node=64,
+    builtin_data=28,
+    fixed=500,
+    op_data={
+        **_OP_DATA,
+        "CONV_2D": 80,
+        "DEPTHWISE_CONV_2D": 80,
+        "FULLY_CONNECTED": 72,
+        "SOFTMAX": 80,
+    },
+    custom_op_data=16,
+    variable=16,
+    cmsis_nn=False,
+)
+
+
+@dataclass(frozen=True)
+class PlannedTensor:
+    """A tensor, or an op's scratch memory.
+
+    `kind` is activation, error, scratch, variable or constant. `first` and `last` are the ops
+    between which it has to keep its values; `offset` is None for what the planner does not place.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    bytes: int
+    kind: str
+    first: int
+    last: int
+    offset: int | None
+
+
+@dataclass(frozen=True)
+class Memory:
+    """The arena of one model, in bytes."""
+
+    tensors: list[PlannedTensor]
+    planned_bytes: int  # activations, errors and scratch, overlaid in time
+    variable_bytes: int  # trainable weights and the state
+    struct_bytes: int  # the interpreter's own structures, estimated
+
+    @property
+    def arena_bytes(self) -> int:
+        return self.planned_bytes + self.variable_bytes + self.struct_bytes
+
+
+def plan_memory(model: bytes, sizes: StructSizes = BOARD) -> Memory:
+    """Plan the arena of a .tflite model as TensorFlow Lite Micro would."""
+    flat = FlatModel(model)
+    entries = [_describe(flat, i) for i in range(len(flat.tensors))]
+    entries += [s for i, op in enumerate(flat.operators) for s in _op_scratch(flat, i, op, sizes)]
+    planned = [i for i, t in enumerate(entries) if t.kind in ("activation", "error", "scratch")]
+    buffers = [Buffer(entries[i].bytes, entries[i].first, entries[i].last) for i in planned]
+    offsets = plan_offsets(buffers)
+    for i, offset in zip(planned, offsets, strict=True):
+        entries[i] = replace(entries[i], offset=offset)
+    return Memory(
+        tensors=entries,
+        planned_bytes=arena_bytes(buffers, offsets),
+        variable_bytes=sum(align(t.bytes) for t in entries if t.kind == "variable"),
+        struct_bytes=_struct_bytes(flat, sizes),
+    )
+
+
+def _describe(flat: FlatModel, index: int) -> PlannedTensor:
+    name, shape, dtype = flat.name(index), flat.shape(index), flat.dtype(index)
+    ops = flat.operators
+    makers = [i for i, op in enumerate(ops) if index in op.outputs]
+    readers = [i for i, op in enumerate(ops) if index in op.inputs]
+    end = len(ops) - 1
+    first = makers[0] if makers else 0
+    last = end if index in flat.outputs else max(readers, default=first)
+    if flat.tensors[index].isVariable:
+        kind, first, last = "variable", 0, end
+    elif flat.constant(index) is not None:
+        kind, first, last = "constant", 0, end
+    elif name.endswith("/error"):
+        kind = "error"
+    elif name.endswith("/scratch"):
+        kind = "scratch"
+    else:
+        kind = "activation"
+    size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    return PlannedTensor(name, shape, dtype.name, size, kind, first, last, None)
+
+
+def _op_scratch(flat: FlatModel, index: int, op: Any, sizes: StructSizes) -> list[PlannedTensor]:
+    """Memory that an op asks the planner for, beside its tensors."""
+    kind = flat.op_name(op)
+    x, y = (int(op.inputs[0]), int(op.outputs[0])) if len(op.outputs) else (-1, -1)
+    requests: list[int] = []
+    if kind == "MEAN":
+        rank, axes = len(flat.shape(x)), len(np.ravel(flat.constant(int(op.inputs[1]))))
+        requests = [4 * rank, 4 * axes, 4 * int(np.prod(flat.shape(y)))]
+    elif sizes.cmsis_nn and kind == "CONV_2D":
+        row = int(np.prod(flat.shape(int(op.inputs[1]))[1:]))
+        requests = [4 * (-(-row // 4) * 4)]
+    elif sizes.cmsis_nn and kind == "DEPTHWISE_CONV_2D":
+        requests = [2 * int(np.prod(flat.shape(int(op.inputs[1]))))]
+    elif sizes.cmsis_nn and kind == "AVERAGE_POOL_2D":
+        requests = [4 * flat.shape(x)[-1]]
+    return [
+        PlannedTensor(f"{flat.name(y)}/op_scratch", (n,), "uint8", n, "scratch", index, index, None)
+        for n in requests
+    ]
+
+
+def _struct_bytes(flat: FlatModel, sizes: StructSizes) -> int:
+    ends = [*flat.inputs, *flat.outputs]
+    quantized = [t for t in ends if len(flat.scales(t))]
+    total = sizes.fixed + sizes.eval_tensor * len(flat.tensors)
+    total += sizes.io_tensor * len(ends) + sizes.io_quantization * len(quantized)
+    for op in flat.operators:
+        kind = flat.op_name(op)
+        total += sizes.node
+        if kind.startswith("TFODL_"):
+            total += align(sizes.custom_op_data)
+        else:
+            total += sizes.builtin_data
+            total += align(sizes.op_data.get(kind, 0))
+        if kind == SEED_OP:
+            total += align(sizes.variable * (len(op.inputs) - 1) // 2)
+        if kind in _CONVOLUTIONS:
+            total += 2 * align(4 * flat.shape(int(op.outputs[0]))[-1])
+    return total

@@ -1,0 +1,79 @@
+"""The boards an export can be made for, and what is assumed about them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tf_odl.errors import UserError
+
+
+@dataclass(frozen=True)
+class Target:
+    """A board. All sizes are bytes.
+
+    `flash_bytes` is what a sketch may fill, `ram_bytes` what the linker may place, `arena_bytes`
+    what is left for the tensor arena, `code_bytes` the sketch without the model.
+    """
+
+    name: str
+    board: str
+    fqbn: str
+    flash_bytes: int
+    ram_bytes: int
+    arena_bytes: int
+    code_bytes: int
+    notes: tuple[str, ...]
+    assumptions: tuple[str, ...]
+
+
+TARGETS = {
+    target.name: target
+    for target in (
+        Target(
+            name="nano33",
+            board="Arduino Nano 33 BLE",
+            fqbn="arduino:mbed_nano:nano33ble",
+            flash_bytes=983_040,
+            ram_bytes=261_632,
+            arena_bytes=192 * 1024,
+            code_bytes=240 * 1024,
+            notes=(
+                "nRF52840, Cortex-M4F, 64 MHz; convolutions use CMSIS-NN",
+                "an upload erases the flash: learned weights do not survive it",
+            ),
+            assumptions=(
+                "the mbed core, its thread stacks and the sketch keep about 63 KiB of the RAM",
+                "core, TensorFlow Lite Micro and training ops take about 240 KiB of flash",
+            ),
+        ),
+        Target(
+            name="esp32",
+            board="ESP32 Dev Module (WROOM-32)",
+            fqbn="esp32:esp32:esp32",
+            flash_bytes=1_310_720,
+            ram_bytes=327_680,
+            arena_bytes=104 * 1024,
+            code_bytes=480 * 1024,
+            notes=(
+                "Xtensa LX6, 240 MHz; plain C kernels",
+                "the default partition scheme; huge_app allows 3 MB of flash",
+            ),
+            assumptions=(
+                "the arena comes from the heap, whose largest block is about 110 KB without "
+                "WiFi and Bluetooth; 104 KiB of it are used",
+                "core, TensorFlow Lite Micro and training ops take about 480 KiB of flash",
+            ),
+        ),
+    )
+}
+
+
+def get_target(name: str) -> Target:
+    """The board of that name.
+
+    Raises:
+        UserError: there is none.
+    """
+    if name not in TARGETS:
+        raise UserError(f"unknown target {name!r}; known are {', '.join(TARGETS)}")
+    return TARGETS[name]

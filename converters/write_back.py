@@ -1,0 +1,97 @@
+"""What a training graph has learned, as a plain int8 model and as a Keras model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tf_odl.converters.flatbuffer import FlatModel
+from tf_odl.converters.fold_sites import layer_name
+from tf_odl.converters.layers import KERNEL, along_axis, kernel_from_op, weight_axis
+from tf_odl.converters.training_graph import SEED_OP
+from tf_odl.errors import UserError
+
+if TYPE_CHECKING:
+    import keras
+
+
+def variable_tensors(flat: FlatModel) -> list[int]:
+    """The trainable tensors of a training graph, in the order of its TFODL_SEED.
+
+    Raises:
+        UserError: the model is no training graph.
+    """
+    seeds = [op for op in flat.operators if flat.op_name(op) == SEED_OP]
+    if not seeds:
+        raise UserError("this model has no training ops; use the exported model_train.tflite")
+    inputs = [int(i) for i in seeds[0].inputs]
+    return inputs[1 : 1 + (len(inputs) - 1) // 2]
+
+
+def _checked(
+    flat: FlatModel, tensors: list[int], variables: Sequence[np.ndarray]
+) -> list[np.ndarray]:
+    values = [np.asarray(v) for v in variables]
+    expected = [(flat.shape(t), flat.dtype(t)) for t in tensors]
+    if [(v.shape, v.dtype) for v in values] != expected:
+        raise UserError("the variables do not fit this model: number, shape or dtype differs")
+    return values
+
+
+def with_variables(model: bytes, graph: bytes, variables: Sequence[np.ndarray]) -> bytes:
+    """The plain int8 model with learned weights.
+
+    Args:
+        model: model.tflite.
+        graph: the model_train.tflite made from it.
+        variables: int8 weights and int32 biases in the order of TFODL_SEED.
+
+    Raises:
+        UserError: the three do not belong together.
+    """
+    training, plain = FlatModel(graph), FlatModel(model)
+    tensors = variable_tensors(training)
+    for tensor, values in zip(tensors, _checked(training, tensors, variables), strict=True):
+        target = plain.find(training.name(tensor))
+        if target is None or plain.shape(target) != values.shape:
+            raise UserError(f"the model has no tensor {training.name(tensor)!r} of this shape")
+        plain.set_constant(target, values)
+    return plain.pack()
+
+
+def write_back(folded: keras.Model, graph: bytes, variables: Sequence[np.ndarray]) -> keras.Model:
+    """A copy of the folded Keras model with the weights a board has learned.
+
+    Args:
+        folded: model_folded.keras of the export.
+        graph: model_train.tflite of the export; it has the scales.
+        variables: int8 weights and int32 biases in the order of TFODL_SEED.
+
+    Raises:
+        UserError: the three do not belong together.
+    """
+    import keras
+
+    flat = FlatModel(graph)
+    tensors = variable_tensors(flat)
+    copy = keras.models.clone_model(folded)
+    copy.set_weights(folded.get_weights())
+    for tensor, codes in zip(tensors, _checked(flat, tensors, variables), strict=True):
+        site, part = flat.name(tensor).rsplit("/", 1)
+        try:
+            layer = copy.get_layer(layer_name(site))
+        except ValueError as error:
+            raise UserError(f"the Keras model has no layer {layer_name(site)!r}") from error
+        if part == KERNEL:
+            steps = along_axis(flat.scales(tensor), codes.ndim, weight_axis(flat, tensor))
+            values = kernel_from_op(layer, codes * steps)
+            variable = layer.kernel
+        else:
+            values = codes * flat.scales(tensor).astype(np.float64)
+            variable = layer.bias
+        if variable is None or tuple(variable.shape) != values.shape:
+            raise UserError(f"layer {layer.name!r} of the Keras model has another {part}")
+        variable.assign(values.astype(np.float32))
+    return copy
