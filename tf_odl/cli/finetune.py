@@ -118,7 +118,8 @@ def _train(out: Path, record: dict[str, Any], quiet: bool) -> dict[str, Any]:
         def on_epoch(row: dict[str, Any]) -> None:
             console.print(
                 f"epoch {row['epoch']:3d}/{settings.epochs}  "
-                f"test accuracy {row['val_accuracy']:7.2%}  {_figures(row)}  {row['seconds']:.1f} s"
+                f"test accuracy {row['val_accuracy']:7.2%}  {_figures(row)}",
+                soft_wrap=True,
             )
 
         return run.resume(out, on_epoch=on_epoch, on_batch=on_batch)

@@ -149,6 +149,7 @@ def resume(
                 initial_epoch=done,
                 epochs=settings.epochs,
                 steps_per_epoch=steps,
+                shuffle=False,  # `batches` has shuffled
                 validation_data=(data.x_test, data.y_test),
                 validation_batch_size=256,
                 callbacks=[recorder],
