@@ -1,0 +1,6 @@
+"""Data sets: built-in ones, .npz files, folders, and shifts of all of them."""
+
+from tf_odl.data.dataset import Dataset
+from tf_odl.data.registry import DATASETS, load
+
+__all__ = ["DATASETS", "Dataset", "load"]

@@ -54,7 +54,7 @@ def prepare(settings: Settings) -> tuple[Settings, keras.Model, Dataset]:
     settings.build_method()
     if settings.model is None and settings.data is None:
         shift = settings.shift or DEMO_SHIFT
-        data = load("digits", shift=shift, seed=settings.seed)
+        data = load("digits", shift=shift)
         model = models.pretrain_digits(settings.seed)
         return _replace(settings, shift=shift), model, data
     if settings.data is None:
@@ -65,7 +65,6 @@ def prepare(settings: Settings) -> tuple[Settings, keras.Model, Dataset]:
         settings.data,
         data_dir=Path(settings.data_dir) if settings.data_dir else None,
         shift=settings.shift,
-        seed=settings.seed,
     )
     if settings.model in models.MODELS:
         model = models.build(settings.model, data.x_train.shape[1:], data.classes, settings.seed)
@@ -111,7 +110,6 @@ def resume(
         settings.data or "digits",
         data_dir=Path(settings.data_dir) if settings.data_dir else None,
         shift=settings.shift,
-        seed=settings.seed,
     )
     model = models.load(run_dir / "initial.keras")
     trainer = _wrap(model, data, settings)
@@ -142,7 +140,6 @@ def resume(
                     data.x_train,
                     data.y_train,
                     batch_size=settings.batch_size,
-                    seed=settings.seed,
                     first=done,
                     last=settings.epochs,
                 ),

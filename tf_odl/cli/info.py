@@ -1,0 +1,165 @@
+"""`tf-odl methods`, `datasets`, `targets` and `doctor`: what can be chosen, what is there."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+from dataclasses import asdict, fields
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import click
+
+from tf_odl.cli.output import emit_json, print_table
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+@click.command(short_help="The methods and the parts they can be combined from.")
+@json_option
+def methods(as_json: bool) -> None:
+    """List methods, selectors, sparsifiers and skip rules with their settings."""
+    from tf_odl.methods.registry import METHODS, SELECTORS, SKIP_RULES, SPARSIFIERS
+
+    parts = {
+        kind: {
+            name: {
+                "summary": part.summary,
+                "settings": {f.name: f.default for f in fields(part.build)},
+            }
+            for name, part in table.items()
+        }
+        for kind, table in (
+            ("selector", SELECTORS),
+            ("sparsifier", SPARSIFIERS),
+            ("skip", SKIP_RULES),
+        )
+    }
+    if as_json:
+        emit_json({"methods": {n: asdict(p) for n, p in METHODS.items()}, **parts})
+        return
+    print_table(
+        ["method", "selector", "sparsifier", "skip", ""],
+        [[m.name, m.selector, m.sparsifier, m.skip, m.summary] for m in METHODS.values()],
+        title="--method",
+    )
+    for kind, table in parts.items():
+        print_table(
+            [kind, "settings (--set)", ""],
+            [
+                [
+                    name,
+                    ", ".join(f"{k}={v}" for k, v in part["settings"].items()),
+                    part["summary"],
+                ]
+                for name, part in table.items()
+            ],
+            title=f"--{kind}",
+        )
+
+
+@click.command(short_help="The built-in data sets.")
+@json_option
+def datasets(as_json: bool) -> None:
+    """List the data sets `--data` knows by name; it also takes .npz files and folders."""
+    from tf_odl.data import DATASETS
+
+    if as_json:
+        emit_json({n: {"summary": d.summary, "needs": d.needs} for n, d in DATASETS.items()})
+        return
+    rows = [[name, d.summary, d.needs] for name, d in DATASETS.items()]
+    rows += [
+        ["FILE.npz", "arrays x_train, y_train, x_test, y_test, or x and y", "the file"],
+        ["FOLDER", "a sub-folder of images or .npy files per class", "the folder"],
+    ]
+    print_table(["--data", "", "needs"], rows)
+
+
+@click.command(short_help="The boards an export can be made for.")
+@json_option
+def targets(as_json: bool) -> None:
+    """List the boards with the memory that is assumed to be free."""
+    from tf_odl.converters.targets import TARGETS
+
+    if as_json:
+        emit_json({name: asdict(target) for name, target in TARGETS.items()})
+        return
+    print_table(
+        ["--target", "board", "arena", "flash", "assumptions"],
+        [
+            [
+                t.name,
+                t.board,
+                f"{t.arena_bytes:,} B",
+                f"{t.flash_bytes:,} B",
+                "; ".join(t.assumptions),
+            ]
+            for t in TARGETS.values()
+        ],
+    )
+
+
+def _installed(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _package(name: str, purpose: str) -> dict[str, Any]:
+    found = _installed(name)
+    return {
+        "what": name,
+        "found": found,
+        "purpose": purpose,
+        "remedy": None if found else f"pip install {name}",
+    }
+
+
+def _program(names: tuple[str, ...], purpose: str, remedy: str) -> dict[str, Any]:
+    found = next((path for path in map(shutil.which, names) if path), None)
+    return {
+        "what": " or ".join(names),
+        "found": found,
+        "purpose": purpose,
+        "remedy": None if found else remedy,
+    }
+
+
+def _checks() -> list[dict[str, Any]]:
+    from tf_odl.tflm_port import interpreter
+
+    oracle = "tflite-runtime" if _installed("tflite-runtime") else "ai-edge-litert"
+    missing = interpreter.available()
+    simulation = {
+        "what": "training in TFLM",
+        "found": None if missing else f"tflite-micro {interpreter.WHEEL_VERSION}, ops compiled",
+        "purpose": "simulate",
+        "remedy": missing,
+    }
+    return [
+        *(_package(n, "finetune, export") for n in ("tensorflow", "keras", "numpy")),
+        _package(oracle, "export: accuracy of the int8 model"),
+        simulation,
+        _program(("c++", "g++", "clang++"), "compiling the training ops", "apt install g++"),
+    ]
+
+
+@click.command(short_help="What this machine has and lacks.")
+@json_option
+@click.pass_context
+def doctor(context: click.Context, as_json: bool) -> None:
+    """Check what every command needs; exit code 1 if something is missing."""
+    checks = _checks()
+    complete = all(check["found"] for check in checks)
+    if as_json:
+        machine = {"system": platform.system(), "machine": platform.machine()}
+        emit_json({"python": platform.python_version(), **machine, "checks": checks})
+    else:
+        print_table(
+            ["", "", "needed for"],
+            [[c["what"], c["found"] or f"missing: {c['remedy']}", c["purpose"]] for c in checks],
+            title=f"Python {platform.python_version()} on {platform.system()} {platform.machine()}",
+        )
+    if not complete:
+        context.exit(1)

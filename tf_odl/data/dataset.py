@@ -1,0 +1,141 @@
+"""A labelled data set in memory, checked once so that nobody else has to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tf_odl.errors import UserError
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Samples of classes, split into training and test.
+
+    x_train, x_test: float32 [N, *sample], finite. y_train, y_test: int64 [N], 0 .. classes - 1.
+    `shift` says how the samples were changed after loading, None for not at all.
+    """
+
+    name: str
+    x_train: np.ndarray
+    y_train: np.ndarray
+    x_test: np.ndarray
+    y_test: np.ndarray
+    classes: int
+    class_names: tuple[str, ...]
+    source: str
+    shift: str | None = None
+
+
+def checked(
+    name: str,
+    train: tuple[np.ndarray, np.ndarray],
+    test: tuple[np.ndarray, np.ndarray],
+    *,
+    source: str,
+    class_names: tuple[str, ...] = (),
+) -> Dataset:
+    """A Dataset of arrays as they were found.
+
+    uint8 samples become 0..1; grey uint8 images [N, H, W] get a channel axis.
+
+    Args:
+        class_names: the names of all classes; without them the labels say how many there are.
+
+    Raises:
+        UserError: shapes, dtypes, labels or values that no training could use; names the first
+            bad sample.
+    """
+    x_train, x_test = (_samples(x, f"{name}: {part}") for (x, _), part in _parts(train, test))
+    if x_train.shape[1:] != x_test.shape[1:]:
+        raise UserError(
+            f"{name}: training samples have shape {x_train.shape[1:]}, "
+            f"test samples {x_test.shape[1:]}"
+        )
+    y_train, y_test = (
+        _labels(y, len(x), f"{name}: {part}") for (x, y), part in _parts(train, test)
+    )
+    classes = len(class_names) or int(y_train.max()) + 1
+    if classes < 2:
+        raise UserError(f"{name}: all training labels are 0, at least two classes are needed")
+    for labels, part in ((y_train, "training"), (y_test, "test")):
+        beyond = np.flatnonzero(labels >= classes)
+        if len(beyond):
+            raise UserError(
+                f"{name}: {part} label {labels[beyond[0]]} of sample {beyond[0]} is out of range: "
+                f"the training data have classes 0 to {classes - 1}"
+            )
+    names = class_names or tuple(str(i) for i in range(classes))
+    return Dataset(name, x_train, y_train, x_test, y_test, classes, names, source)
+
+
+def split(
+    x: np.ndarray, y: np.ndarray, test_share: float = 0.2
+) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
+    """Training and test part of one set: the same share of every class, mixed, always the same.
+
+    Args:
+        x: [N, ...].
+        y: [N], any dtype that can be compared; checked later.
+
+    Raises:
+        UserError: a class has a single sample.
+    """
+    rng = np.random.default_rng(0)
+    train, test = [], []
+    for label in np.unique(y):
+        rows = rng.permutation(np.flatnonzero(y == label))
+        if len(rows) < 2:
+            raise UserError(f"class {label} has a single sample: training and test need one each")
+        held_out = max(1, round(test_share * len(rows)))
+        test.append(rows[:held_out])
+        train.append(rows[held_out:])
+    chosen = [rng.permutation(np.concatenate(rows)) for rows in (train, test)]
+    return (x[chosen[0]], y[chosen[0]]), (x[chosen[1]], y[chosen[1]])
+
+
+def _parts(train: tuple, test: tuple) -> tuple:
+    return (train, "training"), (test, "test")
+
+
+def _samples(x: np.ndarray, what: str) -> np.ndarray:
+    x = np.asarray(x)
+    if x.ndim < 2 or not x.size:
+        raise UserError(
+            f"{what} samples must be an array [N, ...] that is not empty, got shape {x.shape}"
+        )
+    if x.dtype.kind not in "uifb":
+        raise UserError(f"{what} samples must be numbers, got dtype {x.dtype}")
+    if x.dtype == np.uint8:
+        x = (x[..., None] if x.ndim == 3 else x) / np.float32(255)
+    x = np.ascontiguousarray(x, np.float32)
+    bad = np.flatnonzero(~np.isfinite(x).all(axis=tuple(range(1, x.ndim))))
+    if len(bad):
+        raise UserError(
+            f"{what} sample {bad[0]} holds NaN or infinity ({len(bad)} of {len(x)} samples do): "
+            "remove or repair them"
+        )
+    return x
+
+
+def _labels(y: np.ndarray, count: int, what: str) -> np.ndarray:
+    y = np.asarray(y)
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = y[:, 0]
+    if y.ndim != 1:
+        raise UserError(
+            f"{what} labels must be one class number per sample, got shape {y.shape}; "
+            "turn one-hot labels into numbers with argmax(axis=1)"
+        )
+    if len(y) != count:
+        raise UserError(f"{what} set has {count} samples and {len(y)} labels")
+    if y.dtype.kind not in "uif" or (y.dtype.kind == "f" and not (y == np.round(y)).all()):
+        raise UserError(f"{what} labels must be whole numbers 0, 1, 2, .., got dtype {y.dtype}")
+    negative = np.flatnonzero(y < 0)
+    if len(negative):
+        raise UserError(
+            f"{what} label {int(y[negative[0]])} of sample {negative[0]} is out of range: "
+            "classes count from 0"
+        )
+    return y.astype(np.int64)

@@ -1,0 +1,97 @@
+"""Keras models from files, checked for what every later step relies on."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import keras
+
+from tf_odl.errors import UserError
+
+if TYPE_CHECKING:
+    from tf_odl.data import Dataset
+
+SUFFIXES = (".keras", ".h5")
+
+
+def load(path: Path) -> keras.Model:
+    """The model in a .keras or .h5 file; of a saved OdlModel the model it wraps.
+
+    Raises:
+        UserError: the file is missing or damaged, has a layer we do not know, or the model is no
+            classifier with one input and one output.
+    """
+    from tf_odl.trainer.model import OdlModel  # also teaches Keras the name
+
+    path = Path(path)
+    if path.suffix not in SUFFIXES:
+        raise UserError(f"no model {str(path)!r}: give a .keras file or the name of a model")
+    if not path.is_file():
+        raise UserError(f"{path} does not exist")
+    try:
+        model = keras.models.load_model(path, compile=False)
+    except (OSError, KeyError, IndexError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path} is no readable Keras model: {_first_line(error)}") from error
+    except (TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"{path} cannot be loaded: {_reason(error)}") from error
+    if isinstance(model, OdlModel):
+        model = model.model
+    _check_classifier(model, path)
+    return model
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def _reason(error: Exception) -> str:
+    unknown = re.search(r"Could not locate (?:class|function) '(\w+)'", str(error))
+    if unknown:
+        return (
+            f"layer or function {unknown[1]!r} is not part of Keras; register it with "
+            "keras.saving.register_keras_serializable and use tf-odl from Python"
+        )
+    if "Lambda" in str(error):
+        return "Lambda layers hold Python code and are not loaded: replace them by Keras layers"
+    return _first_line(error)
+
+
+def _check_classifier(model: keras.Model, path: Path) -> None:
+    if not model.built or not model.weights:
+        raise UserError(f"{path} has no weights: build and train the model before saving it")
+    inputs, outputs = getattr(model, "inputs", None), getattr(model, "outputs", None)
+    if not inputs or not outputs:
+        raise UserError(f"{path} is a subclassed model: rebuild it with the functional API")
+    if len(inputs) != 1 or len(outputs) != 1:
+        raise UserError(
+            f"{path} has {len(inputs)} inputs and {len(outputs)} outputs, one of each is supported"
+        )
+    if None in inputs[0].shape[1:]:
+        raise UserError(
+            f"{path} takes samples of shape {tuple(inputs[0].shape[1:])}: "
+            "all sizes but the batch must be fixed"
+        )
+    if len(outputs[0].shape) != 2 or not (outputs[0].shape[1] or 0) > 1:
+        raise UserError(
+            f"{path} has output shape {tuple(outputs[0].shape)}: it must be [batch, classes] "
+            "with two or more classes"
+        )
+
+
+def check_fits_data(model: keras.Model, data: Dataset) -> None:
+    """Raises UserError if the samples or labels of `data` do not suit `model`."""
+    wanted, found = tuple(model.inputs[0].shape[1:]), data.x_train.shape[1:]
+    if wanted != found:
+        raise UserError(
+            f"model {model.name!r} takes samples of shape {wanted}, {data.name} has {found}"
+        )
+    classes = model.outputs[0].shape[1]
+    if data.classes > classes:
+        raise UserError(
+            f"model {model.name!r} has {classes} outputs, the labels of {data.name} go up to "
+            f"{data.classes - 1}: label out of range, use a model with {data.classes} outputs"
+        )
