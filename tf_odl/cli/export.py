@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from tf_odl.cli.output import emit_json, print_table
+from tf_odl.cli.tensorflow import load_tensorflow
 from tf_odl.errors import UserError
 
 CALIBRATION_SAMPLES = 300
@@ -44,6 +45,7 @@ def export(
 
     SOURCE is a finished run of `tf-odl finetune` or a .keras file.
     """
+    load_tensorflow()
     from tf_odl import models
     from tf_odl.converters.export import export as run_export
     from tf_odl.converters.targets import get_target

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from tf_odl.cli.output import emit_json, print_table
+from tf_odl.cli.tensorflow import load_tensorflow
 from tf_odl.errors import UserError
 
 
@@ -51,6 +52,7 @@ def finetune(
     options["set"] = _read_settings(options.pop("settings"))
     if resume and out is None:
         raise UserError("--resume needs --out RUN_DIR")
+    load_tensorflow()
     from tf_odl.trainer import finetune as run
     from tf_odl.trainer.settings import Settings
 

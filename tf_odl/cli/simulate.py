@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from tf_odl.cli.output import emit_json, print_table
+from tf_odl.cli.tensorflow import load_tensorflow
 from tf_odl.errors import UserError
 
 
@@ -38,6 +39,7 @@ def simulate(
 
     Writes simulation.json and simulation.png.
     """
+    load_tensorflow()
     from rich.console import Console
     from rich.progress import Progress
 

@@ -140,6 +140,7 @@ def resume(
                     data.x_train,
                     data.y_train,
                     batch_size=settings.batch_size,
+                    seed=settings.seed,
                     first=done,
                     last=settings.epochs,
                 ),
