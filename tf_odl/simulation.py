@@ -179,25 +179,21 @@ def plot(result: Simulation, path: Path, title: str) -> None:
     window = max(20, min(200, result.samples // 20))
     kernel = np.ones(window) / window
     steps = np.arange(window, result.samples + 1)
-    figure = Figure(figsize=(7, 3.4), layout="constrained")
+    figure = Figure(figsize=(7, 3.8), layout="constrained")
     axis = figure.subplots()
-    axis.axhline(100 * result.accuracy_before, color="#6c757d", linestyle="--", linewidth=1)
-    axis.axhline(100 * result.accuracy_after, color="#1b6ca8", linestyle="--", linewidth=1)
     for values, color, label in (
-        (result.correct, "#1b6ca8", f"right before learning (last {window})"),
-        (result.was_trained, "#c0392b", f"back-propagated (last {window})"),
+        (result.correct, "#1b6ca8", f"recognized before learning from it (of the last {window})"),
+        (result.was_trained, "#c0392b", f"back-propagated (of the last {window})"),
     ):
         axis.plot(steps, 100 * np.convolve(values, kernel, "valid"), color=color, label=label)
-    axis.annotate(
-        f"test before {result.accuracy_before:.1%}", (steps[-1], 100 * result.accuracy_before),
-        ha="right", va="top", fontsize=8, color="#6c757d",
-    )  # fmt: skip
-    axis.annotate(
-        f"test after {result.accuracy_after:.1%}", (steps[-1], 100 * result.accuracy_after),
-        ha="right", va="bottom", fontsize=8, color="#1b6ca8",
-    )  # fmt: skip
+    for value, color, when in (
+        (result.accuracy_before, "#6c757d", "before"),
+        (result.accuracy_after, "#1b6ca8", "after"),
+    ):
+        label = f"test accuracy {when}: {value:.1%}"
+        axis.axhline(100 * value, color=color, linestyle="--", linewidth=1, label=label)
     axis.set(xlabel="labelled samples seen", ylabel="%", ylim=(0, 103), title=title)
     axis.grid(alpha=0.25)
     axis.spines[["top", "right"]].set_visible(False)
-    axis.legend(loc="center right", fontsize=8)
+    axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=2, fontsize=8, frameon=False)
     figure.savefig(path, dpi=130)

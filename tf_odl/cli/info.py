@@ -85,18 +85,16 @@ def targets(as_json: bool) -> None:
         emit_json({name: asdict(target) for name, target in TARGETS.items()})
         return
     print_table(
-        ["--target", "board", "arena", "flash", "assumptions"],
+        ["--target", "board", "arena", "flash"],
         [
-            [
-                t.name,
-                t.board,
-                f"{t.arena_bytes:,} B",
-                f"{t.flash_bytes:,} B",
-                "; ".join(t.assumptions),
-            ]
+            [t.name, t.board, f"{t.arena_bytes:,} B", f"{t.flash_bytes:,} B"]
             for t in TARGETS.values()
         ],
     )
+    for target in TARGETS.values():
+        click.echo(f"{target.name} assumes that")
+        for assumption in target.assumptions:
+            click.echo(f"  - {assumption}")
 
 
 def _installed(package: str) -> str | None:

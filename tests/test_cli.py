@@ -1,0 +1,102 @@
+"""The command line: what can be chosen, JSON for machines, one line for mistakes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from tf_odl.cli import main
+from tf_odl.cli.output import print_table
+from tf_odl.methods.registry import METHODS
+from tf_odl.tflm_port import interpreter
+
+COMMANDS = ["finetune", "export", "simulate", "demo", "methods", "datasets", "targets", "doctor"]
+
+
+def run(*arguments: str):
+    return CliRunner().invoke(main, arguments)
+
+
+@pytest.mark.parametrize("command", [[], *([c] for c in COMMANDS)])
+def test_help_is_there_before_tensorflow_could_be(command):
+    """Importing TensorFlow, NumPy or Matplotlib is what makes a command line slow."""
+    code = (
+        "import sys; from tf_odl.cli import main\n"
+        f"try: main({[*command, '--help']!r}, prog_name='tf-odl')\n"
+        "except SystemExit: pass\n"
+        "heavy = {'tensorflow', 'keras', 'numpy', 'matplotlib', 'sklearn', 'rich'}\n"
+        "print(sorted(heavy & set(sys.modules)), file=sys.stderr)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.stdout.startswith("Usage: tf-odl")
+    assert result.stderr.strip() == "[]"
+
+
+def test_every_command_is_listed_in_the_order_of_the_work_and_has_json():
+    lines = run("--help").stdout.split("Commands:")[1].splitlines()
+    assert [line.split()[0] for line in lines if line.strip()] == COMMANDS
+    for name in COMMANDS:
+        assert "--json" in run(name, "--help").stdout
+
+
+def test_methods_lists_every_preset_and_part():
+    listed = json.loads(run("methods", "--json").stdout)
+    assert list(listed["methods"]) == list(METHODS)
+    assert listed["skip"]["tinypropv2"]["settings"]["threshold"] == 0.1
+    text = run("methods").stdout
+    assert all(name in text for name in METHODS)
+
+
+def test_datasets_and_targets():
+    assert set(json.loads(run("datasets", "--json").stdout)) == {"digits", "mnist"}
+    boards = json.loads(run("targets", "--json").stdout)
+    assert boards["nano33"]["fqbn"] == "arduino:mbed_nano:nano33ble"
+    assert "esp32" in boards and "Nano 33 BLE" in run("targets").stdout
+    assert "FILE.npz" in run("datasets").stdout
+
+
+def test_doctor_says_what_is_missing(monkeypatch):
+    monkeypatch.setattr(interpreter, "available", lambda: "the wheel is on holiday")
+    result = run("doctor", "--json")
+    assert result.exit_code == 1
+    checks = {c["what"]: c for c in json.loads(result.stdout)["checks"]}
+    assert checks["training in TFLM"]["found"] is None
+    assert "holiday" in checks["training in TFLM"]["remedy"]
+    assert checks["keras"]["found"] and checks["keras"]["remedy"] is None
+    assert "holiday" in run("doctor").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["finetune", "--epochs", "many"], "--epochs"),
+        (["finetune", "--wonder"], "--wonder"),
+        (["export"], "SOURCE"),
+        (["wonder"], "wonder"),
+        (["export", "there-is-none.keras", "--data", "digits"], "there-is-none.keras"),
+        (["export", ".", "--target", "nano33"], "run.json"),
+        (["export", "model.keras", "--target", "cray"], "nano33"),
+        (["simulate", "."], "export.json"),
+        (["simulate", ".", "--samples", "0"], "--samples"),
+        (["simulate", ".", "--lr", "-1"], "--lr"),
+    ],
+)
+def test_mistakes_are_answered_in_one_line(tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    result = run(*arguments)
+    assert result.exit_code == 2, result.output
+    assert result.stderr.startswith("error: ") and result.stderr.count("\n") == 1
+    assert message in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_tables_align_numbers_to_the_right(capsys):
+    print_table(["what", "bytes"], [["a", "1"], ["b", "1,234"]], title="sizes")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("sizes")
+    ends = [len(line.rstrip()) for line in lines if line.strip().startswith(("a ", "b "))]
+    assert ends[0] == ends[1]
