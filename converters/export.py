@@ -280,7 +280,9 @@ def _layer_records(masks: Mapping[str, Mask]) -> list[dict[str, Any]]:
 
 
 def _describe(part: Sparsifier | SkipRule) -> dict[str, Any]:
-    settings = asdict(part) if is_dataclass(part) and not isinstance(part, type) else {}
+    settings: dict[str, Any] = (
+        asdict(part) if is_dataclass(part) and not isinstance(part, type) else {}
+    )
     return {"name": part.name, **settings}
 
 

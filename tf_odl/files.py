@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from tf_odl.errors import UserError
 
@@ -26,6 +28,15 @@ def write_file(path: Path, write: Callable[[Path], None]) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as JSON, whole or not at all."""
+
+    def write(temporary: Path) -> None:
+        temporary.write_text(json.dumps(value, indent=2) + "\n")
+
+    write_file(path, write)
 
 
 @contextmanager

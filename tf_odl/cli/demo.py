@@ -27,7 +27,7 @@ def demo(context: click.Context, out: Path, target: str, as_json: bool) -> None:
     from tf_odl.cli.finetune import finetune
     from tf_odl.cli.output import emit_json, print_table
     from tf_odl.cli.simulate import simulate
-    from tf_odl.files import write_file
+    from tf_odl.files import write_file, write_json
 
     run_dir, export_dir = out / "finetuned", out / f"export-{target}"
 
@@ -74,7 +74,7 @@ def demo(context: click.Context, out: Path, target: str, as_json: bool) -> None:
         "shift": record["data"]["shift"],
         "shift_on_device": board["shift"],
     }
-    write_file(out / "summary.json", lambda p: p.write_text(json.dumps(summary, indent=2)) and None)
+    write_json(out / "summary.json", summary)
     write_file(out / "demo.png", lambda p: _plot(summary, record, p))
     if as_json:
         emit_json(summary)

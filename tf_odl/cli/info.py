@@ -21,7 +21,7 @@ def methods(as_json: bool) -> None:
     """List methods, selectors, sparsifiers and skip rules with their settings."""
     from tf_odl.methods.registry import METHODS, SELECTORS, SKIP_RULES, SPARSIFIERS
 
-    parts = {
+    parts: dict[str, dict[str, Any]] = {
         kind: {
             name: {
                 "summary": part.summary,

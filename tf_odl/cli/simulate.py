@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
@@ -45,7 +44,7 @@ def simulate(
 
     from tf_odl import simulation
     from tf_odl.data import load
-    from tf_odl.files import write_file
+    from tf_odl.files import write_file, write_json
 
     for name, value in (("--samples", samples), ("--passes", passes)):
         if value is not None and value < 1:
@@ -78,9 +77,7 @@ def simulate(
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot create {out}: {error.strerror}") from error
-    write_file(
-        out / "simulation.json", lambda p: p.write_text(json.dumps(figures, indent=2)) and None
-    )
+    write_json(out / "simulation.json", figures)
     title = f"learning inside TFLM: {dataset.name}, {dataset.shift or 'no shift'}"
     write_file(out / "simulation.png", lambda p: simulation.plot(result, p, title))
     if as_json:

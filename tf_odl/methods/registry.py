@@ -52,10 +52,14 @@ class Method:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values that `method_from_dict` turns back into the same method."""
-        parts = {"selector": self.selector, "sparsifier": self.sparsifier, "skip": self.skip}
+        parts: dict[str, Any] = {
+            "selector": self.selector,
+            "sparsifier": self.sparsifier,
+            "skip": self.skip,
+        }
         return {
             "name": self.name,
-            **{k: {"name": v.name, **asdict(v)} for k, v in parts.items()},  # type: ignore[call-overload]
+            **{k: {"name": v.name, **asdict(v)} for k, v in parts.items()},
             "budget": None if self.budget is None else asdict(self.budget),
         }
 
@@ -120,7 +124,7 @@ def get_method(
     """
     preset: Preset = _choose("method", METHODS, name)
     left = dict(settings or {})
-    parts = []
+    parts: list[Any] = []
     for kind, table, chosen in (
         ("selector", SELECTORS, selector or preset.selector),
         ("sparsifier", SPARSIFIERS, sparsifier or preset.sparsifier),
@@ -139,7 +143,7 @@ def get_method(
             f"selector {chosen_selector.name!r} takes no budget: use --selector random or velocity"
         )
     limit = parse_budget(budget or DEFAULT_BUDGET) if chosen_selector.needs_budget else None
-    return Method(name, *parts, limit)
+    return Method(name, parts[0], parts[1], parts[2], limit)
 
 
 def _read(key: str, text: str, default: Any) -> Any:

@@ -24,7 +24,7 @@ import tf_odl
 from tf_odl import models
 from tf_odl.data import Dataset, load
 from tf_odl.errors import UserError
-from tf_odl.files import new_folder, write_file
+from tf_odl.files import new_folder, write_file, write_json
 from tf_odl.methods import Masks
 from tf_odl.trainer import batches, checkpoint, effort
 from tf_odl.trainer.loss import gives_logits
@@ -88,7 +88,7 @@ def start(settings: Settings, run_dir: Path) -> None:
     _wrap(model, data, settings)  # refuses what cannot be trained before anything is written
     with new_folder(run_dir) as folder:
         model.save(folder / "initial.keras")
-        _write_json(folder / "run.json", _record(settings, data, model))
+        write_json(folder / "run.json", _record(settings, data, model))
 
 
 def resume(
@@ -131,7 +131,7 @@ def resume(
     done, history = checkpoint.load_latest(trainer, run_dir / "checkpoints")
     if "before" not in record:
         record["before"] = _evaluate(trainer, data)
-        _write_json(run_dir / "run.json", record)
+        write_json(run_dir / "run.json", record)
     if done < settings.epochs:
         recorder = _Recorder(run_dir, record, history, on_epoch, on_batch, steps)
         try:
@@ -281,7 +281,7 @@ class _Recorder(keras.callbacks.Callback):
         self.history.append(row)
         checkpoint.save(self.model, self.run_dir / "checkpoints", epoch + 1, self.history)
         self.record["epochs"] = self.history
-        _write_json(self.run_dir / "run.json", self.record)
+        write_json(self.run_dir / "run.json", self.record)
         if self.on_epoch is not None:
             self.on_epoch(row)
 
@@ -305,7 +305,7 @@ def _finish(
     record["result"] = summarize(record, effort.full_backward_macs(layers))
     write_file(run_dir / "curves.png", lambda path: plot_curves(record, path))
     record["status"] = "complete"
-    _write_json(run_dir / "run.json", record)
+    write_json(run_dir / "run.json", record)
     return record
 
 
@@ -330,7 +330,3 @@ def summarize(record: dict[str, Any], full_backward_macs: int) -> dict[str, floa
         "selection_macs": selection,
         "seconds": sum(r["seconds"] for r in rows),
     }
-
-
-def _write_json(path: Path, value: Any) -> None:
-    write_file(path, lambda p: p.write_text(json.dumps(value, indent=2) + "\n") and None)

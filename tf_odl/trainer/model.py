@@ -166,7 +166,7 @@ class OdlModel(keras.Model):
         self._backward_macs = Count("backward_macs")
         self._forward_macs = Count("forward_macs")
         self._recompute_macs = Count("recompute_macs")
-        self._meters = [
+        self._meters: list[keras.Metric] = [
             self._effort,
             self._effort_nonzero,
             self._skipped,

@@ -1,0 +1,45 @@
+# make demo and make test set everything up themselves; root installs missing Debian packages.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+# Two processes at least: much of the time is TensorFlow's start.
+JOBS   ?= 2
+PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+
+.PHONY: demo test test-all bench lint setup clean
+
+demo: $(READY)
+	$(BIN)/tf-odl demo --out runs/demo
+
+test: $(READY)
+	$(PYTEST) -m "not slow"
+
+test-all: $(READY) lint
+	$(PYTEST)
+
+bench: $(READY)
+	$(BIN)/python benchmarks/skip_epoch.py
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m mypy
+
+setup: $(READY)
+
+# A C++ compiler and Python's headers for the training ops, venv for everything else.
+$(READY): pyproject.toml setup.py $(shell find tflm_port -name '*.cpp' -o -name '*.h')
+	@if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+	  dpkg -s g++ python3-venv python3-dev >/dev/null 2>&1 || { \
+	    apt-get update -q && \
+	    DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends \
+	      g++ python3-venv python3-dev; }; \
+	fi
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q --disable-pip-version-check -e ".[simulate,dev]"
+	touch $@
+
+clean:
+	rm -rf build dist runs *.egg-info tflm_port/*.so $(VENV)
