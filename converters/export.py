@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +31,8 @@ if TYPE_CHECKING:
     import keras
 
 __all__ = ["ExportReport", "export", "with_variables", "write_back"]
+
+RECORD = "export.json"
 
 Progress = Callable[[str, int, int], None]
 
@@ -90,7 +90,9 @@ def export(
             trained, or a board that is too small.
     """
     _check_settings(learning_rate, headroom, margin)
-    with _folder(Path(out_dir), overwrite) as folder:
+    if (Path(out_dir) / RECORD).is_file() and not overwrite:
+        raise UserError(f"{out_dir} holds an earlier export: use --overwrite to replace it")
+    with new_folder(Path(out_dir), replaces=RECORD) as folder:
         folded = fold(model)
         allowed = _allowed(folded, masks, train_layers)
         data = _int8_model(folded, calibration_x, allowed, headroom, margin, progress)
@@ -132,7 +134,7 @@ def export(
         (folder / "model_data.h").write_text(header)
         folded.model.save(folder / "model_folded.keras")
         (folder / "plan.json").write_text(json.dumps(plan, indent=2) + "\n")
-        (folder / "export.json").write_text(json.dumps(record, indent=2) + "\n")
+        (folder / RECORD).write_text(json.dumps(record, indent=2) + "\n")
     return ExportReport(Path(out_dir), record, plan)
 
 
@@ -142,23 +144,6 @@ def _check_settings(learning_rate: float, headroom: float, margin: float) -> Non
     for name, value in (("headroom", headroom), ("margin", margin)):
         if not (math.isfinite(value) and value >= 1):
             raise UserError(f"{name} must be at least 1, got {value}")
-
-
-@contextmanager
-def _folder(path: Path, overwrite: bool) -> Iterator[Path]:
-    """A folder that becomes `path` at the end, in the place of an earlier export if allowed."""
-    if not (path / "export.json").is_file():
-        with new_folder(path) as folder:
-            yield folder
-        return
-    if not overwrite:
-        raise UserError(f"{path} holds an earlier export: use --overwrite to replace it")
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as scratch:
-        fresh, old = Path(scratch) / "new", Path(scratch) / "old"
-        with new_folder(fresh) as folder:
-            yield folder
-        path.replace(old)
-        fresh.replace(path)
 
 
 def _allowed(

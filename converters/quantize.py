@@ -9,6 +9,7 @@ import numpy as np
 
 from tf_odl.converters.flatbuffer import DTYPES, FlatModel
 from tf_odl.errors import UserError
+from tf_odl.quiet import quiet
 
 if TYPE_CHECKING:
     import keras
@@ -48,18 +49,22 @@ def quantize(
             if progress is not None:
                 progress("calibrate", i + 1, len(samples))
 
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen])
+    with quiet():
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen])
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.representative_dataset = feed
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     converter.inference_input_type = tf.int8
     converter.inference_output_type = tf.int8
     converter._experimental_disable_per_channel_quantization_for_dense_layers = True
-    try:
-        data = converter.convert()
-    except Exception as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
-        raise UserError(f"TensorFlow Lite cannot quantize the model to int8: {reason}") from error
+    with quiet():
+        try:
+            data = converter.convert()
+        except Exception as error:
+            reason = next(iter(str(error).strip().splitlines()), repr(error))
+            raise UserError(
+                f"TensorFlow Lite cannot quantize the model to int8: {reason}"
+            ) from error
     _check_integer_only(FlatModel(data))
     return data
 

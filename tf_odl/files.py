@@ -40,14 +40,18 @@ def write_json(path: Path, value: Any) -> None:
 
 
 @contextmanager
-def new_folder(path: Path) -> Iterator[Path]:
+def new_folder(path: Path, *, replaces: str | None = None) -> Iterator[Path]:
     """A temporary folder that becomes `path` when the block ends without an exception.
+
+    Args:
+        replaces: name of a file by which to know an earlier result that may be replaced.
 
     Raises:
         UserError: `path` exists and is not an empty folder, or cannot be created.
     """
     path = Path(path)
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+    replacing = replaces is not None and (path / replaces).is_file()
+    if path.exists() and not replacing and (not path.is_dir() or any(path.iterdir())):
         raise UserError(f"{path} exists and is not empty: choose another folder or remove it")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -57,8 +61,12 @@ def new_folder(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         temporary.chmod(0o755)
-        if path.exists():
+        if replacing:
+            path.replace(temporary.with_suffix(".old"))
+        elif path.exists():
             path.rmdir()
         temporary.replace(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+        if path.exists():
+            shutil.rmtree(temporary.with_suffix(".old"), ignore_errors=True)

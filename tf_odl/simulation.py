@@ -18,6 +18,7 @@ import numpy as np
 from tf_odl.data import Dataset
 from tf_odl.errors import UserError
 
+LEARNED = "learned.keras"
 CHUNK = 200  # samples between two signs of life
 
 Progress = Callable[[str, int, int], None]
@@ -70,6 +71,7 @@ def simulate(
     passes: int = 1,
     learning_rate: float | None = None,
     save: Path | None = None,
+    overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Simulation:
     """Learn from the training samples of `data`, test on its test samples.
@@ -81,6 +83,7 @@ def simulate(
         passes: how often.
         learning_rate: instead of the exported one.
         save: a folder to create with `learned.keras` and `learned.tflite`.
+        overwrite: replace what an earlier simulation saved there.
         progress: called with (what, done, total).
 
     Raises:
@@ -94,8 +97,8 @@ def simulate(
 
     export_dir = Path(export_dir)
     read_export(export_dir)
-    if save is not None and Path(save).exists():
-        raise UserError(f"{save} exists: choose another folder for --save")
+    if save is not None and Path(save).exists() and not overwrite:
+        raise UserError(f"{save} exists: choose another folder for --save, or use --overwrite")
     graph = (export_dir / "model_train.tflite").read_bytes()
     folded = models.load(export_dir / "model_folded.keras")
     models.check_fits_data(folded, data)
@@ -167,9 +170,9 @@ def _save(
     from tf_odl.files import new_folder
 
     model = (export_dir / "model.tflite").read_bytes()
-    with new_folder(save) as folder:
+    with new_folder(save, replaces=LEARNED) as folder:
         (folder / "learned.tflite").write_bytes(with_variables(model, graph, variables))
-        write_back(folded, graph, variables).save(folder / "learned.keras")
+        write_back(folded, graph, variables).save(folder / LEARNED)
 
 
 def plot(result: Simulation, path: Path, title: str) -> None:

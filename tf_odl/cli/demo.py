@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -33,22 +35,27 @@ def demo(context: click.Context, out: Path, target: str, as_json: bool) -> None:
 
     def step(command: click.Command, line: str, **options: Any) -> None:
         click.echo(f"\n$ tf-odl {command.name} {line}\n", err=True)
-        context.invoke(command, as_json=False, **options)
+        with redirect_stdout(sys.stderr) if as_json else nullcontext():
+            context.invoke(command, as_json=False, **options)
 
-    step(finetune, f"--out {run_dir}", out=run_dir)
+    again = (run_dir / "run.json").exists()
+    step(finetune, f"--out {run_dir}{' --resume' * again}", out=run_dir, resume=again)
     step(
         export,
-        f"{run_dir} --target {target} --out {export_dir}",
+        f"{run_dir} --target {target} --out {export_dir} --overwrite",
         source=run_dir,
         target=target,
         out=export_dir,
+        overwrite=True,
     )
+    learned = out / "learned"
     step(
         simulate,
-        f"{export_dir} --shift {FURTHER_SHIFT}",
+        f"{export_dir} --shift {FURTHER_SHIFT} --save {learned} --overwrite",
         export_dir=export_dir,
         shift=FURTHER_SHIFT,
-        save=out / "learned",
+        save=learned,
+        overwrite=True,
     )
     record, exported, plan, board = (
         json.loads(path.read_text())

@@ -98,6 +98,8 @@ def _train(out: Path, record: dict[str, Any], quiet: bool) -> dict[str, Any]:
         f"{record['data']['name']}, {record['data']['shift'] or 'no shift'}: "
         f"{record['data']['train'][0]:,} samples, {settings.method}"
     )
+    if record["status"] == "complete":
+        console.print(f"all {settings.epochs} epochs are done")
     columns = (
         TextColumn("{task.description}"),
         BarColumn(bar_width=24),
@@ -105,7 +107,8 @@ def _train(out: Path, record: dict[str, Any], quiet: bool) -> dict[str, Any]:
         TimeElapsedColumn(),
         TextColumn("{task.fields[figures]}"),
     )
-    with Progress(*columns, console=console, transient=True) as progress:
+    hidden = not console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
         task = progress.add_task("preparing", total=None, figures="")
 
         def on_batch(epoch: int, batch: int, steps: int, logs: dict[str, float]) -> None:

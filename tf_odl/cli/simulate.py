@@ -20,6 +20,7 @@ from tf_odl.errors import UserError
 @click.option("--passes", type=int, default=1, show_default=True)
 @click.option("--lr", type=float, help="Learning rate per sample [the export's].")
 @click.option("--save", type=click.Path(path_type=Path), help="Folder for learned.keras, .tflite.")
+@click.option("--overwrite", is_flag=True, help="Replace what an earlier simulation saved.")
 @click.option("--out", type=click.Path(path_type=Path), help="[EXPORT_DIR/simulation]")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 def simulate(
@@ -31,6 +32,7 @@ def simulate(
     passes: int,
     lr: float | None,
     save: Path | None,
+    overwrite: bool,
     out: Path | None,
     as_json: bool,
 ) -> None:
@@ -59,7 +61,8 @@ def simulate(
         shift=shift or (None if data else provenance["shift"]),
     )
     out = out or export_dir / "simulation"
-    with Progress(console=Console(stderr=True, quiet=as_json), transient=True) as bar:
+    console = Console(stderr=True, quiet=as_json)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("starting")
         result = simulation.simulate(
             export_dir,
@@ -68,6 +71,7 @@ def simulate(
             passes=passes,
             learning_rate=lr,
             save=save,
+            overwrite=overwrite,
             progress=lambda what, done, total: bar.update(
                 task, description=what, completed=done, total=total
             ),
