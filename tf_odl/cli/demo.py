@@ -88,7 +88,10 @@ def demo(context: click.Context, out: Path, target: str, as_json: bool) -> None:
         return
     print_table(
         ["", ""],
-        [[k, f"{v:.2%}" if isinstance(v, float) else str(v)] for k, v in summary.items()],
+        [
+            [k, f"{v:.2%}" if isinstance(v, float) else f"{v:,}" if isinstance(v, int) else v]
+            for k, v in summary.items()
+        ],
         title="the whole path",
     )
     click.echo(f"\n{out / 'summary.json'}\n{out / 'demo.png'}")

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from tf_odl.cli.output import emit_json, print_table
+from tf_odl.cli.output import emit_json, print_table, progress_bar
 from tf_odl.cli.tensorflow import load_tensorflow
 from tf_odl.errors import UserError
 
@@ -77,21 +77,28 @@ def export(
         out = out or source.with_name(f"{source.stem}-{target}")
     dataset = load(data, data_dir=Path(data_dir) if data_dir else None, shift=shift)
     models.check_fits_data(model, dataset)
-    report = run_export(
-        model,
-        dataset.x_train[:CALIBRATION_SAMPLES],
-        target=board,
-        out_dir=out,
-        sparsifier=chosen.sparsifier,
-        skip_rule=chosen.skip,
-        masks=masks,
-        train_layers=train_layers,
-        learning_rate=lr,
-        seed=seed,
-        test=(dataset.x_test, dataset.y_test),
-        overwrite=overwrite,
-        provenance={"data": data, "data_dir": data_dir, "shift": shift, "method": chosen.to_dict()},
-    )
+    with progress_bar(quiet=as_json) as progress:
+        report = run_export(
+            model,
+            dataset.x_train[:CALIBRATION_SAMPLES],
+            target=board,
+            out_dir=out,
+            sparsifier=chosen.sparsifier,
+            skip_rule=chosen.skip,
+            masks=masks,
+            train_layers=train_layers,
+            learning_rate=lr,
+            seed=seed,
+            test=(dataset.x_test, dataset.y_test),
+            overwrite=overwrite,
+            progress=progress,
+            provenance={
+                "data": data,
+                "data_dir": data_dir,
+                "shift": shift,
+                "method": chosen.to_dict(),
+            },
+        )
     if as_json:
         emit_json({"export_dir": str(out), "export": report.export, "plan": report.plan})
     else:

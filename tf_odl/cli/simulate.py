@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from tf_odl.cli.output import emit_json, print_table
+from tf_odl.cli.output import emit_json, print_table, progress_bar
 from tf_odl.cli.tensorflow import load_tensorflow
 from tf_odl.errors import UserError
 
@@ -41,9 +41,6 @@ def simulate(
     Writes simulation.json and simulation.png.
     """
     load_tensorflow()
-    from rich.console import Console
-    from rich.progress import Progress
-
     from tf_odl import simulation
     from tf_odl.data import load
     from tf_odl.files import write_file, write_json
@@ -61,9 +58,7 @@ def simulate(
         shift=shift or (None if data else provenance["shift"]),
     )
     out = out or export_dir / "simulation"
-    console = Console(stderr=True, quiet=as_json)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("starting")
+    with progress_bar(quiet=as_json) as progress:
         result = simulation.simulate(
             export_dir,
             dataset,
@@ -72,9 +67,7 @@ def simulate(
             learning_rate=lr,
             save=save,
             overwrite=overwrite,
-            progress=lambda what, done, total: bar.update(
-                task, description=what, completed=done, total=total
-            ),
+            progress=progress,
         )
     figures = result.to_dict() | {"data": dataset.name, "shift": dataset.shift}
     try:
