@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import numpy as np
 
 from tf_odl.data import Dataset
 from tf_odl.errors import UserError
+from tf_odl.files import new_folder
 
 LEARNED = "learned.keras"
 CHUNK = 200  # samples between two signs of life
@@ -109,7 +111,9 @@ def simulate(
     y_train = data.y_train[:count].astype(np.int32)
     tell = progress or (lambda what, done, total: None)
 
-    with TrainingInterpreter(graph) as board:
+    # The folder first: what was learned must not be lost for want of a place.
+    place = nullcontext() if save is None else new_folder(save, replaces=LEARNED)
+    with place as folder, TrainingInterpreter(graph) as board:
 
         def accuracy(what: str) -> float:
             right = 0
@@ -137,8 +141,10 @@ def simulate(
         after = accuracy("testing again")
         variables = board.variables()
         arena = board.arena_used_bytes
+        if folder is not None:
+            _save(folder, export_dir, folded, graph, variables)
     report = np.concatenate(reports)
-    result = Simulation(
+    return Simulation(
         accuracy_before=before,
         accuracy_after=after,
         samples=passes * count,
@@ -154,9 +160,6 @@ def simulate(
         was_trained=report[:, 2] > 0,
         losses=report[:, 0],
     )
-    if save is not None:
-        _save(Path(save), export_dir, folded, graph, variables)
-    return result
 
 
 def _classes(outputs: np.ndarray) -> np.ndarray:
@@ -164,15 +167,13 @@ def _classes(outputs: np.ndarray) -> np.ndarray:
 
 
 def _save(
-    save: Path, export_dir: Path, folded: Any, graph: bytes, variables: list[np.ndarray]
+    folder: Path, export_dir: Path, folded: Any, graph: bytes, variables: list[np.ndarray]
 ) -> None:
-    from tf_odl.converters.export import with_variables, write_back
-    from tf_odl.files import new_folder
+    from tf_odl.converters.write_back import with_variables, write_back
 
     model = (export_dir / "model.tflite").read_bytes()
-    with new_folder(save, replaces=LEARNED) as folder:
-        (folder / "learned.tflite").write_bytes(with_variables(model, graph, variables))
-        write_back(folded, graph, variables).save(folder / LEARNED)
+    (folder / "learned.tflite").write_bytes(with_variables(model, graph, variables))
+    write_back(folded, graph, variables).save(folder / LEARNED)
 
 
 def plot(result: Simulation, path: Path, title: str) -> None:
