@@ -19,10 +19,11 @@ def mark_sites(graph: Graph) -> None:
     """Note on every Dense and convolution the name under which it can be trained.
 
     Raises:
-        UserError: a weighted layer of a form that is not supported.
+        UserError: a layer of a form that is not supported.
     """
     import keras
 
+    recurrent = (keras.layers.RNN, keras.layers.Bidirectional, keras.layers.TimeDistributed)
     kinds = (
         keras.layers.Dense,
         keras.layers.Conv1D,
@@ -35,6 +36,11 @@ def mark_sites(graph: Graph) -> None:
     for node in graph.nodes:
         if node.config.get("data_format") == "channels_first":
             raise UserError(f"layer {node.name!r} is channels_first; only channels_last works")
+        if issubclass(node.kind, recurrent):
+            raise UserError(
+                f"layer {node.name!r} ({node.kind.__name__}) works step by step; such layers have "
+                "no int8 form here: use convolutions over time"
+            )
         if not issubclass(node.kind, kinds):
             continue
         if node.config.get("padding") == "causal":

@@ -65,7 +65,7 @@ def quantize(
             raise UserError(
                 f"TensorFlow Lite cannot quantize the model to int8: {reason}"
             ) from error
-    _check_integer_only(FlatModel(data))
+    _check_integer_only(FlatModel(data), model)
     return data
 
 
@@ -88,12 +88,30 @@ def check_samples(model: keras.Model, x: np.ndarray, what: str) -> np.ndarray:
     return samples
 
 
-def _check_integer_only(flat: FlatModel) -> None:
+def _check_integer_only(flat: FlatModel, model: keras.Model) -> None:
     for index, tensor in enumerate(flat.tensors):
         if DTYPES.get(tensor.type) not in (np.int8, np.int32):
             readers = [*flat.consumers(index), flat.producer(index)]
             ops = sorted({flat.op_name(op) for op in readers if op is not None})
             raise UserError(
-                f"tensor {flat.name(index)!r} (of {', '.join(ops)}) did not become an integer: "
-                "the model has a layer without an int8 kernel"
+                f"{_suspects(model)} has no int8 form: {', '.join(ops)} at tensor "
+                f"{flat.name(index)!r} did not become integer. Replace the layer"
             )
+
+
+def _suspects(model: keras.Model) -> str:
+    """The layers other than those known to have int8 kernels; TFLite forgets where an op is from."""
+    import keras
+
+    layers = keras.layers
+    known = (
+        *(layers.InputLayer, layers.Dense, layers.Conv2D, layers.DepthwiseConv2D, layers.ReLU),
+        *(layers.MaxPooling2D, layers.AveragePooling2D, layers.GlobalAveragePooling2D),
+        *(layers.Flatten, layers.Reshape, layers.Add, layers.Concatenate, layers.ZeroPadding2D),
+    )
+    names = [
+        f"{layer.name!r} ({type(layer).__name__})"
+        for layer in model.layers
+        if not isinstance(layer, known)
+    ]
+    return f"layer {' or '.join(names)}" if names else "the model"
