@@ -1,4 +1,4 @@
-# make demo and make test set everything up themselves; root installs missing Debian packages.
+# make demo and make test set everything up themselves, as root with missing Debian packages.
 
 PYTHON ?= python3
 VENV   := .venv
@@ -29,13 +29,18 @@ lint: $(READY)
 
 setup: $(READY)
 
-# A C++ compiler and Python's headers for the training ops, venv for everything else.
+# venv, a C++ compiler and Python's headers for the training ops; everything else comes from pip.
+HAS_ALL := $(PYTHON) -c 'import ensurepip, pathlib, shutil, sys, sysconfig, venv; \
+  sys.exit(not (shutil.which("g++") and pathlib.Path(sysconfig.get_path("include"), "Python.h").exists()))'
+
 $(READY): pyproject.toml setup.py $(shell find tflm_port -name '*.cpp' -o -name '*.h')
-	@if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
-	  dpkg -s g++ python3-venv python3-dev >/dev/null 2>&1 || { \
-	    apt-get update -q && \
-	    DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends \
-	      g++ python3-venv python3-dev; }; \
+	@if ! $(HAS_ALL); then \
+	  if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+	    apt-get update -q && DEBIAN_FRONTEND=noninteractive \
+	      apt-get install -qy --no-install-recommends g++ python3-venv python3-dev; \
+	  else \
+	    echo "needed first: apt install g++ python3-venv python3-dev" >&2; exit 1; \
+	  fi; \
 	fi
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -q --disable-pip-version-check -e ".[simulate,dev]"

@@ -100,7 +100,7 @@ def _check_integer_only(flat: FlatModel, model: keras.Model) -> None:
 
 
 def _suspects(model: keras.Model) -> str:
-    """The layers other than those known to have int8 kernels; TFLite forgets where an op is from."""
+    """Layers that may lack an int8 kernel: TFLite forgets which layer an op comes from."""
     import keras
 
     layers = keras.layers
