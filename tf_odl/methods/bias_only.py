@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from tf_odl.methods.interfaces import Mask, Masks, SelectorState, WeightedLayer
+from tf_odl.methods.interfaces import Mask, Masks, Selector, SelectorState, WeightedLayer
 
 if TYPE_CHECKING:
     from tf_odl.methods.budget import Budget
 
 
 @dataclass(frozen=True)
-class BiasOnly:
+class BiasOnly(Selector):
     """All biases (and the shifts of batch normalization) update, no weights.
 
     No input has to be kept and no weight gradient is computed; the error still propagates.
@@ -23,8 +23,6 @@ class BiasOnly:
 
     name: ClassVar[str] = "bias-only"
     static: ClassVar[bool] = True
-    needs_budget: ClassVar[bool] = False
-    needs_outputs: ClassVar[bool] = False
 
     def select(
         self,
@@ -39,12 +37,3 @@ class BiasOnly:
             layer.name: Mask(np.zeros(layer.neurons, bool), np.ones(layer.neurons, bool))
             for layer in layers
         }
-
-    def observe(
-        self,
-        layers: Sequence[WeightedLayer],
-        outputs: Sequence[np.ndarray],
-        state: SelectorState,
-    ) -> SelectorState:
-        """No state."""
-        return state

@@ -8,20 +8,18 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from tf_odl.methods.interfaces import Masks, SelectorState, WeightedLayer, all_neurons
+from tf_odl.methods.interfaces import Masks, Selector, SelectorState, WeightedLayer, all_neurons
 
 if TYPE_CHECKING:
     from tf_odl.methods.budget import Budget
 
 
 @dataclass(frozen=True)
-class Full:
+class Full(Selector):
     """Every neuron of every trainable layer updates."""
 
     name: ClassVar[str] = "full"
     static: ClassVar[bool] = True
-    needs_budget: ClassVar[bool] = False
-    needs_outputs: ClassVar[bool] = False
 
     def select(
         self,
@@ -33,12 +31,3 @@ class Full:
     ) -> Masks:
         """All neurons."""
         return {layer.name: all_neurons(layer) for layer in layers}
-
-    def observe(
-        self,
-        layers: Sequence[WeightedLayer],
-        outputs: Sequence[np.ndarray],
-        state: SelectorState,
-    ) -> SelectorState:
-        """No state."""
-        return state

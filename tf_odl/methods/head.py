@@ -8,20 +8,18 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from tf_odl.methods.interfaces import Masks, SelectorState, WeightedLayer, all_neurons
+from tf_odl.methods.interfaces import Masks, Selector, SelectorState, WeightedLayer, all_neurons
 
 if TYPE_CHECKING:
     from tf_odl.methods.budget import Budget
 
 
 @dataclass(frozen=True)
-class Head:
+class Head(Selector):
     """Only the output layer updates: the cheapest baseline, no error is propagated."""
 
     name: ClassVar[str] = "head"
     static: ClassVar[bool] = True
-    needs_budget: ClassVar[bool] = False
-    needs_outputs: ClassVar[bool] = False
 
     def select(
         self,
@@ -33,12 +31,3 @@ class Head:
     ) -> Masks:
         """All neurons of the output layer, none of the others."""
         return {layer.name: all_neurons(layer, layer.depth == 0) for layer in layers}
-
-    def observe(
-        self,
-        layers: Sequence[WeightedLayer],
-        outputs: Sequence[np.ndarray],
-        state: SelectorState,
-    ) -> SelectorState:
-        """No state."""
-        return state

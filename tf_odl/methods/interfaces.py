@@ -7,6 +7,7 @@ Any selector works with any sparsifier and any skip rule.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol
@@ -58,14 +59,15 @@ Masks = dict[str, Mask]
 SelectorState = Mapping[str, np.ndarray]
 
 
-class Selector(Protocol):
+class Selector(ABC):
     """Which neurons may update, decided before every epoch."""
 
     name: ClassVar[str]
-    static: ClassVar[bool]  # the masks never change: frozen layers cost no backward pass
-    needs_budget: ClassVar[bool]
-    needs_outputs: ClassVar[bool]  # wants the neurons' outputs on a fixed subset
+    static: ClassVar[bool] = False  # the masks never change: frozen layers cost no backward pass
+    needs_budget: ClassVar[bool] = False
+    needs_outputs: ClassVar[bool] = False  # wants the neurons' outputs on a fixed subset
 
+    @abstractmethod
     def select(
         self,
         layers: Sequence[WeightedLayer],
@@ -75,7 +77,6 @@ class Selector(Protocol):
         state: SelectorState,
     ) -> Masks:
         """The masks of one epoch."""
-        ...
 
     def observe(
         self,
@@ -83,8 +84,11 @@ class Selector(Protocol):
         outputs: Sequence[np.ndarray],
         state: SelectorState,
     ) -> SelectorState:
-        """The state after an epoch, from each layer's outputs [samples, positions, neurons]."""
-        ...
+        """The state after an epoch, from each layer's outputs [samples, positions, neurons].
+
+        Selectors that remember nothing leave it as it is.
+        """
+        return state
 
 
 class Sparse(NamedTuple):

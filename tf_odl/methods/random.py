@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from tf_odl.methods.budget import take_prefix
-from tf_odl.methods.interfaces import Masks, SelectorState, WeightedLayer
+from tf_odl.methods.interfaces import Masks, Selector, SelectorState, WeightedLayer
 
 if TYPE_CHECKING:
     from tf_odl.methods.budget import Budget
@@ -24,13 +24,11 @@ def random_neurons(
 
 
 @dataclass(frozen=True)
-class Random:
+class Random(Selector):
     """A new random choice of neurons every epoch, filled up to the budget."""
 
     name: ClassVar[str] = "random"
-    static: ClassVar[bool] = False
     needs_budget: ClassVar[bool] = True
-    needs_outputs: ClassVar[bool] = False
 
     def select(
         self,
@@ -43,12 +41,3 @@ class Random:
         """A random prefix within the budget."""
         assert budget is not None
         return random_neurons(layers, budget, rng)
-
-    def observe(
-        self,
-        layers: Sequence[WeightedLayer],
-        outputs: Sequence[np.ndarray],
-        state: SelectorState,
-    ) -> SelectorState:
-        """No state."""
-        return state

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from tf_odl.methods.budget import take_prefix
-from tf_odl.methods.interfaces import Masks, SelectorState, WeightedLayer
+from tf_odl.methods.interfaces import Masks, Selector, SelectorState, WeightedLayer
 from tf_odl.methods.random import random_neurons
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def similarity(now: np.ndarray, before: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Velocity:
+class Velocity(Selector):
     """Per epoch the neurons of largest |velocity| per parameter, up to the budget.
 
         dphi_t = phi_t - phi_{t-1},   v_t = dphi_t - dphi_{t-1} + mu v_{t-1}
@@ -50,7 +50,6 @@ class Velocity:
     """
 
     name: ClassVar[str] = "velocity"
-    static: ClassVar[bool] = False
     needs_budget: ClassVar[bool] = True
     needs_outputs: ClassVar[bool] = True
     mu: float = 0.5

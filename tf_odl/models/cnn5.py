@@ -7,6 +7,7 @@ import keras
 from tf_odl.errors import UserError
 
 SMALLEST = 4  # two poolings by two
+CHANNELS, HIDDEN = (8, 16, 16), 32
 
 
 def cnn5(shape: tuple[int, ...], classes: int) -> keras.Model:
@@ -20,21 +21,7 @@ def cnn5(shape: tuple[int, ...], classes: int) -> keras.Model:
             f"cnn5 needs images [height, width, channels] of at least {SMALLEST}x{SMALLEST}, "
             f"the samples have shape {shape}: use mlp5, cnn5-1d or your own .keras model"
         )
-    layers = keras.layers
-    return keras.Sequential(
-        [
-            keras.Input(shape),
-            layers.Conv2D(8, 3, padding="same", activation="relu"),
-            layers.MaxPooling2D(),
-            layers.Conv2D(16, 3, padding="same", activation="relu"),
-            layers.MaxPooling2D(),
-            layers.Conv2D(16, 3, padding="same", activation="relu"),
-            layers.Flatten(),
-            layers.Dense(32, activation="relu"),
-            layers.Dense(classes),
-        ],
-        name="cnn5",
-    )
+    return _cnn5("cnn5", keras.layers.Conv2D, keras.layers.MaxPooling2D, shape, classes)
 
 
 def cnn5_1d(shape: tuple[int, ...], classes: int) -> keras.Model:
@@ -48,18 +35,21 @@ def cnn5_1d(shape: tuple[int, ...], classes: int) -> keras.Model:
             f"cnn5-1d needs time series [steps, channels] of at least {SMALLEST} steps, "
             f"the samples have shape {shape}: use mlp5, cnn5 or your own .keras model"
         )
+    return _cnn5("cnn5_1d", keras.layers.Conv1D, keras.layers.MaxPooling1D, shape, classes)
+
+
+def _cnn5(
+    name: str, convolution: type, pooling: type, shape: tuple[int, ...], classes: int
+) -> keras.Model:
+    first, second, third = (convolution(n, 3, padding="same", activation="relu") for n in CHANNELS)
     layers = keras.layers
     return keras.Sequential(
         [
             keras.Input(shape),
-            layers.Conv1D(8, 3, padding="same", activation="relu"),
-            layers.MaxPooling1D(),
-            layers.Conv1D(16, 3, padding="same", activation="relu"),
-            layers.MaxPooling1D(),
-            layers.Conv1D(16, 3, padding="same", activation="relu"),
+            *(first, pooling(), second, pooling(), third),
             layers.Flatten(),
-            layers.Dense(32, activation="relu"),
+            layers.Dense(HIDDEN, activation="relu"),
             layers.Dense(classes),
         ],
-        name="cnn5_1d",
+        name=name,
     )
