@@ -22,6 +22,9 @@ from tf_odl.trainer.meters import Count, Share
 
 Sparsify = Callable[[tf.Tensor], tf.Tensor]
 
+# In a saved model, beside the variables.
+_SELECTOR, _SELECTION_MACS = "selector:", "selection_macs"
+
 
 def error_gate(z: tf.Tensor, backward: Sparsify) -> tf.Tensor:
     """Identity forward; backward the error dLoss/dz goes through `backward`."""
@@ -197,6 +200,7 @@ class OdlModel(keras.Model):
         return {
             "model": keras.saving.serialize_keras_object(self.model),
             "method": self.method.to_dict(),
+            "selection_data": keras.saving.serialize_keras_object(self._selection_data),
             "seed": self.seed,
             "name": self.name,
         }
@@ -204,8 +208,42 @@ class OdlModel(keras.Model):
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> OdlModel:
         config = dict(config)
-        model = keras.saving.deserialize_keras_object(config.pop("model"), custom_objects)
-        return cls(model, method_from_dict(config.pop("method")), **config)
+        model, data = (
+            keras.saving.deserialize_keras_object(config.pop(key), custom_objects)
+            for key in ("model", "selection_data")
+        )
+        method = method_from_dict(config.pop("method"))
+        return cls(model, method, selection_data=data, **config)
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """As Keras does it, with an optimizer for the variables that train."""
+        self.built = False  # Keras would build the optimizer for all of them
+        try:
+            super().compile_from_config(config)
+        finally:
+            self.built = True
+        if self.compiled:
+            self.optimizer.build(self.trained_variables)
+
+    def save_own_variables(self, store: Any) -> None:
+        super().save_own_variables(store)
+        for key, value in self.selector_state.items():
+            store[_SELECTOR + key.replace("/", "|")] = value
+        store[_SELECTION_MACS] = np.array(self.selection_macs)
+
+    def load_own_variables(self, store: Any) -> None:
+        own = {k: store[k] for k in store.keys()}  # noqa: SIM118  (not a dict)
+        self.selection_macs = int(np.asarray(own.pop(_SELECTION_MACS)))
+        self.selector_state = {
+            k.removeprefix(_SELECTOR).replace("|", "/"): np.array(own.pop(k))
+            for k in list(own)
+            if k.startswith(_SELECTOR)
+        }
+        super().load_own_variables(own)
+        self.masks = {
+            n: Mask(*(np.asarray(self._mask[f"{n}/{part}"]) > 0 for part in ("kernel", "bias")))
+            for n in self.sites
+        }
 
     def _state(self, name: str, shape: Sequence[int]) -> keras.Variable:
         return self.add_weight(
