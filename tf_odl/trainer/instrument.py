@@ -2,7 +2,7 @@
 
 While `instrumented` is active, weighted layers compute z = linear part, hand it to a callback
 and apply their activation to what comes back. Layers keep their identity, names and weights, so
-nested, shared and subclassed models work, and nothing remains after the block.
+nested models and layers of the user's own around them work, and nothing remains after the block.
 """
 
 from __future__ import annotations
@@ -23,6 +23,13 @@ _DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
 _SEPARABLE = (keras.layers.SeparableConv1D, keras.layers.SeparableConv2D)
 _CONV = (keras.layers.Conv1D, keras.layers.Conv2D)
 _WEIGHTED = (keras.layers.Dense, *_CONV, *_DEPTHWISE, *_SEPARABLE)
+# Their weights belong to no neuron but cost no multiply-accumulates that effort would miss.
+_ELEMENTWISE = (
+    keras.layers.BatchNormalization,
+    keras.layers.GroupNormalization,
+    keras.layers.LayerNormalization,
+    keras.layers.PReLU,
+)
 
 
 class Hooks:
@@ -143,10 +150,11 @@ class _Probe(Hooks):
         self.outputs: dict[str, tf.Tensor] = {}  # in the order of the forward pass
         self.input_sizes: dict[str, int] = {}
         self.owners: dict[str, list[keras.layers.Layer]] = {}
+        self.repeated: list[str] = []
 
     def pre_activation(self, name: str, x: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
         if name in self.input_sizes:
-            raise UserError(f"layer {name!r} is used more than once, which is not supported")
+            self.repeated.append(name)
         self.input_sizes[name] = int(np.prod(x.shape[1:], dtype=np.int64))
         return z
 
@@ -181,6 +189,10 @@ def find_sites(model: keras.Model) -> list[Site]:
     probe = _Probe()
     with instrumented(model, probe):
         model(_zeros(model), training=False)
+    if probe.repeated:
+        raise UserError(
+            f"layer {probe.repeated[0]!r} is used more than once, which is not supported"
+        )
     order = list(probe.outputs)
     unused = [n for n in names if n not in order]
     if unused:
@@ -215,9 +227,16 @@ def find_sites(model: keras.Model) -> list[Site]:
 
 
 def _zeros(model: keras.Model) -> Any:
-    shape = model.input_shape
-    if isinstance(shape, (list, dict)):
-        raise UserError(f"model {model.name!r} has several inputs; one is supported")
+    if not getattr(model, "inputs", None):
+        raise UserError(
+            f"model {model.name!r} is subclassed or has no input shape: "
+            "make it a functional or sequential model that begins with keras.Input"
+        )
+    if len(model.inputs) != 1 or isinstance(model.input, dict):
+        raise UserError(f"model {model.name!r} has several or named inputs; one array is supported")
+    if len(model.outputs) != 1:
+        raise UserError(f"model {model.name!r} has several outputs; one is supported")
+    shape = model.inputs[0].shape
     if any(d is None for d in shape[1:]):
         raise UserError(
             f"model {model.name!r} has an input of open shape {shape[1:]}: give every dimension"
@@ -253,9 +272,26 @@ def _check(layer: keras.layers.Layer) -> None:
         raise UserError(f"layer {layer.name!r} has causal padding, which is not supported")
     if not layer.built:
         raise UserError(f"layer {layer.name!r} has no weights yet: build the model first")
+    if layer.compute_dtype != "float32":
+        raise UserError(
+            f"layer {layer.name!r} computes in {layer.compute_dtype}; only float32 is supported"
+        )
 
 
 def outside_neurons(sites: Sequence[Site], model: keras.Model) -> list[keras.Variable]:
-    """Trainable variables that belong to no neuron, so that no mask could cover them."""
+    """Trainable variables that belong to no neuron, so that no mask could cover them.
+
+    Raises:
+        UserError: they belong to a layer whose cost we could not count.
+    """
     owned = {id(v) for site in sites for v, _, _ in site.masked()}
+    trainable = {id(v) for v in model.trainable_variables}
+    for layer in model._flatten_layers():
+        mine = {id(v) for v in layer._trainable_variables} & trainable
+        if mine - owned and not isinstance(layer, _ELEMENTWISE):
+            raise UserError(
+                f"layer {layer.name!r} ({type(layer).__name__}) is not supported: its weights "
+                "belong to no neuron of a Dense or 1-D or 2-D convolution layer; set "
+                "trainable=False on it"
+            )
     return [v for v in model.trainable_variables if id(v) not in owned]
