@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -153,9 +154,12 @@ def _read(key: str, text: str, default: Any) -> Any:
             raise UserError(f"{key} is true or false, got {text!r}")
         return text.lower() == "true"
     try:
-        return float(text)
+        value = float(text)
     except ValueError:
         raise UserError(f"{key} is a number, got {text!r}") from None
+    if not math.isfinite(value):
+        raise UserError(f"{key} is a finite number, got {text!r}")
+    return value
 
 
 def method_from_dict(data: Mapping[str, Any]) -> Method:

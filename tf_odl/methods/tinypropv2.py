@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -30,6 +31,9 @@ class TinyPropV2:
     beta: float = 1.0
 
     def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not math.isfinite(value):
+                raise UserError(f"tinypropv2: {name} must be a finite number, got {value}")
         if not self.d_min <= self.d_max:
             raise UserError(
                 f"tinypropv2: d_min <= d_max is needed, got {self.d_min} and {self.d_max}"
