@@ -22,7 +22,7 @@ class TinyProp:
         k^l = clamp(round(S^l N^l), 1, N^l)                                (eq. 12)
 
     Y_max^l is the running maximum of Y^l over all samples seen. The paper gives no values for
-    s_min, s_max and zeta; these defaults are measured (docs/methods/tinyprop.md). The output
+    s_min, s_max and zeta; these defaults are measured (docs/methods.md). The output
     layer stays dense unless `sparsify_output`, the paper's reading: with 6 to 10 classes k
     becomes 1 and learning turns fragile.
     """
