@@ -232,7 +232,7 @@ def _zeros(model: keras.Model) -> Any:
             f"model {model.name!r} is subclassed or has no input shape: "
             "make it a functional or sequential model that begins with keras.Input"
         )
-    if len(model.inputs) != 1 or isinstance(model.input, dict):
+    if len(model.inputs) != 1 or isinstance(getattr(model, "_inputs_struct", None), dict):
         raise UserError(f"model {model.name!r} has several or named inputs; one array is supported")
     if len(model.outputs) != 1:
         raise UserError(f"model {model.name!r} has several outputs; one is supported")
