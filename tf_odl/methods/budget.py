@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from tf_odl.methods.interfaces import Masks, WeightedLayer, all_neurons
 WEIGHT_BYTES = 1  # int8
 BIAS_BYTES = 4  # int32
 _UNITS = {"b": 1, "kb": 1000, "kib": 1024, "mb": 1000**2, "mib": 1024**2}
-_FORM = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(%|[kKmM]?i?[bB])?\s*$")
+_FORM = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(%|(?:[kKmM]i?)?[bB])?\s*$")
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,8 @@ class Budget:
     def limit(self, layers: Sequence[WeightedLayer]) -> float:
         """The budget as a number in the unit of its costs."""
         if self.kind == "share":
-            return self.value * sum(x.neurons * x.parameters_per_neuron for x in layers)
+            total = sum(x.neurons * x.parameters_per_neuron for x in layers)
+            return round(self.value * total, 6)  # 29 % of 100 is 29, not 28.999999999999996
         return self.value
 
     def neuron_cost(self, layer: WeightedLayer) -> int:
@@ -73,6 +75,8 @@ def parse_budget(text: str) -> Budget:
             "use parameters (50000), a share (10%) or bytes (64KiB)"
         )
     value, unit = float(match[1]), (match[2] or "").lower()
+    if not math.isfinite(value):
+        raise UserError("budget is too large a number")
     if value <= 0:
         raise UserError("budget 0 leaves nothing to train: use a positive budget")
     if unit == "%":
@@ -81,7 +85,7 @@ def parse_budget(text: str) -> Budget:
         return Budget("share", value / 100)
     if unit:
         return Budget("bytes", value * _UNITS[unit])
-    if value != int(value):
+    if not value.is_integer():
         raise UserError(f"budget {text!r}: a number of parameters is a whole number")
     return Budget("parameters", value)
 
