@@ -143,7 +143,9 @@ def get_method(
         raise UserError(
             f"selector {chosen_selector.name!r} takes no budget: use --selector random or velocity"
         )
-    limit = parse_budget(budget or DEFAULT_BUDGET) if chosen_selector.needs_budget else None
+    limit = None
+    if chosen_selector.needs_budget:
+        limit = parse_budget(DEFAULT_BUDGET if budget is None else budget)
     return Method(name, parts[0], parts[1], parts[2], limit)
 
 
