@@ -63,8 +63,7 @@ def one_to_one(rows: int, in_c: int, out_c: int) -> Window:
 def activation_range(flat: FlatModel, op: Any) -> tuple[int, int]:
     """(low, high): the error passes where low < y < high.
 
-    int8 saturation is no activation: without one, or where its bound lies outside int8, the range
-    ends beyond int8.
+    Without an activation, or where its bound lies outside int8, the range ends beyond int8.
     """
     kinds = schema().ActivationFunctionType
     bounds = {

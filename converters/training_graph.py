@@ -205,7 +205,7 @@ class _Builder:
             error,
             self.state,
             x if updates else _ABSENT,
-            y if _has_activation(low, high) else _ABSENT,
+            y,
             kernel if updates or flags & Flags.PROPAGATE else _ABSENT,
             int(op.inputs[2]) if updates_bias else _ABSENT,
         ]

@@ -100,7 +100,13 @@ def autodiff(
             filters = tf.reshape(weights, [*layer.kernel, layer.in_shape[2], multiplier])
             z = tf.nn.depthwise_conv2d(x[tf.newaxis], filters, strides, padding) + bias
         low, high = layer.activation
-        passes = 1.0 if layer.y is None else ((layer.y > low) & (layer.y < high)).astype(float)
+        passes = 1.0
+        if layer.y is not None:
+            slope = error.reshape(layer.y.shape)
+            stuck = ((layer.y == 127) & (slope < 0)) | ((layer.y == -128) & (slope > 0))
+            passes = (
+                ((layer.y > low) & (layer.y < high) & ~stuck).reshape(error.shape).astype(float)
+            )
         loss = tf.reduce_sum(z * (error * passes).reshape(z.shape))
     by_x, by_weights, by_bias = tape.gradient(loss, [x, weights, bias])
     return by_x.numpy().reshape(layer.in_shape), by_weights.numpy(), by_bias.numpy()

@@ -8,7 +8,9 @@ void ApplyActivationMask(const int8_t* y, int32_t act_min, int32_t act_max, uint
                          float* error) {
   if (y == nullptr) return;
   for (uint32_t i = 0; i < count; ++i) {
-    if (y[i] <= act_min || y[i] >= act_max) error[i] = 0.0f;
+    const bool bounded = y[i] <= act_min || y[i] >= act_max;
+    const bool stuck = (y[i] == 127 && error[i] < 0.0f) || (y[i] == -128 && error[i] > 0.0f);
+    if (bounded || stuck) error[i] = 0.0f;
   }
 }
 

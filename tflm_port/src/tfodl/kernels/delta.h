@@ -3,8 +3,12 @@
 //   delta_z[i] = error[i]  where act_min < y[i] < act_max, else 0
 //   Y          = sum |delta_z[i]|, added up in scan order
 //
+// act_min = -129 and act_max = 128 mean no bound. There y can be stuck at the end of int8 instead:
+// an error that would push it further out has no effect on the loss and would drive the weights
+// away without end, so of y = 127 only errors > 0 pass, of y = -128 only errors < 0.
+//
 // error: dLoss/dy in real units, `count` floats, overwritten with delta_z. y: the op's int8 output,
-// or null when the op has no fused activation.
+// or null to let every error pass.
 #ifndef TFODL_KERNELS_DELTA_H_
 #define TFODL_KERNELS_DELTA_H_
 

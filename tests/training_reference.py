@@ -1,0 +1,372 @@
+"""A slow numpy version of the training graph, written from docs/training-graph.md.
+
+It takes the same .tflite file and repeats every float32 operation in the same order, so weights,
+biases, the generator and the counters have to come out bit for bit.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from tf_odl.converters.flatbuffer import FlatModel, schema
+from tf_odl.converters.options import (
+    Flags,
+    LayerOptions,
+    PoolOptions,
+    SeedOptions,
+    SkipRuleCode,
+    SparsifierCode,
+    XentOptions,
+)
+from tf_odl.tflm_port.state import State
+
+f32 = np.float32
+LAYER_OPS = (
+    "TFODL_FULLY_CONNECTED_BWD",
+    "TFODL_CONV_2D_BWD",
+    "TFODL_DEPTHWISE_CONV_2D_BWD",
+)
+
+
+def magnitude_sum(values: np.ndarray) -> np.float32:
+    total = f32(0)
+    for value in values.ravel():
+        total += abs(value)
+    return total
+
+
+def exponential(x: np.float32) -> np.float32:
+    """e^x for x <= 0 with the library's polynomial."""
+    if not x > f32(-87):
+        return f32(0)
+    n = int(np.floor(x * f32(1.44269504) + f32(0.5)))
+    r = (x - f32(n) * f32(0.693359375)) + f32(n) * f32(2.12194440e-4)
+    p = f32(1) / f32(5040)
+    for divisor in (720, 120, 24, 6, 2, 1, 1):
+        p = p * r + f32(1) / f32(divisor)
+    return p * f32(2.0**n)
+
+
+def logarithm(x: np.float32) -> np.float32:
+    """ln x for x >= 1 with the library's series."""
+    mantissa, exponent = np.frexp(x)
+    m, n = f32(mantissa * 2), int(exponent) - 1
+    if m > f32(1.41421356):
+        m, n = m * f32(0.5), n + 1
+    t = (m - f32(1)) / (m + f32(1))
+    s = t * t
+    p = f32(1) / f32(9)
+    for divisor in (7, 5, 3, 1):
+        p = p * s + f32(1) / f32(divisor)
+    return (f32(2) * t * p + f32(n) * f32(-2.12194440e-4)) + f32(n) * f32(0.693359375)
+
+
+def rescale(total: np.ndarray, factor: float) -> np.ndarray:
+    """TFLite's int32 * fixed-point multiplication, with its two roundings."""
+    mantissa, shift = np.frexp(factor)
+    multiplier = round(float(mantissa) * 2**31)
+    left, right = max(int(shift), 0), max(-int(shift), 0)
+    product = total.astype(np.int64) * 2**left * multiplier
+    nudge = np.where(product >= 0, 1 << 30, 1 - (1 << 30))
+    high = np.trunc((product + nudge) / 2**31).astype(np.int64)
+    threshold = ((1 << right) - 1 >> 1) + (high < 0)
+    return (high >> right) + ((high & (1 << right) - 1) > threshold)
+
+
+def windows(o: Any, y: int, x: int, height: int, width: int) -> list[tuple[int, int, int, int]]:
+    """(ky, kx, input row, input column) of the window elements inside the input, in scan order."""
+    rows = [(k, y * o.stride_h - o.pad_top + k) for k in range(height)]
+    columns = [(k, x * o.stride_w - o.pad_left + k) for k in range(width)]
+    return [
+        (ky, kx, row, column)
+        for ky, row in rows
+        for kx, column in columns
+        if 0 <= row < o.in_h and 0 <= column < o.in_w
+    ]
+
+
+def blocked(y: np.ndarray, delta: np.ndarray, o: LayerOptions | PoolOptions) -> np.ndarray:
+    """Where the activation or the end of int8 lets no error pass."""
+    stuck = ((y == 127) & (delta < 0)) | ((y == -128) & (delta > 0))
+    return (y <= o.act_min) | (y >= o.act_max) | stuck
+
+
+class Reference:
+    """A training graph and its variables."""
+
+    def __init__(self, model: bytes) -> None:
+        self.flat = FlatModel(model)
+        flat = self.flat
+        self.data: dict[int, np.ndarray] = {}
+        for index, tensor in enumerate(flat.tensors):
+            buffer = flat.root.buffers[tensor.buffer].data
+            if buffer is not None and len(buffer):
+                values = np.asarray(buffer, np.uint8).tobytes()
+                self.data[index] = np.frombuffer(values, flat.dtype(index)).copy()
+                self.data[index].shape = flat.shape(index)
+        seed_op = flat.operators[0]
+        self.seed = SeedOptions.unpack(self._blob(seed_op))
+        n = self.seed.n_variables
+        self.variables = [int(i) for i in seed_op.inputs[1 : 1 + n]]
+        for variable, seed in zip(self.variables, seed_op.inputs[1 + n :], strict=True):
+            self.data[variable] = self.data[int(seed)].copy()
+        self.rng = self.seed.rng_seed
+        self.learning_rate = f32(self.seed.learning_rate)
+        self.counts = dict.fromkeys(
+            ("samples", "trained", "skipped", "saturated", "macs", "macs_nonzero"), 0
+        )
+        self.alpha_max = f32(0)
+        layers = sum(flat.op_name(op) in LAYER_OPS for op in flat.operators)
+        self.y_max = [f32(0)] * layers
+        self.active = False
+
+    @staticmethod
+    def _blob(op: Any) -> bytes:
+        return np.asarray(op.customOptions, np.uint8).tobytes()
+
+    def values(self) -> list[np.ndarray]:
+        return [self.data[variable] for variable in self.variables]
+
+    def assert_state(self, state: State) -> None:
+        """The state words of the real graph are the same."""
+        assert state.sentinel == self.seed.sentinel
+        assert state.rng == self.rng
+        assert state.active == self.active
+        assert state.samples == self.counts["samples"]
+        assert state.trained == self.counts["trained"]
+        assert state.skipped == self.counts["skipped"]
+        assert state.saturated == self.counts["saturated"]
+        assert state.backward_macs == self.counts["macs"]
+        assert state.backward_macs_nonzero == self.counts["macs_nonzero"]
+        assert state.alpha_max == self.alpha_max
+        assert list(state.y_max) == self.y_max
+
+    def step(self, sample: np.ndarray, label: int) -> tuple[np.ndarray, np.ndarray]:
+        """Output and report for one sample."""
+        flat = self.flat
+        self.data[flat.inputs[0]] = sample.reshape(flat.shape(flat.inputs[0]))
+        report = np.array([-1, 0, 0, 0], f32)
+        for op in flat.operators[1:]:
+            name = flat.op_name(op)
+            if not name.startswith("TFODL"):
+                self.data[int(op.outputs[0])] = self._forward(op, name)
+            elif name == "TFODL_SOFTMAX_XENT":
+                report = self._cross_entropy(op, label)
+            elif self.active and name in LAYER_OPS:
+                self._layer(op, name)
+            elif self.active:
+                self._pool(op, name)
+        return self.data[flat.outputs[0]], report
+
+    def _forward(self, op: Any, name: str) -> np.ndarray:
+        flat = self.flat
+        source, target = int(op.inputs[0]), int(op.outputs[0])
+        x, shape = self.data[source], flat.shape(target)
+        if name == "RESHAPE":
+            return x.reshape(shape)
+        options = op.builtinOptions
+        scale, zero_point = float(flat.scales(target)[0]), flat.zero_point(target)
+        low, high = -128, 127
+        kinds = schema().ActivationFunctionType
+        if options.fusedActivationFunction in (kinds.RELU, kinds.RELU6):
+            low = max(low, zero_point)
+        if options.fusedActivationFunction == kinds.RELU6:
+            high = min(high, zero_point + round(6 / scale))
+        if name == "FULLY_CONNECTED":
+            weights = self.data[int(op.inputs[1])].astype(np.int64)
+            total = weights @ (x.reshape(-1).astype(np.int64) - flat.zero_point(source))
+            total = total + self.data[int(op.inputs[2])]
+            product = f32(flat.scales(source)[0]) * f32(flat.scales(int(op.inputs[1]))[0])
+            result = rescale(total, float(product) / scale)
+            return np.clip(result + zero_point, low, high).astype(np.int8).reshape(shape)
+
+        geometry = self._geometry(op, name)
+        result = np.zeros(shape, np.int64)
+        if name in ("CONV_2D", "DEPTHWISE_CONV_2D"):
+            weights = self.data[int(op.inputs[1])].astype(np.int64)
+            centered = x[0].astype(np.int64) - flat.zero_point(source)
+            size = weights.shape[1:3]
+        else:
+            size = (options.filterHeight, options.filterWidth)
+        for y in range(shape[1]):
+            for column in range(shape[2]):
+                taps = windows(geometry, y, column, *size)
+                if name == "CONV_2D":
+                    for ky, kx, i, j in taps:
+                        result[0, y, column] += weights[:, ky, kx] @ centered[i, j]
+                elif name == "DEPTHWISE_CONV_2D":
+                    repeat = shape[3] // centered.shape[2]
+                    for ky, kx, i, j in taps:
+                        result[0, y, column] += weights[0, ky, kx] * centered[i, j].repeat(repeat)
+                else:
+                    window = np.array([x[0, i, j] for _, _, i, j in taps], np.int64)
+                    if name == "MAX_POOL_2D":
+                        result[0, y, column] = window.max(0)
+                    else:
+                        total, count = window.sum(0), len(window)
+                        rounded = total + np.where(total > 0, count // 2, -(count // 2))
+                        result[0, y, column] = np.trunc(rounded / count)
+        if name in ("CONV_2D", "DEPTHWISE_CONV_2D"):
+            scales = np.broadcast_to(flat.scales(int(op.inputs[1])), shape[3]).astype(float)
+            result = result + self.data[int(op.inputs[2])]
+            for channel in range(shape[3]):
+                factor = float(flat.scales(source)[0]) * scales[channel] / scale
+                result[..., channel] = rescale(result[..., channel], factor) + zero_point
+        return np.clip(result, low, high).astype(np.int8)
+
+    def _geometry(self, op: Any, name: str) -> Any:
+        from tf_odl.converters.geometry import sliding_window
+
+        if name.endswith("POOL_2D"):
+            options = op.builtinOptions
+            return sliding_window(self.flat, op, options.filterHeight, options.filterWidth)
+        return sliding_window(self.flat, op, *self.flat.shape(int(op.inputs[1]))[1:3])
+
+    def _cross_entropy(self, op: Any, label: int) -> np.ndarray:
+        self.active = False
+        if label < 0:
+            return np.array([-1, 0, 0, 0], f32)
+        o = XentOptions.unpack(self._blob(op))
+        logits = self.data[int(op.inputs[0])].ravel().astype(np.int32)
+        z = f32(o.logits_scale) * (logits - logits.max()).astype(f32)
+        error = np.array([exponential(value) for value in z], f32)
+        total = f32(0)
+        for value in error:
+            total += value
+        error = error / total
+        error[label] -= f32(1)
+        loss = logarithm(total) - z[label]
+        alpha = magnitude_sum(error)
+        self.counts["samples"] += 1
+        self.alpha_max = max(self.alpha_max, alpha)
+        share = f32(0)
+        if self.alpha_max > 0:
+            share = alpha * (f32(o.d_max) - f32(o.d_min)) / self.alpha_max
+        decision = (f32(o.d_min) + share) * f32(o.beta)
+        self.active = o.skip_rule == SkipRuleCode.NEVER or bool(decision > f32(o.threshold))
+        self.counts["trained" if self.active else "skipped"] += 1
+        self.data[int(op.outputs[0])] = error
+        return np.array([loss, decision, self.active, alpha], f32)
+
+    def _error(self, op: Any, shape: tuple[int, ...]) -> np.ndarray:
+        """The op's error, with the mask of the activation; RESHAPE hands it on."""
+        return self.data[int(op.inputs[0])].reshape(shape).copy()
+
+    def _uniform(self) -> np.float32:
+        x = self.rng
+        x ^= x << 13 & 0xFFFFFFFF
+        x ^= x >> 17
+        x ^= x << 5 & 0xFFFFFFFF
+        self.rng = x
+        return f32((x >> 8) / 2**24)
+
+    def _layer(self, op: Any, name: str) -> None:
+        o = LayerOptions.unpack(self._blob(op))
+        depthwise = name.startswith("TFODL_DEPTHWISE")
+        fan_in = o.kernel_h * o.kernel_w * (1 if depthwise else o.in_c)
+        delta = self._error(op, (o.out_h, o.out_w, o.out_c))
+        if op.inputs[3] >= 0:
+            y = self.data[int(op.inputs[3])].reshape(delta.shape)
+            delta[blocked(y, delta, o)] = 0
+        kept = self._sparsify(o, delta)
+
+        propagates = bool(o.flags & Flags.PROPAGATE)
+        updates = bool(o.flags & Flags.UPDATE_WEIGHTS)
+        may_update = np.ones(o.out_c, bool) if o.mask is None else np.array(o.mask)
+        working = kept & may_update & updates
+        nominal = int(kept.sum()) * propagates + int(working.sum())
+        non_zero = int((delta != 0).sum()) * propagates + int((working & (delta != 0)).sum())
+        self.counts["macs"] += nominal * fan_in
+        self.counts["macs_nonzero"] += non_zero * fan_in
+
+        x = self.data[int(op.inputs[2])] if op.inputs[2] >= 0 else None
+        weights = self.data[int(op.inputs[4])] if op.inputs[4] >= 0 else None
+        error_x = np.zeros((o.in_h, o.in_w, o.in_c), f32)
+        if x is not None:
+            x = x.reshape(error_x.shape).astype(np.int32) - o.x_zero_point
+        for neuron in range(o.out_c):
+            positions = np.argwhere(delta[..., neuron] != 0)
+            if len(positions) == 0:
+                continue
+            scale = f32(o.scales[neuron if o.n_scales > 1 else 0])
+            channels: Any = neuron // (o.out_c // o.in_c) if depthwise else slice(None)
+            row = None
+            if weights is not None and depthwise:
+                row = weights[0, :, :, neuron]
+            elif weights is not None:
+                row = weights.reshape(o.out_c, o.kernel_h, o.kernel_w, o.in_c)[neuron]
+            gradient = np.zeros((o.kernel_h, o.kernel_w) + (() if depthwise else (o.in_c,)), f32)
+            total = f32(0)
+            for y, column in positions:
+                entry = delta[y, column, neuron]
+                total += entry
+                for ky, kx, i, j in windows(o, y, column, o.kernel_h, o.kernel_w):
+                    if propagates:
+                        error_x[i, j, channels] += entry * scale * row[ky, kx].astype(f32)
+                    if x is not None:
+                        gradient[ky, kx] += entry * x[i, j, channels].astype(f32)
+            if not may_update[neuron]:
+                continue
+            if updates:
+                factor = self.learning_rate * f32(o.x_scale) / scale
+                flat_row = row.reshape(-1).copy()
+                for j, value in enumerate(gradient.ravel()):
+                    flat_row[j] = self._rounded_weight(int(flat_row[j]), value * factor)
+                row[...] = flat_row.reshape(row.shape)
+            if o.flags & Flags.UPDATE_BIAS:
+                step = self.learning_rate * total / (f32(o.x_scale) * scale)
+                bias = self.data[int(op.inputs[5])]
+                if step != 0:
+                    moved = int(bias[neuron]) - int(np.floor(step + self._uniform()))
+                    bias[neuron] = np.clip(moved, -(2**31), 2**31 - 1)
+        if propagates:
+            self.data[int(op.outputs[0])] = error_x
+
+    def _rounded_weight(self, weight: int, step: np.float32) -> int:
+        if step == 0:
+            return weight
+        moved = weight - int(np.floor(np.clip(step, f32(-512), f32(512)) + self._uniform()))
+        self.counts["saturated"] += abs(moved) > 127
+        return int(np.clip(moved, -127, 127))
+
+    def _sparsify(self, o: LayerOptions, delta: np.ndarray) -> np.ndarray:
+        """Zeroes entries of delta in place. Returns which entries count as kept."""
+        fraction = f32(1)
+        if o.sparsifier == SparsifierCode.MEPROP:
+            fraction = f32(o.s_min)
+        elif o.sparsifier == SparsifierCode.TINYPROP:
+            y = magnitude_sum(delta)
+            self.y_max[o.layer] = max(self.y_max[o.layer], y)
+            share = f32(0)
+            if self.y_max[o.layer] > 0:
+                share = y * (f32(o.s_max) - f32(o.s_min)) / self.y_max[o.layer]
+            fraction = (f32(o.s_min) + share) * f32(o.damping)
+        k = int(np.clip(np.floor(float(fraction * f32(delta.size)) + 0.5), 1, delta.size))
+        order = np.argsort(-np.abs(delta.ravel()), kind="stable")[:k]
+        kept = np.zeros(delta.size, bool)
+        kept[order] = True
+        kept = kept.reshape(delta.shape)
+        delta[~kept] = 0
+        return kept
+
+    def _pool(self, op: Any, name: str) -> None:
+        o = PoolOptions.unpack(self._blob(op))
+        delta = self._error(op, (o.out_h, o.out_w, o.in_c))
+        if op.inputs[3] >= 0:
+            y_values = self.data[int(op.inputs[3])].reshape(delta.shape)
+            delta[blocked(y_values, delta, o)] = 0
+        error_x = np.zeros((o.in_h, o.in_w, o.in_c), f32)
+        for y in range(o.out_h):
+            for column in range(o.out_w):
+                taps = windows(o, y, column, o.filter_h, o.filter_w)
+                for channel in range(o.in_c):
+                    entry = delta[y, column, channel]
+                    if name == "TFODL_MAX_POOL_2D_BWD":
+                        x = self.data[int(op.inputs[2])].reshape(error_x.shape)
+                        values = [x[i, j, channel] for _, _, i, j in taps]
+                        _, _, i, j = taps[int(np.argmax(values))]
+                        error_x[i, j, channel] += entry
+                    else:
+                        for _, _, i, j in taps:
+                            error_x[i, j, channel] += entry / f32(len(taps))
+        self.data[int(op.outputs[0])] = error_x
