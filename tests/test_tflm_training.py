@@ -1,7 +1,5 @@
 """Training graphs in the real TensorFlow Lite Micro against the numpy reference, bit for bit."""
 
-from collections.abc import Callable
-
 import keras
 import numpy as np
 import pytest
@@ -10,6 +8,7 @@ from training_reference import Reference
 from tf_odl.converters.flatbuffer import FlatModel
 from tf_odl.converters.layers import WEIGHTED_OPS
 from tf_odl.converters.quantize import quantize
+from tf_odl.converters.reference import quantize_input
 from tf_odl.converters.training_graph import build_training_graph
 from tf_odl.errors import UserError
 from tf_odl.methods import Mask
@@ -48,13 +47,8 @@ def convolutions() -> keras.Model:
 class Exported:
     """An int8 model and what it takes to build training graphs from it."""
 
-    def __init__(self, make: Callable[[], keras.Model]) -> None:
-        keras.utils.set_random_seed(7)
-        model = make()
-        random = np.random.default_rng(0)
-        # The converter drops biases that are all zero.
-        model.set_weights([w + random.normal(0, 0.1, w.shape) for w in model.get_weights()])
-        images = random.normal(size=(40, *model.input_shape[1:])).astype(np.float32)
+    def __init__(self, model: keras.Model, images: np.ndarray) -> None:
+        random = np.random.default_rng(2)
         flat = FlatModel(quantize(model, images))
         self.sites: list[str] = []
         self.neurons: dict[str, int] = {}
@@ -97,7 +91,12 @@ class Exported:
 
 @pytest.fixture(scope="module")
 def exported() -> Exported:
-    return Exported(convolutions)
+    keras.utils.set_random_seed(7)
+    model = convolutions()
+    random = np.random.default_rng(0)
+    # The converter drops biases that are all zero.
+    model.set_weights([w + random.normal(0, 0.1, w.shape) for w in model.get_weights()])
+    return Exported(model, random.normal(size=(40, *INPUT)).astype(np.float32))
 
 
 @pytest.mark.parametrize(
@@ -246,3 +245,34 @@ def test_noisy_patterns_are_learned(exported: Exported) -> None:
         after = (interpreter.infer(samples).argmax(1) == labels).mean()
     assert before < 0.5 and after > 0.95
     assert losses[-1] < losses[0] - 0.3
+
+
+def test_a_trained_model_learns_as_in_float() -> None:
+    """Four patterns change their labels: the loss of every pass is that of SGD in Keras.
+
+    The float model has learned the old labels first, so the logits are calibrated to a range in
+    which the new labels can be learned.
+    """
+    random = np.random.default_rng(5)
+    patterns = random.normal(size=(CLASSES, *INPUT))
+    labels = random.integers(0, CLASSES, 200)
+    images = (patterns[labels] + random.normal(0, 0.3, (200, *INPUT))).astype(np.float32)
+    keras.utils.set_random_seed(1)
+    model = convolutions()
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.SGD(0.02), loss)
+    one_by_one = {"batch_size": 1, "shuffle": False, "verbose": 0}
+    model.fit(images, (labels + 1) % CLASSES, epochs=3, **one_by_one)
+    exported = Exported(model, images)
+
+    rate, passes = 0.002, 4
+    model.compile(keras.optimizers.SGD(rate), loss)
+    in_float = model.fit(images, labels, epochs=passes, **one_by_one).history["loss"]
+    samples = quantize_input(exported.model, images)
+    with TrainingInterpreter(exported.graph(learning_rate=rate)) as interpreter:
+        before = (interpreter.infer(samples).argmax(1) == labels).mean()
+        losses = [interpreter.train(samples, labels)[1][:, 0].mean() for _ in range(passes)]
+        after = (interpreter.infer(samples).argmax(1) == labels).mean()
+    assert before < 0.1 and after > 0.95
+    assert losses[-1] < 0.1 * losses[0]
+    np.testing.assert_allclose(losses, in_float, rtol=0.1, atol=0.02)
