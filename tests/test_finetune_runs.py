@@ -110,6 +110,7 @@ def test_a_killed_run_resumes_to_the_same_result(data_file, tmp_path, sent):
     assert result.exit_code == 0, result.output
     assert all(np.array_equal(p, q) for p, q in zip(weights(whole), weights(killed), strict=True))
     rows = [json.loads((d / "run.json").read_text())["epochs"] for d in (whole, killed)]
+    assert rows[0][0]["selection_macs"] == 2 * rows[0][1]["selection_macs"] > 0
     for one, other in zip(*rows, strict=True):
         one.pop("seconds"), other.pop("seconds")
         assert one == other

@@ -254,11 +254,10 @@ class _Recorder(keras.callbacks.Callback):
         super().__init__()
         self.run_dir, self.record, self.history = run_dir, record, history
         self.on_epoch, self.on_batch, self.steps = on_epoch, on_batch, steps
-        self.epoch, self.started, self.selection_macs = 0, 0.0, 0
+        self.epoch, self.started = 0, 0.0
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self.epoch, self.started = epoch, time.perf_counter()
-        self.selection_macs = self.model.selection_macs
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         if self.on_batch is not None:
@@ -272,9 +271,10 @@ class _Recorder(keras.callbacks.Callback):
                 f"(it was {self.record['settings']['learning_rate']})"
             )
         masks = self.model.masks
+        counted = sum(r["selection_macs"] for r in self.history)
         row |= {
             "epoch": epoch + 1,
-            "selection_macs": self.model.selection_macs - self.selection_macs,
+            "selection_macs": self.model.selection_macs - counted,
             "neurons_updated": int(sum(m.kernel.sum() for m in masks.values())),
             "seconds": time.perf_counter() - self.started,
         }
