@@ -246,7 +246,8 @@ class TrainingInterpreter:
             raise UserError(f"expected {len(samples)} integer labels, got shape {wanted.shape}")
         if len(wanted) and wanted.max() >= classes:
             raise UserError(f"label {wanted.max()} is not one of the model's {classes} classes")
-        return self._run(samples, wanted.astype(np.int32), progress)
+        wanted = np.where(wanted < 0, -1, wanted).astype(np.int32)
+        return self._run(samples, wanted, progress)
 
     def _require_training(self) -> None:
         if not self._trains:
@@ -260,7 +261,7 @@ class TrainingInterpreter:
     def set_learning_rate(self, value: float) -> None:
         """Change the learning rate for the steps that follow."""
         self._require_training()
-        if not np.isfinite(value) or value < 0:
+        if not 0 <= value <= np.finfo(np.float32).max:
             raise UserError(f"the learning rate must be finite and not negative, got {value}")
         self._call("set_learning_rate", float(value))
 

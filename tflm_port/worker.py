@@ -49,12 +49,17 @@ class Runtime:
 
     def interpreter(self, model: bytes, arena_bytes: int) -> "Interpreter":
         try:
+            parsed = self._module.convert_bytearray_to_object(model)
+        except Exception as error:  # the generated code checks nothing, so anything can happen
+            raise UserError(f"the file is damaged ({error})") from error
+        try:
             raw = self._module.Interpreter.from_bytes(
                 model, custom_op_registerers=[host.REGISTERER], arena_size=arena_bytes
             )
         except (RuntimeError, ValueError) as error:
-            raise UserError(self.last_error() or str(error)) from error
-        return Interpreter(raw, self._module.convert_bytearray_to_object(model), self._library)
+            reason = self.last_error() or f"{error} (arena: {arena_bytes} bytes)"
+            raise UserError(reason) from error
+        return Interpreter(raw, parsed, self._library)
 
 
 class Interpreter:
