@@ -372,7 +372,7 @@ def test_a_float_model_is_refused(plain: bytes) -> None:
 
 @needs_tflm
 def test_an_arena_that_is_too_small_is_refused(graph: bytes) -> None:
-    with pytest.raises(UserError, match="failed to allocate tensors.*arena: 512 bytes"):
+    with pytest.raises(UserError, match=r"failed to allocate tensors.*arena: 512 bytes"):
         TrainingInterpreter(graph, arena_bytes=512)
 
 
