@@ -1,0 +1,242 @@
+// Random layers, pools and option blobs, the same on every machine.
+#ifndef TFODL_TESTS_RANDOM_CASES_H_
+#define TFODL_TESTS_RANDOM_CASES_H_
+
+#include <stdint.h>
+#include <string.h>
+
+#include <vector>
+
+#include "tfodl/float_math.h"
+#include "tfodl/options.h"
+#include "tfodl/random.h"
+#include "tfodl/state.h"
+
+namespace tfodl {
+namespace test {
+
+class Random {
+ public:
+  explicit Random(uint32_t seed) : state_(seed * 2654435761u | 1u) {}
+
+  uint32_t Bits() { return NextRandom(&state_); }
+  // In [low, high].
+  int32_t Int(int32_t low, int32_t high) {
+    return low + static_cast<int32_t>((Bits() >> 8) % static_cast<uint32_t>(high - low + 1));
+  }
+  uint32_t Size(uint32_t low, uint32_t high) {
+    return static_cast<uint32_t>(Int(static_cast<int32_t>(low), static_cast<int32_t>(high)));
+  }
+  bool Chance(int32_t percent) { return Int(0, 99) < percent; }
+  float Float(float low, float high) { return low + (high - low) * NextUniform(&state_); }
+  int8_t Int8() { return static_cast<int8_t>(Int(-128, 127)); }
+  // Any bit pattern: denormals, infinities and NaN too.
+  float AnyFloat() { return FloatFromBits(Bits() ^ (Bits() << 7)); }
+
+ private:
+  uint32_t state_;
+};
+
+struct Axis {
+  uint32_t in, out, window, stride, pad;
+};
+
+// As TensorFlow's SAME or VALID padding.
+inline Axis RandomAxis(Random* random) {
+  Axis axis;
+  axis.window = random->Size(1, 4);
+  axis.stride = random->Size(1, 3);
+  axis.in = axis.window + random->Size(0, 5);
+  if (random->Chance(50)) {
+    axis.out = (axis.in - axis.window) / axis.stride + 1;
+    axis.pad = 0;
+  } else {
+    axis.out = (axis.in + axis.stride - 1) / axis.stride;
+    const int32_t total = static_cast<int32_t>((axis.out - 1) * axis.stride + axis.window) -
+                          static_cast<int32_t>(axis.in);
+    axis.pad = total > 0 ? static_cast<uint32_t>(total) / 2 : 0;
+  }
+  return axis;
+}
+
+inline void RandomActivation(Random* random, int32_t* low, int32_t* high) {
+  static const int32_t kRanges[][2] = {{-129, 128}, {-128, 128}, {-128, 127}, {-20, 41}};
+  const int32_t* range = kRanges[random->Int(0, 3)];
+  *low = range[0];
+  *high = range[1];
+}
+
+inline LayerOptions RandomLayerOptions(Random* random, LayerKind kind) {
+  const bool dense = kind == LayerKind::kFullyConnected;
+  const Axis point = {1, 1, 1, 1, 0};
+  const Axis rows = dense ? point : RandomAxis(random);
+  const Axis columns = dense ? point : RandomAxis(random);
+  LayerOptions o;
+  memset(&o, 0, sizeof o);
+  o.abi_version = kAbiVersion;
+  o.flags = random->Size(1, 7);
+  if (random->Chance(50)) o.flags |= kMasked;
+  o.layer = random->Size(0, 3);
+  o.in_h = rows.in;
+  o.out_h = rows.out;
+  o.kernel_h = rows.window;
+  o.stride_h = rows.stride;
+  o.pad_top = rows.pad;
+  o.in_w = columns.in;
+  o.out_w = columns.out;
+  o.kernel_w = columns.window;
+  o.stride_w = columns.stride;
+  o.pad_left = columns.pad;
+  o.in_c = random->Size(1, 5);
+  o.out_c = kind == LayerKind::kDepthwiseConv2D ? o.in_c * random->Size(1, 3) : random->Size(1, 9);
+  o.x_scale = random->Float(0.001f, 0.5f);
+  o.x_zero_point = random->Int(-128, 127);
+  RandomActivation(random, &o.act_min, &o.act_max);
+  o.sparsifier = random->Size(0, 2);
+  o.s_min = random->Float(0.0f, 1.0f);
+  o.s_max = random->Float(0.0f, 2.0f);
+  o.damping = random->Float(0.0f, 1.5f);
+  o.n_scales = random->Chance(50) ? 1 : o.out_c;
+  return o;
+}
+
+inline PoolOptions RandomPoolOptions(Random* random) {
+  const Axis rows = RandomAxis(random);
+  const Axis columns = RandomAxis(random);
+  PoolOptions o;
+  memset(&o, 0, sizeof o);
+  o.abi_version = kAbiVersion;
+  o.in_h = rows.in;
+  o.out_h = rows.out;
+  o.filter_h = rows.window;
+  o.stride_h = rows.stride;
+  o.pad_top = rows.pad;
+  o.in_w = columns.in;
+  o.out_w = columns.out;
+  o.filter_w = columns.window;
+  o.stride_w = columns.stride;
+  o.pad_left = columns.pad;
+  o.in_c = random->Size(1, 5);
+  RandomActivation(random, &o.act_min, &o.act_max);
+  return o;
+}
+
+inline XentOptions RandomXentOptions(Random* random) {
+  return XentOptions{kAbiVersion,
+                     random->Chance(5) ? 3e38f : random->Float(0.001f, 0.5f),
+                     random->Size(0, 1),
+                     random->Float(0.0f, 0.5f),
+                     random->Float(0.5f, 1.0f),
+                     random->Float(0.0f, 2.0f),
+                     random->Float(0.0f, 1.0f)};
+}
+
+inline SeedOptions RandomSeedOptions(Random* random, uint32_t n_variables) {
+  return SeedOptions{kAbiVersion, random->Bits(), random->Bits(), random->Float(0.0f, 1.0f),
+                     n_variables};
+}
+
+// A blob in memory of exactly its size, so that a read behind its end is found.
+using Blob = std::vector<uint8_t>;
+
+template <class Options>
+Blob Pack(const Options& options) {
+  const uint8_t* bytes = reinterpret_cast<const uint8_t*>(&options);
+  return Blob(bytes, bytes + sizeof options);
+}
+
+// With random scales and a random mask behind the options.
+inline Blob PackLayer(Random* random, const LayerOptions& options) {
+  Blob blob = Pack(options);
+  for (uint32_t i = 0; i < options.n_scales; ++i) {
+    const float scale = random->Float(0.001f, 0.1f);
+    const uint8_t* bytes = reinterpret_cast<const uint8_t*>(&scale);
+    blob.insert(blob.end(), bytes, bytes + sizeof scale);
+  }
+  if ((options.flags & kMasked) != 0) {
+    for (uint32_t i = 0; i < (options.out_c + 7) / 8; ++i) {
+      blob.push_back(static_cast<uint8_t>(random->Int(0, 255)));
+    }
+  }
+  return Blob(blob);  // without spare capacity
+}
+
+// Another length, random bytes, or a word replaced by a number that is likely to hurt.
+inline Blob Corrupt(Random* random, Blob blob) {
+  static const uint32_t kNasty[] = {0,          1,          2,          3,          7,
+                                    0x7fffffff, 0x80000000, 0xffffffff, 0x00100000, 0x00100001,
+                                    0x10000000, 0x7f800000, 0x7fc00000, 0xff800000, 0x00000001};
+  const uint32_t size = static_cast<uint32_t>(blob.size());
+  switch (random->Int(0, 4)) {
+    case 0:
+      blob.resize(random->Size(0, size));
+      break;
+    case 1:
+      blob.resize(size + random->Size(1, 40), 0x5a);
+      break;
+    case 2:
+      for (int32_t i = random->Int(1, 4); i > 0; --i) {
+        blob[random->Size(0, size - 1)] = static_cast<uint8_t>(random->Int(0, 255));
+      }
+      break;
+    case 3:
+      for (int32_t i = random->Int(1, 3); i > 0; --i) {
+        const uint32_t word = kNasty[random->Int(0, 14)];
+        memcpy(&blob[4 * random->Size(0, size / 4 - 1)], &word, sizeof word);
+      }
+      break;
+    default:  // small numbers, which often pass as extents
+      for (int32_t i = random->Int(1, 3); i > 0; --i) {
+        const uint32_t word = random->Size(0, 12);
+        memcpy(&blob[4 * random->Size(0, size / 4 - 1)], &word, sizeof word);
+      }
+  }
+  return Blob(blob);
+}
+
+// An output error: mostly numbers, often with zeros, sometimes with anything at all.
+inline std::vector<float> RandomError(Random* random, uint32_t count) {
+  std::vector<float> error(count);
+  const int32_t zeros = random->Int(0, 90);
+  const bool wild = random->Chance(10);
+  for (float& value : error) {
+    if (random->Chance(zeros)) continue;
+    value = wild ? random->AnyFloat() : random->Float(-1.0f, 1.0f);
+  }
+  return error;
+}
+
+inline std::vector<int8_t> RandomInt8(Random* random, uint32_t count, int8_t lowest = -128) {
+  std::vector<int8_t> values(count);
+  for (int8_t& value : values) value = static_cast<int8_t>(random->Int(lowest, 127));
+  return values;
+}
+
+inline std::vector<int32_t> RandomInt32(Random* random, uint32_t count) {
+  std::vector<int32_t> values(count);
+  for (int32_t& value : values) {
+    value = random->Chance(5) ? static_cast<int32_t>(random->Bits()) : random->Int(-5000, 5000);
+  }
+  return values;
+}
+
+// The state tensor, with `layers` running maxima.
+class StateMemory {
+ public:
+  StateMemory(Random* random, uint32_t layers) : words_(kStateWords + layers, 0) {
+    get()->sentinel = 1;
+    get()->rng = random->Bits();
+    get()->active = 1;
+    get()->learning_rate = random->Chance(10) ? random->Float(0.0f, 3e38f)
+                                              : random->Float(0.0f, 0.5f);
+  }
+  State* get() { return reinterpret_cast<State*>(words_.data()); }
+
+ private:
+  std::vector<uint32_t> words_;
+};
+
+}  // namespace test
+}  // namespace tfodl
+
+#endif  // TFODL_TESTS_RANDOM_CASES_H_
