@@ -1,0 +1,313 @@
+// Random and broken nodes through Prepare and Invoke of every op, without TFLM: tensors that do not
+// fit have to be refused, and what is accepted runs on memory of exactly the tensors' size.
+//
+// fuzz_ops SEED CASES      exit code 1 with a message when a check fails
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <memory>
+
+#include "random_cases.h"
+#include "tfodl/ops/compat.h"
+#include "tfodl/ops/register.h"
+#include "tfodl/session.h"
+
+namespace tfodl {
+
+// What TFLM's interpreter knows; here it is all that a context is.
+struct TfLiteContext {
+  std::vector<TfLiteEvalTensor> tensors;
+  std::vector<std::vector<uint64_t>> allocations;
+  bool out_of_memory = false;
+};
+
+TfLiteEvalTensor* EvalTensor(const TfLiteContext* context, int index) {
+  return const_cast<TfLiteEvalTensor*>(&context->tensors[static_cast<size_t>(index)]);
+}
+
+void* AllocatePersistent(TfLiteContext* context, size_t bytes) {
+  if (context->out_of_memory) return nullptr;
+  context->allocations.emplace_back((bytes + 7) / 8);
+  return context->allocations.back().data();
+}
+
+void Log(const char*, const char*) {}
+
+namespace test {
+namespace {
+
+[[noreturn]] void Fail(const char* op, const char* what) {
+  printf("FAILED: %s: %s\n", op, what);
+  exit(1);
+}
+
+// TfLiteIntArray with its ints behind it.
+class IntArray {
+ public:
+  explicit IntArray(const std::vector<int>& values) : words_(1 + values.size() + 1, 0) {
+    words_[0] = static_cast<int>(values.size());
+    for (size_t i = 0; i < values.size(); ++i) words_[1 + i] = values[i];
+  }
+  TfLiteIntArray* get() { return reinterpret_cast<TfLiteIntArray*>(words_.data()); }
+
+ private:
+  std::vector<int> words_;
+};
+
+struct Tensor {
+  TfLiteType type;
+  std::vector<int> shape;
+  bool constant;
+
+  bool IsAbsent() const { return shape.empty(); }
+  // What memory it needs: none with a broken shape.
+  size_t Bytes() const {
+    size_t elements = 1;
+    for (const int extent : shape) elements *= extent > 0 ? static_cast<size_t>(extent) : 0;
+    return elements * (type == kTfLiteInt8 ? 1 : 4);
+  }
+};
+
+const Tensor kAbsent = {kTfLiteInt8, {}, false};
+
+Tensor Make(TfLiteType type, uint32_t elements) {
+  return Tensor{type, {1, static_cast<int>(elements)}, false};
+}
+
+// An op of a model.
+struct Node {
+  int op = 0;
+  Blob options;
+  std::vector<Tensor> inputs;
+  std::vector<Tensor> outputs;
+  int32_t label = 0;
+};
+
+Node SeedNode(Random* random) {
+  Node node;
+  const uint32_t n = random->Size(0, 4);
+  node.options = Pack(RandomSeedOptions(random, n));
+  node.inputs.push_back(Make(kTfLiteInt32, kStateWords + random->Size(0, 4)));
+  for (uint32_t i = 0; i < n; ++i) {
+    node.inputs.push_back(
+        Make(random->Chance(50) ? kTfLiteInt8 : kTfLiteInt32, random->Size(1, 30)));
+  }
+  for (uint32_t i = 0; i < n; ++i) {
+    Tensor seed = node.inputs[1 + i];
+    seed.constant = true;
+    node.inputs.push_back(seed);
+  }
+  return node;
+}
+
+Node XentNode(Random* random) {
+  Node node;
+  const uint32_t classes = random->Size(1, 12);
+  node.options = Pack(RandomXentOptions(random));
+  node.inputs = {Make(kTfLiteInt8, classes), Make(kTfLiteInt32, 1),
+                 Make(kTfLiteInt32, kStateWords)};
+  node.outputs = {Make(kTfLiteFloat32, classes), Make(kTfLiteFloat32, 4)};
+  return node;
+}
+
+Node LayerNode(Random* random, LayerKind kind) {
+  Node node;
+  const LayerOptions o = RandomLayerOptions(random, kind);
+  node.options = PackLayer(random, o);
+  const uint32_t in = o.in_h * o.in_w * o.in_c;
+  const uint32_t out = o.out_h * o.out_w * o.out_c;
+  const bool updates = (o.flags & kUpdateWeights) != 0;
+  const bool propagates = (o.flags & kPropagate) != 0;
+  const bool bounded = o.act_min >= -128 || o.act_max <= 127;
+  node.inputs = {
+      Make(kTfLiteFloat32, out),
+      Make(kTfLiteInt32, kStateWords + o.layer + 1),
+      updates ? Make(kTfLiteInt8, in) : kAbsent,
+      bounded || random->Chance(50) ? Make(kTfLiteInt8, out) : kAbsent,
+      updates || propagates ? Make(kTfLiteInt8, FanIn(o, kind) * o.out_c) : kAbsent,
+      (o.flags & kUpdateBias) != 0 ? Make(kTfLiteInt32, o.out_c) : kAbsent,
+  };
+  node.inputs[4].constant = !updates;
+  if (propagates) node.outputs.push_back(Make(kTfLiteFloat32, in));
+  if (updates && kind != LayerKind::kFullyConnected) {
+    node.outputs.push_back(Make(kTfLiteFloat32, FanIn(o, kind)));
+  }
+  return node;
+}
+
+Node PoolNode(Random* random, bool max) {
+  Node node;
+  const PoolOptions o = RandomPoolOptions(random);
+  node.options = Pack(o);
+  const uint32_t in = o.in_h * o.in_w * o.in_c;
+  const uint32_t out = o.out_h * o.out_w * o.in_c;
+  const bool bounded = o.act_min >= -128 || o.act_max <= 127;
+  node.inputs = {Make(kTfLiteFloat32, out), Make(kTfLiteInt32, kStateWords),
+                 max ? Make(kTfLiteInt8, in) : kAbsent,
+                 bounded ? Make(kTfLiteInt8, out) : kAbsent};
+  node.outputs = {Make(kTfLiteFloat32, in)};
+  return node;
+}
+
+Node RandomNode(Random* random, int op) {
+  Node node;
+  switch (op) {
+    case 0: node = SeedNode(random); break;
+    case 1: node = XentNode(random); break;
+    case 2: node = LayerNode(random, LayerKind::kFullyConnected); break;
+    case 3: node = LayerNode(random, LayerKind::kConv2D); break;
+    case 4: node = LayerNode(random, LayerKind::kDepthwiseConv2D); break;
+    case 5: node = PoolNode(random, true); break;
+    default: node = PoolNode(random, false);
+  }
+  node.op = op;
+  node.label = random->Int(-1, 14);
+  return node;
+}
+
+// One thing about the node is no longer right (now and then it still is).
+void Break(Random* random, Node* node) {
+  std::vector<Tensor>* list = node->outputs.empty() || random->Chance(70) ? &node->inputs
+                                                                          : &node->outputs;
+  const uint32_t last = static_cast<uint32_t>(list->size()) - 1;
+  Tensor* tensor = &(*list)[random->Size(0, last)];
+  static const TfLiteType kTypes[] = {kTfLiteFloat32, kTfLiteInt32, kTfLiteInt8};
+  switch (random->Int(0, 7)) {
+    case 0: tensor->type = kTypes[random->Int(0, 2)]; break;
+    case 1: *tensor = kAbsent; break;
+    case 2: tensor->constant = !tensor->constant; break;
+    case 3: tensor->shape = {random->Int(1, 40)}; break;
+    case 4: tensor->shape = {random->Int(-3, 0), random->Int(-3, 5)}; break;
+    case 5: list->pop_back(); break;
+    case 6: list->push_back(Make(kTypes[random->Int(0, 2)], random->Size(1, 9))); break;
+    default: node->options = Corrupt(random, node->options);
+  }
+}
+
+// A node in a context of its own, with what TFLM keeps for it.
+class Run {
+ public:
+  Run(Random* random, const Node& node) : op_(node.op), registration_(OpRegistration(node.op)) {
+    const std::vector<int> inputs = Add(random, node.inputs);
+    const std::vector<int> outputs = Add(random, node.outputs);
+    node_.reset(new Arrays(inputs, outputs));
+    tensors_inputs_ = inputs;
+    // Exactly as many bytes as the options have, so that a longer read is found.
+    options_.reset(new char[node.options.size()]);
+    for (size_t i = 0; i < node.options.size(); ++i) {
+      options_[i] = static_cast<char>(node.options[i]);
+    }
+    options_size_ = node.options.size();
+  }
+
+  bool Prepare(bool out_of_memory) {
+    context_.out_of_memory = out_of_memory;
+    node_->node.user_data = registration_.init(&context_, options_.get(), options_size_);
+    return registration_.prepare(&context_, &node_->node) == kTfLiteOk;
+  }
+
+  // After preparation every tensor that is no constant gets its memory.
+  TfLiteStatus Invoke(Random* random, int32_t label) {
+    for (size_t i = 0; i < memories_.size(); ++i) {
+      context_.tensors[i].data.data = memories_[i].get();
+    }
+    Fill(random, label);
+    return registration_.invoke(&context_, &node_->node);
+  }
+
+ private:
+  struct Arrays {
+    Arrays(const std::vector<int>& in, const std::vector<int>& out) : inputs(in), outputs(out) {
+      node = TfLiteNode{inputs.get(), outputs.get(), nullptr, nullptr};
+    }
+    IntArray inputs, outputs;
+    TfLiteNode node;
+  };
+
+  std::vector<int> Add(Random* random, const std::vector<Tensor>& tensors) {
+    std::vector<int> indices;
+    for (const Tensor& tensor : tensors) {
+      if (tensor.IsAbsent()) {
+        indices.push_back(-1);
+        continue;
+      }
+      indices.push_back(static_cast<int>(context_.tensors.size()));
+      shapes_.emplace_back(new IntArray(tensor.shape));
+      sizes_.push_back(tensor.Bytes());
+      memories_.emplace_back(static_cast<uint8_t*>(malloc(tensor.Bytes() + (tensor.Bytes() == 0))),
+                             free);
+      for (size_t i = 0; i < tensor.Bytes(); ++i) {
+        memories_.back().get()[i] = static_cast<uint8_t>(random->Int(0, 255));
+      }
+      TfLiteEvalTensor eval;
+      eval.data.data = tensor.constant ? memories_.back().get() : nullptr;
+      eval.dims = shapes_.back()->get();
+      eval.type = tensor.type;
+      context_.tensors.push_back(eval);
+    }
+    return indices;
+  }
+
+  // Numbers that a step would find: a state in use, an error, a label.
+  void Fill(Random* random, int32_t label) {
+    for (size_t i = 0; i < context_.tensors.size(); ++i) {
+      if (context_.tensors[i].type != kTfLiteFloat32) continue;
+      float* values = static_cast<float*>(context_.tensors[i].data.data);
+      const std::vector<float> error =
+          RandomError(random, static_cast<uint32_t>(sizes_[i] / sizeof(float)));
+      for (size_t j = 0; j < error.size(); ++j) values[j] = error[j];
+    }
+    const int state_position = op_ == 0 ? 0 : op_ == 1 ? 2 : 1;
+    StateMemory state(random, 0);
+    const size_t index = static_cast<size_t>(tensors_inputs_[state_position]);
+    memset(memories_[index].get(), 0, sizes_[index]);
+    memcpy(memories_[index].get(), state.get(), sizeof(State));
+    if (op_ == 1) memcpy(memories_[static_cast<size_t>(tensors_inputs_[1])].get(), &label, 4);
+  }
+
+  int op_;
+  Registration registration_;
+  TfLiteContext context_;
+  std::unique_ptr<Arrays> node_;
+  std::vector<int> tensors_inputs_;
+  std::unique_ptr<char[]> options_;
+  size_t options_size_;
+  std::vector<std::unique_ptr<IntArray>> shapes_;
+  std::vector<size_t> sizes_;
+  std::vector<std::unique_ptr<uint8_t, void (*)(void*)>> memories_;
+};
+
+int RunAll(uint32_t seed, uint32_t cases) {
+  for (int op = 0; op < kOpCount; ++op) {
+    uint32_t accepted = 0;
+    uint32_t refused = 0;
+    for (uint32_t i = 0; i < cases; ++i) {
+      Random random(seed * 1000003u + i * kOpCount + static_cast<uint32_t>(op));
+      Node node = RandomNode(&random, op);
+      const bool intact = i % 3 == 0;
+      const bool out_of_memory = i % 50 == 1;
+      if (!intact) Break(&random, &node);
+      Run run(&random, node);
+      if (!run.Prepare(out_of_memory)) {
+        if (intact && !out_of_memory) Fail(OpName(op), "a good node was refused");
+        ++refused;
+        continue;
+      }
+      if (out_of_memory) Fail(OpName(op), "prepared without memory");
+      ++accepted;
+      for (int step = 0; step < 2; ++step) run.Invoke(&random, node.label);
+    }
+    printf("%s: %u accepted %u refused\n", OpName(op), accepted, refused);
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace test
+}  // namespace tfodl
+
+int main(int argc, char** argv) {
+  if (argc != 3) return 3;
+  return tfodl::test::RunAll(static_cast<uint32_t>(atoi(argv[1])),
+                             static_cast<uint32_t>(atoi(argv[2])));
+}
