@@ -16,7 +16,6 @@ from keras import layers
 from tf_odl.methods import Mask, Method, SkipRule, get_method
 from tf_odl.methods.registry import SELECTORS, SPARSIFIERS
 from tf_odl.trainer import effort
-from tf_odl.trainer.meters import EffortMeter
 from tf_odl.trainer.model import OdlModel
 
 # MLP 4 -> 6 -> 5 -> 3. Forward: one MAC per weight.
@@ -216,25 +215,16 @@ def test_layers_frozen_by_the_user() -> None:
 
 
 def test_skipping() -> None:
-    """2 of 8 samples train; all 8 go forward, none of them twice."""
+    """2 of 8 samples train; all 8 go forward, and the 2 a second time."""
     logs = logs_of(wrapped(mlp(), skip=First(2)), 8)
     assert logs["skipped"] == 6 / 8
     assert logs["forward_macs"] == 8 * MLP_FORWARD
-    assert logs["recompute_macs"] == 0
+    assert logs["recompute_macs"] == 2 * MLP_FORWARD
     assert logs["backward_macs"] == 2 * MLP_BACKWARD
     assert logs["effort"] == 2 / 8
     logs = logs_of(wrapped(cnn(), sparsifier="meprop", skip=First(2), ratio=0.4), 8)
     assert logs["backward_macs"] == 2 * 484
     assert logs["effort"] == pytest.approx(2 * 484 / (8 * 1056))
-
-
-def test_dropout_makes_the_samples_that_train_go_forward_again() -> None:
-    """The decision sees the network without dropout, training with it."""
-    inputs = keras.Input((4,))
-    x = layers.Dropout(0.5)(layers.Dense(6)(inputs))
-    logs = logs_of(wrapped(keras.Model(inputs, layers.Dense(3)(x)), skip=First(2)), 8)
-    assert logs["forward_macs"] == 8 * (24 + 18)
-    assert logs["recompute_macs"] == 2 * (24 + 18)
 
 
 def test_an_epoch_is_a_sum_over_its_samples() -> None:
@@ -247,22 +237,15 @@ def test_an_epoch_is_a_sum_over_its_samples() -> None:
     assert history["effort"] == [pytest.approx(6 / 19)] * 2
     assert history["backward_macs"] == [6 * MLP_BACKWARD] * 2
     assert history["forward_macs"] == [19 * MLP_FORWARD] * 2
-    assert history["recompute_macs"] == [0, 0]
+    assert history["recompute_macs"] == [6 * MLP_FORWARD] * 2
 
 
 def test_counts_are_exact_where_float32_is_not() -> None:
     """2^24 + 1 is the first whole number that float32 does not have."""
-    meter = EffortMeter(forward=3, backward=5)
-    for macs in (2**24 + 1, 2**40):
-        one = tf.constant(1)
-        meter.update_state(tf.constant([macs, macs - 1], tf.int64), one, one, one)
-    logs = {k: float(v) for k, v in meter.result().items()}
-    assert logs["backward_macs"] == 2**40 + 2**24 + 1
-    assert logs["effort"] * 10 == 2**40 + 2**24 + 1
-    assert logs["effort_nonzero"] * 10 == 2**40 + 2**24 - 1
-    assert logs["forward_macs"] == logs["recompute_macs"] == 6
-    meter.reset_state()
-    assert not any(float(v) for v in meter.result().values())
+    trainer = wrapped(mlp())
+    trainer._count(tf.constant([2**24 + 1, 0], tf.int64), tf.constant(1), tf.constant(1))
+    trainer._count(tf.constant([2**40, 0], tf.int64), tf.constant(1), tf.constant(1))
+    assert trainer.get_metrics_result()["backward_macs"] == 2**40 + 2**24 + 1
 
 
 def test_selection_is_counted_on_its_own() -> None:

@@ -7,7 +7,6 @@ nested models and layers of the user's own around them work, and nothing remains
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -277,19 +276,6 @@ def _check(layer: keras.layers.Layer) -> None:
         raise UserError(
             f"layer {layer.name!r} computes in {layer.compute_dtype}; only float32 is supported"
         )
-
-
-def is_repeatable(model: keras.Model) -> bool:
-    """Whether training computes what inference does, but for batch normalization.
-
-    Dropout and the like, and layers we do not know that ask for `training`, do not.
-    """
-    known = (*_WEIGHTED, keras.layers.BatchNormalization, keras.Model)
-    return not any(
-        "training" in inspect.signature(type(layer).call).parameters
-        for layer in model._flatten_layers()
-        if not isinstance(layer, known)
-    )
 
 
 def outside_neurons(sites: Sequence[Site], model: keras.Model) -> list[keras.Variable]:

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -17,15 +17,8 @@ from keras.src.trainers.data_adapters import data_adapter_utils
 from tf_odl.errors import UserError
 from tf_odl.methods import Mask, Masks, Method, WeightedLayer, method_from_dict
 from tf_odl.trainer import effort
-from tf_odl.trainer.instrument import (
-    Hooks,
-    Site,
-    find_sites,
-    instrumented,
-    is_repeatable,
-    outside_neurons,
-)
-from tf_odl.trainer.meters import EffortMeter
+from tf_odl.trainer.instrument import Hooks, Site, find_sites, instrumented, outside_neurons
+from tf_odl.trainer.meters import Count, Share
 
 Sparsify = Callable[[tf.Tensor], tf.Tensor]
 
@@ -33,15 +26,12 @@ Sparsify = Callable[[tf.Tensor], tf.Tensor]
 _SELECTOR, _SELECTION_MACS = "selector:", "selection_macs"
 
 
-def error_gate(z: tf.Tensor, backward: Sparsify, known: tf.Tensor | None = None) -> tf.Tensor:
-    """Identity forward; backward the error dLoss/dz goes through `backward`.
-
-    Where the value of z is `known`, z itself is not used and not even computed in a graph.
-    """
+def error_gate(z: tf.Tensor, backward: Sparsify) -> tf.Tensor:
+    """Identity forward; backward the error dLoss/dz goes through `backward`."""
 
     @tf.custom_gradient
     def gate(value: tf.Tensor) -> tuple[tf.Tensor, Sparsify]:
-        return tf.identity(value if known is None else known), backward
+        return tf.identity(value), backward
 
     return gate(z)
 
@@ -50,18 +40,10 @@ class _Sparsification(Hooks):
     """Sparsifies the error at every site and counts what is left.
 
     Per site: `y_max` (new running maximum), `entries` and `nonzero` (kept per neuron, int64).
-    `known` holds the pre-activations that have been computed before.
     """
 
-    def __init__(
-        self,
-        owner: OdlModel,
-        batch: tf.Tensor,
-        frozen_statistics: bool,
-        known: Mapping[str, tf.Tensor],
-    ) -> None:
+    def __init__(self, owner: OdlModel, batch: tf.Tensor, frozen_statistics: bool) -> None:
         self.owner, self.batch, self.frozen_statistics = owner, batch, frozen_statistics
-        self.known = known
         self.y_max: dict[str, tf.Tensor] = {}
         self.entries: dict[str, tf.Tensor] = {}
         self.nonzero: dict[str, tf.Tensor] = {}
@@ -78,7 +60,7 @@ class _Sparsification(Hooks):
             delta = rows * tf.cast(self.batch, rows.dtype)
             kept = self.owner.method.sparsifier.keep(delta, self.owner.y_max_of(name), layer.depth)
             self.y_max[name] = kept.y_max
-            used = rows != 0
+            used = delta != 0
             if kept.selected is None:
                 per_neuron = tf.cast(tf.shape(rows)[0] * layer.positions, tf.int64)
                 self.entries[name] = tf.fill([layer.neurons], per_neuron)
@@ -89,26 +71,26 @@ class _Sparsification(Hooks):
             self.nonzero[name] = _per_neuron(used, layer)
             return error
 
-        return error_gate(z, backward, self.known.get(name))
+        return error_gate(z, backward)
 
 
 def _per_neuron(selected: tf.Tensor, layer: WeightedLayer) -> tf.Tensor:
     """bool [B, positions * neurons] to counts, int64 [neurons]."""
     grouped = tf.reshape(selected, [-1, layer.neurons])
-    return tf.cast(tf.reduce_sum(tf.cast(grouped, tf.int32), axis=0), tf.int64)
+    return tf.math.count_nonzero(grouped, axis=0)
 
 
 class _WatchOutput(Hooks):
-    """Lets a tape see the output layer's pre-activation, nothing before it; notes all of them."""
+    """Lets a tape see the output layer's pre-activation and nothing before it."""
 
     def __init__(self, name: str, tape: tf.GradientTape) -> None:
         self.name, self.tape = name, tape
-        self.z: dict[str, tf.Tensor] = {}
+        self.z: tf.Tensor | None = None
 
     def pre_activation(self, name: str, x: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
         if name == self.name:
             self.tape.watch(z)
-        self.z[name] = z
+            self.z = z
         return z
 
 
@@ -181,12 +163,21 @@ class OdlModel(keras.Model):
             for part in ("kernel", "bias"):
                 key = f"{layer.name}/{part}"
                 self._mask[key] = self._state(key.replace("/", "_") + "_mask", [layer.neurons])
-        self._meter = EffortMeter(
-            effort.forward_macs(self.layers_in_order),
-            effort.full_backward_macs(self.layers_in_order),
-        )
+        self._effort = Share("effort")
+        self._effort_nonzero = Share("effort_nonzero")
+        self._skipped = Share("skipped")
+        self._backward_macs = Count("backward_macs")
+        self._forward_macs = Count("forward_macs")
+        self._recompute_macs = Count("recompute_macs")
+        self._meters: list[keras.Metric] = [
+            self._effort,
+            self._effort_nonzero,
+            self._skipped,
+            self._backward_macs,
+            self._forward_macs,
+            self._recompute_macs,
+        ]
         self.masks: Masks = {}
-        self._repeatable = is_repeatable(model)
         self._frozen = self._always_frozen()
         self.select(epoch=0)
         self.built = True
@@ -352,28 +343,26 @@ class OdlModel(keras.Model):
         if not self.optimizer.built:
             self.optimizer.build(variables)
         if self.method.skip.always_trains:
-            y_pred, loss, macs = self._backward(x, y, weights, batch, batch, {})
-            kept, repeated = batch, tf.constant(0)
+            y_pred, loss, macs = self._backward(x, y, weights, batch, batch)
+            kept = batch
         else:
-            y_pred, loss, keep, z = self._decide(x, y, weights)
-            places = tf.where(keep)[:, 0]
-            kept = tf.shape(places)[0]
-            known = z if self._repeatable else {}
+            y_pred, loss, keep = self._decide(x, y, weights)
+            kept = tf.math.count_nonzero(keep, dtype=tf.int32)
             macs = tf.cond(
                 kept > 0,
                 lambda: self._backward(
-                    tf.gather(x, places),
-                    tf.gather(y, places),
-                    None if weights is None else tf.gather(weights, places),
+                    tf.boolean_mask(x, keep),
+                    tf.boolean_mask(y, keep),
+                    None if weights is None else tf.boolean_mask(weights, keep),
                     kept,
                     batch,
-                    {name: tf.gather(value, places) for name, value in known.items()},
                 )[2],
                 self._no_step,
             )
-            repeated = tf.constant(0) if self._repeatable else kept
+            per_sample = effort.forward_macs(self.layers_in_order)
+            self._recompute_macs.update_state(tf.cast(kept, tf.int64) * per_sample)
         self._loss_tracker.update_state(loss, sample_weight=batch)
-        self._meter.update_state(macs, batch, kept, repeated)
+        self._count(macs, kept, batch)
         return self.compute_metrics(x, y, y_pred, sample_weight=weights)
 
     def _no_step(self) -> tf.Tensor:
@@ -383,37 +372,30 @@ class OdlModel(keras.Model):
 
     def test_step(self, data: Any) -> dict[str, Any]:
         logs = super().test_step(data)
-        return {k: v for k, v in logs.items() if k not in EffortMeter.LOGS}
+        training_only = {m.name for m in self._meters}
+        return {k: v for k, v in logs.items() if k not in training_only}
 
-    def _decide(
-        self, x: Any, y: Any, weights: Any
-    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, dict[str, tf.Tensor]]:
-        """Forward pass without a tape: (y_pred, loss, keep bool [B], pre-activations)."""
+    def _decide(self, x: Any, y: Any, weights: Any) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Forward pass without a tape over the network: (y_pred, loss, keep bool [B])."""
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             hooks = _WatchOutput(self.layers_in_order[-1].name, tape)
             with instrumented(self.model, hooks):
                 y_pred = self.model(x, training=False)
             loss = self.compute_loss(x, y, y_pred, weights, training=False)
-        error = tape.gradient(loss, hooks.z[hooks.name])
+        error = tape.gradient(loss, hooks.z)
         delta = tf.reshape(error, [tf.shape(x)[0], -1]) * tf.cast(tf.shape(x)[0], error.dtype)
         alpha = tf.reduce_sum(tf.abs(delta), axis=1)
         keep, alpha_max = self.method.skip.decide(alpha, tf.convert_to_tensor(self.alpha_max))
         self.alpha_max.assign(alpha_max)
-        return y_pred, loss, keep, hooks.z
+        return y_pred, loss, keep
 
     def _backward(
-        self,
-        x: Any,
-        y: Any,
-        weights: Any,
-        kept: tf.Tensor,
-        batch: tf.Tensor,
-        known: Mapping[str, tf.Tensor],
+        self, x: Any, y: Any, weights: Any, kept: tf.Tensor, batch: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Forward, sparse backward and masked update: (y_pred, loss, [nominal, non-zero] MACs)."""
         skipping = not self.method.skip.always_trains
         variables = self.trained_variables
-        hooks = _Sparsification(self, batch, skipping, known)
+        hooks = _Sparsification(self, batch, frozen_statistics=skipping)
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             for v in variables:
                 tape.watch(v.value)
@@ -466,6 +448,15 @@ class OdlModel(keras.Model):
                 tf.reduce_sum(count * mask) + tf.reduce_sum(count) * propagate[i]
             )
         return total
+
+    def _count(self, macs: tf.Tensor, kept: tf.Tensor, batch: tf.Tensor) -> None:
+        samples = tf.cast(batch, tf.int64)
+        full = samples * effort.full_backward_macs(self.layers_in_order)
+        self._effort.update_state(macs[0], full)
+        self._effort_nonzero.update_state(macs[1], full)
+        self._backward_macs.update_state(macs[0])
+        self._forward_macs.update_state(samples * effort.forward_macs(self.layers_in_order))
+        self._skipped.update_state(batch - kept, batch)
 
 
 class _Selection(keras.callbacks.Callback):
