@@ -1,0 +1,158 @@
+// Trains a small network of every kind of layer for a fixed number of steps and prints a hash of all
+// that the steps have written. The same numbers have to come out on every platform.
+//
+// There is no forward pass: the activations of each step are random.
+#include <stdio.h>
+
+#include "random_cases.h"
+#include "tfodl/kernels/average_pool_2d_backward.h"
+#include "tfodl/kernels/delta.h"
+#include "tfodl/kernels/max_pool_2d_backward.h"
+#include "tfodl/layer_step.h"
+#include "tfodl/xent_step.h"
+
+namespace tfodl {
+namespace test {
+namespace {
+
+constexpr int kSteps = 150;
+constexpr uint32_t kLayers = 4;
+constexpr uint32_t kClasses = 5;
+
+// FNV-1a.
+class Hash {
+ public:
+  void Add(const void* data, size_t bytes) {
+    const uint8_t* byte = static_cast<const uint8_t*>(data);
+    for (size_t i = 0; i < bytes; ++i) value_ = (value_ ^ byte[i]) * 16777619u;
+  }
+  template <class T>
+  void Add(const std::vector<T>& values) {
+    Add(values.data(), values.size() * sizeof(T));
+  }
+  uint32_t value() const { return value_; }
+
+ private:
+  uint32_t value_ = 2166136261u;
+};
+
+struct Shape {
+  uint32_t in_h, in_w, in_c, out_h, out_w, out_c, kernel, stride, pad;
+};
+
+LayerOptions Options(const Shape& s, uint32_t layer, uint32_t sparsifier, bool masked,
+                     bool propagates) {
+  LayerOptions o;
+  memset(&o, 0, sizeof o);
+  o.abi_version = kAbiVersion;
+  o.flags = kUpdateWeights | kUpdateBias;
+  if (propagates) o.flags |= kPropagate;
+  if (masked) o.flags |= kMasked;
+  o.layer = layer;
+  o.in_h = s.in_h;
+  o.in_w = s.in_w;
+  o.in_c = s.in_c;
+  o.out_h = s.out_h;
+  o.out_w = s.out_w;
+  o.out_c = s.out_c;
+  o.kernel_h = o.kernel_w = s.kernel;
+  o.stride_h = o.stride_w = s.stride;
+  o.pad_top = o.pad_left = s.pad;
+  o.x_scale = 0.0235f;
+  o.x_zero_point = -11;
+  o.act_min = layer == 0 ? -128 : -129;
+  o.act_max = 128;
+  o.sparsifier = sparsifier;
+  o.s_min = 0.3f;
+  o.s_max = 0.9f;
+  o.damping = 0.95f;
+  o.n_scales = layer == 3 ? 1 : s.out_c;
+  return o;
+}
+
+// A layer with its weights.
+struct Trained {
+  Trained(Random* random, LayerKind layer_kind, const LayerOptions& options)
+      : kind(layer_kind), blob(PackLayer(random, options)) {
+    if (!ParseLayer(blob.data(), static_cast<uint32_t>(blob.size()), kind, &layer)) {
+      printf("FAILED: a layer was refused\n");
+    }
+    weights = RandomInt8(random, FanIn(options, kind) * options.out_c, -127);
+    bias = RandomInt32(random, options.out_c);
+    error_x.resize(layer.InputCount());
+    scratch.resize(FanIn(options, kind));
+  }
+
+  void Step(Random* random, std::vector<float>* error, State* state) {
+    const std::vector<int8_t> x = RandomInt8(random, layer.InputCount());
+    const std::vector<int8_t> y = RandomInt8(random, layer.OutputCount());
+    LayerTensors tensors = {};
+    tensors.error = error->data();
+    tensors.x = x.data();
+    tensors.y = y.data();
+    tensors.weights = weights.data();
+    tensors.bias = bias.data();
+    tensors.error_x = error_x.data();
+    tensors.scratch = scratch.data();
+    LayerStep(layer, kind, tensors, state);
+  }
+
+  LayerKind kind;
+  Blob blob;
+  Layer layer;
+  std::vector<int8_t> weights;
+  std::vector<int32_t> bias;
+  std::vector<float> error_x;
+  std::vector<float> scratch;
+};
+
+int Run() {
+  Random random(2026);
+  Trained conv(&random, LayerKind::kConv2D,
+               Options({7, 7, 2, 7, 7, 4, 3, 1, 1}, 0, kTinyProp, true, false));
+  Trained depthwise(&random, LayerKind::kDepthwiseConv2D,
+                    Options({7, 7, 4, 4, 4, 8, 3, 2, 1}, 1, kTinyProp, false, true));
+  Trained hidden(&random, LayerKind::kFullyConnected,
+                 Options({1, 1, 32, 1, 1, 12, 1, 1, 0}, 2, kMeProp, true, true));
+  Trained output(&random, LayerKind::kFullyConnected,
+                 Options({1, 1, 12, 1, 1, kClasses, 1, 1, 0}, 3, kDense, false, true));
+  const PoolOptions average = {kAbiVersion, 4, 4, 8, 3, 3, 2, 2, 1, 1, 0, 0, -129, 128};
+  const PoolOptions maximum = {kAbiVersion, 3, 3, 8, 2, 2, 2, 2, 1, 1, 0, 0, -129, 128};
+  const XentOptions xent = {kAbiVersion, 0.031f, kSkipTinyPropV2, 0.0f, 1.0f, 1.0f, 0.4f};
+
+  StateMemory memory(&random, kLayers);
+  State* state = memory.get();
+  state->learning_rate = 0.02f;
+  Hash hash;
+  std::vector<float> error(kClasses), pooled(3 * 3 * 8), map(4 * 4 * 8);
+  for (int step = 0; step < kSteps; ++step) {
+    Report report;
+    const std::vector<int8_t> logits = RandomInt8(&random, kClasses);
+    const int32_t label = random.Int(0, kClasses - 1);
+    XentStep(xent, logits.data(), kClasses, label, state, error.data(), &report);
+    hash.Add(&report, sizeof report);
+    output.Step(&random, &error, state);
+    hidden.Step(&random, &output.error_x, state);
+    const std::vector<int8_t> x = RandomInt8(&random, static_cast<uint32_t>(pooled.size()));
+    MaxPool2DBackward(maximum, hidden.error_x.data(), x.data(), pooled.data());
+    AveragePool2DBackward(average, pooled.data(), map.data());
+    depthwise.Step(&random, &map, state);
+    conv.Step(&random, &depthwise.error_x, state);
+    hash.Add(depthwise.error_x);
+  }
+  for (const Trained* layer : {&conv, &depthwise, &hidden, &output}) {
+    hash.Add(layer->weights);
+    hash.Add(layer->bias);
+  }
+  hash.Add(state, (kStateWords + kLayers) * sizeof(uint32_t));
+  printf("hash %08x, %u trained, %u skipped, %u saturated\n", static_cast<unsigned>(hash.value()),
+         static_cast<unsigned>(state->trained), static_cast<unsigned>(state->skipped),
+         static_cast<unsigned>(state->saturated));
+  return 0;
+}
+
+}  // namespace
+}  // namespace test
+}  // namespace tfodl
+
+int main() { return tfodl::test::Run(); }
