@@ -1,0 +1,49 @@
+"""Top-k of large layers, which is found by bisecting, against sorting."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tf_odl.methods.top_k import LARGE, top_k_mask
+
+
+def expected(magnitude: np.ndarray, k: np.ndarray) -> np.ndarray:
+    mask = np.zeros(magnitude.shape, bool)
+    for row, count in enumerate(k):
+        mask[row, np.argsort(-magnitude[row], kind="stable")[:count]] = True
+    return mask
+
+
+def rows(kind: str, size: int) -> np.ndarray:
+    rng = np.random.default_rng(size)
+    values = np.abs(rng.normal(0, 1, (6, size)))
+    if kind == "sparse":
+        values *= rng.random(values.shape) < 0.1
+    elif kind == "tied":
+        values = np.round(values, 1)
+    elif kind == "scales":
+        values = 10 ** rng.uniform(-37, 38, values.shape)
+    elif kind == "equal":
+        values = np.full(values.shape, 0.3)
+    elif kind == "zero":
+        values = np.zeros(values.shape)
+    return values.astype(np.float32)
+
+
+@pytest.mark.parametrize("size", [LARGE - 1, LARGE, LARGE + 1, 3000])
+@pytest.mark.parametrize("kind", ["normal", "sparse", "tied", "scales", "equal", "zero"])
+def test_exact_with_ties_in_index_order(kind: str, size: int) -> None:
+    """Eagerly and in a graph; the k of a row may be 1, all, or reach into the zeros."""
+    magnitude = rows(kind, size)
+    function = tf.function(top_k_mask)
+    for k in (
+        np.array([1, 2, size // 20, size // 2, size - 1, size]),
+        np.full(6, size // 2),
+        np.full(6, size),
+    ):
+        want = expected(magnitude, k)
+        for run in (top_k_mask, function):
+            mask = run(tf.constant(magnitude), tf.constant(k, tf.int32)).numpy()
+            np.testing.assert_array_equal(mask, want)
