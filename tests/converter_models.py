@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
+
+from tf_odl.converters.export import ExportReport, export
+from tf_odl.converters.flatbuffer import FlatModel
+from tf_odl.converters.reference import quantize_input
+from tf_odl.converters.targets import get_target
+from tf_odl.methods import get_method
 
 L = keras.layers
 
@@ -98,3 +107,50 @@ def samples(model: keras.Model, count: int, seed: int = 1) -> np.ndarray:
     """Normal samples float32 [count, *input]."""
     shape = (count, *model.input_shape[1:])
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+class Export:
+    """An export of a model: trained by plain SGD in all layers unless `options` say otherwise."""
+
+    def __init__(self, model: keras.Model, folder: Path, **options: Any) -> None:
+        method = get_method("full")
+        settings: dict[str, Any] = {
+            "target": get_target("nano33"),
+            "out_dir": folder,
+            "sparsifier": method.sparsifier,
+            "skip_rule": method.skip,
+        }
+        settings.update(options)
+        calibration = settings.pop("calibration_x", None)
+        if calibration is None:
+            calibration = samples(model, 50)
+        self.model = model
+        self.folder = folder
+        self.report: ExportReport = export(model, calibration, **settings)
+
+    @cached_property
+    def int8(self) -> bytes:
+        return (self.folder / "model.tflite").read_bytes()
+
+    @cached_property
+    def training(self) -> bytes:
+        return (self.folder / "model_train.tflite").read_bytes()
+
+    @cached_property
+    def graph(self) -> FlatModel:
+        """The training graph."""
+        return FlatModel(self.training)
+
+    @cached_property
+    def plain(self) -> FlatModel:
+        """The int8 model."""
+        return FlatModel(self.int8)
+
+    def codes(self, x: np.ndarray) -> np.ndarray:
+        """Real samples as the model's int8 inputs."""
+        return quantize_input(self.int8, x)
+
+    def real(self, outputs: np.ndarray) -> np.ndarray:
+        """The model's int8 outputs as real numbers."""
+        output = self.report.export["output"]
+        return (outputs.astype(np.float64) - output["zero_point"]) * output["scale"]
