@@ -245,6 +245,21 @@ def test_an_error_of_zero_trains_nothing_and_divides_nothing() -> None:
     assert not np.asarray(model.layers[-1].kernel).any()
 
 
+def test_dropout_acts_on_the_samples_that_train() -> None:
+    """All are kept: dropout draws the same numbers as in training without a rule."""
+    results = []
+    for rule in (Chosen(tuple(range(BATCH))), get_method("full").skip):
+        keras.utils.set_random_seed(6)
+        inputs = keras.Input((6, 6, 2))
+        x = layers.Dropout(0.5, seed=1)(layers.Conv2D(4, 3, activation="relu")(inputs))
+        x = layers.Dense(5, activation="relu")(layers.Flatten()(x))
+        model = keras.Model(inputs, layers.Dense(3)(x))
+        wrapped(model, rule, eager=False).train_on_batch(*data())
+        results.append(model.get_weights())
+    for a, b in zip(*results, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+
+
 def test_loss_and_metrics_are_those_of_the_whole_batch() -> None:
     """As the model in inference sees it, before the step."""
     model = cnn(dropout=0.5)
