@@ -1,0 +1,19 @@
+// What a sketch writes to use the library.
+#include "tensorflow/lite/micro/micro_mutable_op_resolver.h"
+#include "TfOdl.h"
+
+bool AddTrainingOps() {
+  using namespace tflite;
+  using namespace tfodl;  // brings tflite::micro in, where current TFLM has the resolver
+  static MicroMutableOpResolver<kOpCount + 3> resolver;
+  return AddOps(resolver) == kTfLiteOk;
+}
+
+// The counters and the weights between two steps.
+float LastLearningRate() {
+  const tfodl::Session& session = tfodl::CurrentSession();
+  if (session.state == nullptr) return 0.0f;
+  uint32_t bytes = 0;
+  for (uint32_t i = 0; i < session.n_variables; ++i) bytes += session.variables[i].bytes;
+  return bytes > 0 ? session.state->learning_rate : 0.0f;
+}

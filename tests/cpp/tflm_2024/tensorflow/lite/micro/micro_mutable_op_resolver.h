@@ -1,0 +1,26 @@
+// Stand-in, see c/common.h.
+#ifndef TFODL_TESTS_MICRO_MUTABLE_OP_RESOLVER_H_
+#define TFODL_TESTS_MICRO_MUTABLE_OP_RESOLVER_H_
+
+#include "tensorflow/lite/c/common.h"
+
+namespace tflite {
+
+template <unsigned int capacity>
+class MicroMutableOpResolver {
+ public:
+  TfLiteStatus AddCustom(const char* name, TfLiteRegistration* registration) {
+    if (length_ == capacity) return kTfLiteError;
+    registrations_[length_] = *registration;
+    registrations_[length_++].custom_name = name;
+    return kTfLiteOk;
+  }
+
+ private:
+  TfLiteRegistration registrations_[capacity];
+  unsigned int length_ = 0;
+};
+
+}  // namespace tflite
+
+#endif  // TFODL_TESTS_MICRO_MUTABLE_OP_RESOLVER_H_

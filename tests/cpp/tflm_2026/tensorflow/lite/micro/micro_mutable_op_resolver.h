@@ -1,0 +1,28 @@
+// Stand-in, see c/common.h.
+#ifndef TFODL_TESTS_MICRO_MUTABLE_OP_RESOLVER_H_
+#define TFODL_TESTS_MICRO_MUTABLE_OP_RESOLVER_H_
+
+#include "tensorflow/lite/micro/micro_common.h"
+
+namespace tflite {
+namespace micro {
+
+template <unsigned int capacity>
+class MicroMutableOpResolver {
+ public:
+  TfLiteStatus AddCustom(const char* name, TFLMRegistration* registration) {
+    if (length_ == capacity) return kTfLiteError;
+    registrations_[length_] = *registration;
+    registrations_[length_++].custom_name = name;
+    return kTfLiteOk;
+  }
+
+ private:
+  TFLMRegistration registrations_[capacity];
+  unsigned int length_ = 0;
+};
+
+}  // namespace micro
+}  // namespace tflite
+
+#endif  // TFODL_TESTS_MICRO_MUTABLE_OP_RESOLVER_H_
