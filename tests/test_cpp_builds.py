@@ -1,0 +1,365 @@
+"""The C++ library as an Arduino library: strict C++14, no heap, the same bits everywhere."""
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from cpp.toolchain import (
+    ALL_FILES,
+    ARM_COMPILER,
+    DRIVERS,
+    HOST_COMPILER,
+    KERNELS,
+    OPS,
+    PORT,
+    SOURCE,
+    build,
+    compile_all,
+)
+
+STRICT = ["-Wall", "-Wextra", "-Werror", "-pedantic", "-fno-exceptions", "-fno-rtti"]
+# The Arduino core of the Nano 33 BLE, cxxflags.txt; its compiler is told gnu++14.
+CORTEX_M4 = ["-mcpu=cortex-m4", "-mthumb", "-mfloat-abi=softfp", "-mfpu=fpv4-sp-d16"]
+NANO_33_BLE = [*CORTEX_M4, "-Os", "-ffunction-sections", "-fdata-sections"]
+NANO_33_BLE += ["-fomit-frame-pointer", "-funsigned-char", "-Wvla"]
+
+needs_host = pytest.mark.skipif(HOST_COMPILER is None, reason="no C++ compiler")
+needs_arm = pytest.mark.skipif(ARM_COMPILER is None, reason="no arm-none-eabi-g++")
+
+HEADERS = sorted(SOURCE.rglob("*.h"))
+
+
+def objects(compiler: str, folder: Path, flags: list[str], sources: list[Path]) -> list[Path]:
+    """Compile the sources, which must not give a single warning."""
+    done = subprocess.run(
+        [compiler, f"-I{SOURCE}", *flags, "-c", *map(str, sources)],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0 and not done.stderr, done.stderr
+    made = sorted(folder.glob("*.o"))
+    assert len(made) == len(sources)
+    return made
+
+
+def without_comments(path: Path) -> str:
+    text = re.sub(r"//[^\n]*", "", path.read_text())
+    return re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
+
+
+# -- compilers ------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def host_objects(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    if HOST_COMPILER is None:
+        pytest.skip("no C++ compiler")
+    folder = tmp_path_factory.mktemp("host")
+    return objects(HOST_COMPILER, folder, ["-std=c++14", "-O2", *STRICT], KERNELS)
+
+
+@pytest.fixture(scope="module")
+def arm_objects(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    if ARM_COMPILER is None:
+        pytest.skip("no arm-none-eabi-g++")
+    folder = tmp_path_factory.mktemp("arm")
+    return objects(ARM_COMPILER, folder, ["-std=gnu++14", *STRICT, *NANO_33_BLE], KERNELS)
+
+
+def test_the_host_compiles_strict_cpp14(host_objects: list[Path]) -> None:
+    assert {path.stem for path in host_objects} >= {"options", "layer_step", "sparsify"}
+
+
+def test_the_nano_33_ble_compiles_it(arm_objects: list[Path]) -> None:
+    assert arm_objects
+
+
+@needs_host
+@pytest.mark.parametrize(
+    "flags",
+    [
+        pytest.param(["-DTFODL_HOST_BRIDGE=1"], id="bridge"),
+        pytest.param([f"-I{DRIVERS / 'tflm_2024'}"], id="tflm 2024"),
+        pytest.param([f"-I{DRIVERS / 'tflm_2026'}"], id="tflm 2026"),
+    ],
+)
+def test_the_ops_compile_against_every_generation_of_tflm(tmp_path: Path, flags: list[str]) -> None:
+    """The TFLM folders are stand-ins for its headers, which no package has."""
+    assert HOST_COMPILER is not None
+    sources = [*OPS] if "-D" in flags[0] else [*OPS, DRIVERS / "sketch.cpp"]
+    objects(HOST_COMPILER, tmp_path, ["-std=c++14", *STRICT, *flags], sources)
+
+
+@needs_host
+def test_the_ops_compile_against_the_real_tflm(tmp_path: Path) -> None:
+    """TFODL_TFLM_FLAGS="-I..." has what the compiler needs to find TFLM's headers."""
+    flags = os.environ.get("TFODL_TFLM_FLAGS", "").split()
+    if not flags:
+        pytest.skip("TFODL_TFLM_FLAGS does not say where TFLM's headers are")
+    assert HOST_COMPILER is not None
+    done = compile_all(HOST_COMPILER, [*flags, "-fsyntax-only", *OPS, DRIVERS / "sketch.cpp"])
+    assert done.returncode == 0, done.stderr
+
+
+@needs_host
+def test_missing_tflm_headers_are_an_error() -> None:
+    assert HOST_COMPILER is not None
+    done = compile_all(HOST_COMPILER, ["-std=c++14", "-fsyntax-only", OPS[0]])
+    assert done.returncode != 0 and "tensorflow/lite" in done.stderr
+
+
+@needs_host
+def test_every_header_stands_alone(tmp_path: Path) -> None:
+    assert HOST_COMPILER is not None
+    sources = []
+    for number, header in enumerate(HEADERS):
+        source = tmp_path / f"header{number}.cpp"
+        include = f'#include "{header.relative_to(SOURCE).as_posix()}"\n'
+        source.write_text(include + include)
+        sources.append(source)
+    flags = ["-std=c++14", *STRICT, "-DTFODL_HOST_BRIDGE=1", "-fsyntax-only"]
+    build(HOST_COMPILER, [*flags, *sources])
+
+
+# -- what the code may use ------------------------------------------------------------------------
+
+
+def undefined_symbols(paths: list[Path], nm: str) -> set[str]:
+    """Names that the objects need and none of them defines."""
+    needed: set[str] = set()
+    defined: set[str] = set()
+    listing = subprocess.run([nm, *paths], capture_output=True, text=True, check=True).stdout
+    assert "_GLOBAL__sub_I" not in listing, "a global has a constructor that runs before main()"
+    for line in listing.splitlines():
+        found = re.match(r"[0-9a-f ]* ([A-Za-z]) (.*)$", line)
+        if found is not None:
+            (needed if found.group(1) == "U" else defined).add(found.group(2))
+    assert defined
+    return needed - defined
+
+
+@pytest.mark.skipif(shutil.which("nm") is None, reason="no nm")
+def test_the_kernels_need_no_libraries(host_objects: list[Path]) -> None:
+    """No heap, exceptions, libm or output: only what a compiler may always call."""
+    allowed = {"memcpy", "memset", "memmove", "_GLOBAL_OFFSET_TABLE_", "__stack_chk_fail"}
+    assert undefined_symbols(host_objects, "nm") <= allowed
+
+
+@pytest.mark.skipif(shutil.which("arm-none-eabi-nm") is None, reason="no arm-none-eabi-nm")
+def test_the_kernels_need_only_the_compiler_on_arm(arm_objects: list[Path]) -> None:
+    """64-bit arithmetic is a call there. Doubles would be calls too, and slow: there are none."""
+    needed = undefined_symbols(arm_objects, "arm-none-eabi-nm")
+    helpers = {name for name in needed if name.startswith("__aeabi_")}
+    assert needed - helpers <= {"memcpy", "memset", "memmove"}
+    assert not [name for name in helpers if re.match(r"__aeabi_(d|.*2d$)", name)]
+
+
+@pytest.mark.skipif(shutil.which("arm-none-eabi-objdump") is None, reason="no objdump")
+def test_no_multiply_add_is_fused(arm_objects: list[Path]) -> None:
+    """The processor has vfma, which rounds once where the contract rounds twice."""
+    text = subprocess.run(
+        ["arm-none-eabi-objdump", "-d", *arm_objects], capture_output=True, text=True, check=True
+    ).stdout
+    assert "vmul.f32" in text
+    assert not re.findall(r"\tvfn?m[as]\S*", text)
+
+
+@needs_arm
+def test_without_the_float_contract_it_would_be_fused(tmp_path: Path) -> None:
+    """Else the test above would show nothing."""
+    assert ARM_COMPILER is not None
+    source = tmp_path / "fused.cpp"
+    source.write_text("float f(float a, float b, float c) { return a * b + c; }\n")
+    build(ARM_COMPILER, ["-std=gnu++14", *NANO_33_BLE, "-S", source, "-o", tmp_path / "fused.s"])
+    assert "vfma.f32" in (tmp_path / "fused.s").read_text()
+
+
+FORBIDDEN = {
+    # A sketch must not fail hours after its start because the heap is fragmented.
+    "the heap": r"\bnew\b|\bdelete\b(?!;)|\b(malloc|calloc|realloc|free)\s*\(",
+    # Arduino cores compile without them.
+    "exceptions or type information": r"\b(throw|try|catch|dynamic_cast|typeid)\b",
+    # Containers and streams allocate and are large; math.h differs between platforms.
+    "the C++ library": r"#include <(?!std(int|def)\.h>|string\.h>|initializer_list>|Chirale)",
+    # Its macros (abs, min, max, F) break headers, and the library has to run without it.
+    "Arduino.h": r"Arduino\.h|\bSerial\b",
+}
+
+
+@pytest.mark.parametrize("what", FORBIDDEN)
+def test_the_library_does_without(what: str) -> None:
+    """All memory comes from TFLM's arena while the model is set up (AllocatePersistent)."""
+    found = [
+        f"{path.relative_to(SOURCE)}: {match.group(0)}"
+        for path in ALL_FILES
+        for match in re.finditer(FORBIDDEN[what], without_comments(path), re.MULTILINE)
+    ]
+    assert not found
+
+
+def test_memory_is_asked_for_while_the_model_is_set_up_only() -> None:
+    """AllocatePersistent is called from Init; TFLM refuses it later, with a crash or null."""
+    callers = {}
+    for path in OPS:
+        text = without_comments(path)
+        if "AllocatePersistent(" in text:
+            heads = re.finditer(
+                r"^\w[^;{}]*\{(?=((?!^\}).)*AllocatePersistent\()", text, re.M | re.S
+            )
+            callers[path.name] = [head.group(0) for head in heads]
+    assert callers.keys() == {"op.cpp", "seed.cpp"}
+    for functions in callers.values():
+        (function,) = functions
+        assert re.match(r"void\* Init(OpData)?\(", function)
+
+
+@pytest.mark.parametrize(
+    "source", [path for path in KERNELS if "float" in path.read_text()], ids=lambda p: p.name
+)
+def test_the_float_contract_is_included(source: Path) -> None:
+    """By the source itself or by a header of the library that it includes."""
+    seen: set[Path] = set()
+    waiting = [source]
+    while waiting:
+        path = waiting.pop()
+        if path not in seen:
+            seen.add(path)
+            waiting += [SOURCE / name for name in re.findall(r'#include "(.*)"', path.read_text())]
+    assert SOURCE / "tfodl" / "float_contract.h" in seen
+
+
+# -- rules for Arduino libraries -----------------------------------------------------------------
+
+
+def properties() -> dict[str, str]:
+    lines = (PORT / "library.properties").read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines)
+
+
+def test_library_properties_are_complete() -> None:
+    """The rules of arduino-lint."""
+    fields = properties()
+    required = {"name", "version", "author", "maintainer", "sentence", "paragraph", "category"}
+    assert fields.keys() >= required | {"url", "architectures"}
+    assert all(fields.values())
+    assert re.fullmatch(r"[A-Za-z][A-Za-z0-9 _.-]{0,62}", fields["name"])
+    assert not re.search("arduino|library", fields["name"], re.IGNORECASE)
+    assert re.fullmatch(r"\d+\.\d+\.\d+", fields["version"])
+    assert fields["category"] in {
+        "Communication",
+        "Data Processing",
+        "Data Storage",
+        "Device Control",
+        "Display",
+        "Other",
+        "Sensors",
+        "Signal Input/Output",
+        "Timing",
+    }
+    assert fields["url"].startswith("https://")
+    assert fields["sentence"] not in fields["paragraph"]
+    assert fields["depends"] == "Chirale_TensorFLowLite"  # sic: that is how it is registered
+
+
+def test_the_library_has_one_header_with_its_name() -> None:
+    fields = properties()
+    assert fields["includes"] == "TfOdl.h" == f"{fields['name']}.h"
+    assert [path.name for path in SOURCE.glob("*") if path.is_file()] == ["TfOdl.h"]
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    package = (PORT.parent / "pyproject.toml").read_text()
+    assert f'\nversion = "{properties()["version"]}"\n' in package
+
+
+def test_the_folder_is_one_that_arduino_takes() -> None:
+    """The whole of src/ is compiled recursively; utility/ next to it would be, too."""
+    assert not (PORT / "utility").exists() and not (SOURCE / "utility").exists()
+    assert not any(path.is_symlink() for path in PORT.rglob("*"))
+    assert {path.suffix for path in ALL_FILES} == {".h", ".cpp"}
+    assert not list(SOURCE.rglob("*.ino")) and not (PORT / ".development").exists()
+
+
+def test_keywords_are_words_of_the_library() -> None:
+    code = "\n".join(without_comments(path) for path in HEADERS)
+    lines = (PORT / "keywords.txt").read_text().splitlines()
+    assert len(lines) == len(set(lines))
+    for line in lines:
+        word, kind = line.split("\t")
+        assert kind in ("KEYWORD1", "KEYWORD2", "LITERAL1")
+        if word != properties()["name"]:
+            assert re.search(rf"\b{word}\b", code), word
+
+
+def test_include_guards_are_unique() -> None:
+    guards = [re.search(r"#ifndef (TFODL\w*_H_)\n#define \1\n", p.read_text()) for p in HEADERS]
+    names = [guard.group(1) for guard in guards if guard is not None]
+    assert len(names) == len(set(names)) == len(HEADERS)
+
+
+# -- the same bits everywhere --------------------------------------------------------------------
+
+
+def host_hash(folder: Path, *flags: str) -> str:
+    assert HOST_COMPILER is not None
+    program = folder / "steps"
+    build(HOST_COMPILER, [*flags, DRIVERS / "steps.cpp", *KERNELS, "-o", program])
+    return subprocess.run([program], capture_output=True, text=True, check=True, timeout=60).stdout
+
+
+@pytest.fixture(scope="module")
+def reference_hash(tmp_path_factory: pytest.TempPathFactory) -> str:
+    if HOST_COMPILER is None:
+        pytest.skip("no C++ compiler")
+    printed = host_hash(tmp_path_factory.mktemp("steps"), "-std=c++14", "-O0")
+    trained, skipped, saturated = map(
+        int, re.findall(r"(\d+) (?:trained|skipped|saturated)", printed)
+    )
+    assert trained > 50 and skipped > 10 and saturated > 10, "the steps cover too little"
+    return printed
+
+
+@pytest.mark.parametrize("flags", ["-std=c++14 -O2", "-std=gnu++14 -O3 -march=native"])
+def test_optimization_changes_no_bit(tmp_path: Path, reference_hash: str, flags: str) -> None:
+    """On a processor with FMA the second one would fuse, were it not forbidden."""
+    if "native" in flags and platform.machine() != "x86_64":
+        pytest.skip("-march=native is for x86 here")
+    assert host_hash(tmp_path, *flags.split()) == reference_hash
+
+
+@needs_arm
+@pytest.mark.parametrize("optimization", ["-Os", "-O3"])
+def test_a_cortex_m4_changes_no_bit(tmp_path: Path, reference_hash: str, optimization: str) -> None:
+    """150 training steps of every kind of layer, in QEMU."""
+    assert ARM_COMPILER is not None
+    qemu = shutil.which("qemu-system-arm")
+    if qemu is None:
+        pytest.skip("no qemu-system-arm")
+    start = tmp_path / "startup.o"
+    program = tmp_path / "steps.elf"
+    build(ARM_COMPILER, [*CORTEX_M4, "-x", "c", "-c", DRIVERS / "qemu/startup.c", "-o", start])
+    link = ["-nostartfiles", "-T", DRIVERS / "qemu/mps2.ld", "-Wl,--gc-sections"]
+    link += ["--specs=nano.specs", "--specs=rdimon.specs"]
+    flags = [*NANO_33_BLE, "-std=gnu++14", "-fno-exceptions", "-fno-rtti", optimization]
+    sources = [DRIVERS / "steps.cpp", *KERNELS]
+    linked = compile_all(ARM_COMPILER, [*flags, *link, start, *sources, "-o", program])
+    if "nano.specs" in linked.stderr or "cannot find -l" in linked.stderr:
+        pytest.skip("arm-none-eabi-g++ has no newlib")
+    assert linked.returncode == 0, linked.stderr
+    machine = ["-M", "mps2-an386", "-nographic", "-monitor", "none", "-serial", "none"]
+    semihosting = ["-semihosting-config", "enable=on,target=native"]
+    done = subprocess.run(
+        [qemu, *machine, *semihosting, "-kernel", program],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        stdin=subprocess.DEVNULL,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == reference_hash
