@@ -57,6 +57,11 @@ def with_variables(model: bytes, graph: bytes, variables: Sequence[np.ndarray]) 
         target = plain.find(training.name(tensor))
         if target is None or plain.shape(target) != values.shape:
             raise UserError(f"the model has no tensor {training.name(tensor)!r} of this shape")
+        if not np.array_equal(plain.scales(target), training.scales(tensor)):
+            raise UserError(
+                f"{training.name(tensor)!r} has other scales in the model: "
+                "it does not come from the same export"
+            )
         plain.set_constant(target, values)
     return plain.pack()
 
