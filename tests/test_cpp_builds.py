@@ -344,7 +344,7 @@ def test_a_cortex_m4_changes_no_bit(tmp_path: Path, reference_hash: str, optimiz
     start = tmp_path / "startup.o"
     program = tmp_path / "steps.elf"
     build(ARM_COMPILER, [*CORTEX_M4, "-x", "c", "-c", DRIVERS / "qemu/startup.c", "-o", start])
-    link = ["-nostartfiles", "-T", DRIVERS / "qemu/mps2.ld", "-Wl,--gc-sections"]
+    link: list[str | Path] = ["-nostartfiles", "-T", DRIVERS / "qemu/mps2.ld", "-Wl,--gc-sections"]
     link += ["--specs=nano.specs", "--specs=rdimon.specs"]
     flags = [*NANO_33_BLE, "-std=gnu++14", "-fno-exceptions", "-fno-rtti", optimization]
     sources = [DRIVERS / "steps.cpp", *KERNELS]

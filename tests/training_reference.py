@@ -290,7 +290,7 @@ class Reference:
                 continue
             scale = f32(o.scales[neuron if o.n_scales > 1 else 0])
             channels: Any = neuron // (o.out_c // o.in_c) if depthwise else slice(None)
-            row = None
+            row: Any = None
             if weights is not None and depthwise:
                 row = weights[0, :, :, neuron]
             elif weights is not None:
