@@ -16,6 +16,7 @@ from keras import layers
 from tf_odl.methods import Mask, Method, SkipRule, get_method
 from tf_odl.methods.registry import SELECTORS, SPARSIFIERS
 from tf_odl.trainer import effort
+from tf_odl.trainer.meters import EffortMeter
 from tf_odl.trainer.model import OdlModel
 
 # MLP 4 -> 6 -> 5 -> 3. Forward: one MAC per weight.
@@ -242,10 +243,17 @@ def test_an_epoch_is_a_sum_over_its_samples() -> None:
 
 def test_counts_are_exact_where_float32_is_not() -> None:
     """2^24 + 1 is the first whole number that float32 does not have."""
-    trainer = wrapped(mlp())
-    trainer._count(tf.constant([2**24 + 1, 0], tf.int64), tf.constant(1), tf.constant(1))
-    trainer._count(tf.constant([2**40, 0], tf.int64), tf.constant(1), tf.constant(1))
-    assert trainer.get_metrics_result()["backward_macs"] == 2**40 + 2**24 + 1
+    meter = EffortMeter(forward=3, backward=5)
+    for macs in (2**24 + 1, 2**40):
+        one = tf.constant(1)
+        meter.update_state(tf.constant([macs, macs - 1], tf.int64), one, one, one)
+    logs = {k: float(v) for k, v in meter.result().items()}
+    assert logs["backward_macs"] == 2**40 + 2**24 + 1
+    assert logs["effort"] * 10 == 2**40 + 2**24 + 1
+    assert logs["effort_nonzero"] * 10 == 2**40 + 2**24 - 1
+    assert logs["forward_macs"] == logs["recompute_macs"] == 6
+    meter.reset_state()
+    assert not any(float(v) for v in meter.result().values())
 
 
 def test_selection_is_counted_on_its_own() -> None:

@@ -18,7 +18,7 @@ from tf_odl.errors import UserError
 from tf_odl.methods import Mask, Masks, Method, WeightedLayer, method_from_dict
 from tf_odl.trainer import effort
 from tf_odl.trainer.instrument import Hooks, Site, find_sites, instrumented, outside_neurons
-from tf_odl.trainer.meters import Count, Share
+from tf_odl.trainer.meters import EffortMeter
 
 Sparsify = Callable[[tf.Tensor], tf.Tensor]
 
@@ -39,7 +39,8 @@ def error_gate(z: tf.Tensor, backward: Sparsify) -> tf.Tensor:
 class _Sparsification(Hooks):
     """Sparsifies the error at every site and counts what is left.
 
-    Per site: `y_max` (new running maximum), `entries` and `nonzero` (kept per neuron, int64).
+    Per site: `y_max` (new running maximum), `entries` and `nonzero`: kept per neuron int64
+    [neurons], or in all where the masks of whole layers are on or off.
     """
 
     def __init__(self, owner: OdlModel, batch: tf.Tensor, frozen_statistics: bool) -> None:
@@ -60,24 +61,28 @@ class _Sparsification(Hooks):
             delta = rows * tf.cast(self.batch, rows.dtype)
             kept = self.owner.method.sparsifier.keep(delta, self.owner.y_max_of(name), layer.depth)
             self.y_max[name] = kept.y_max
-            used = delta != 0
+            used = rows != 0
             if kept.selected is None:
                 per_neuron = tf.cast(tf.shape(rows)[0] * layer.positions, tf.int64)
-                self.entries[name] = tf.fill([layer.neurons], per_neuron)
+                whole = self.owner.whole_layers
+                self.entries[name] = (
+                    per_neuron * layer.neurons if whole else tf.fill([layer.neurons], per_neuron)
+                )
             else:
-                self.entries[name] = _per_neuron(kept.selected, layer)
+                self.entries[name] = self._counted(kept.selected, layer)
                 used &= kept.selected
                 error = tf.reshape(tf.where(kept.selected, rows, 0.0), tf.shape(error))
-            self.nonzero[name] = _per_neuron(used, layer)
+            self.nonzero[name] = self._counted(used, layer)
             return error
 
         return error_gate(z, backward)
 
-
-def _per_neuron(selected: tf.Tensor, layer: WeightedLayer) -> tf.Tensor:
-    """bool [B, positions * neurons] to counts, int64 [neurons]."""
-    grouped = tf.reshape(selected, [-1, layer.neurons])
-    return tf.math.count_nonzero(grouped, axis=0)
+    def _counted(self, selected: tf.Tensor, layer: WeightedLayer) -> tf.Tensor:
+        """bool [B, positions * neurons] to counts, int64 [neurons] or scalar."""
+        if self.owner.whole_layers:
+            return tf.cast(tf.reduce_sum(tf.cast(selected, tf.int32)), tf.int64)
+        grouped = tf.reshape(selected, [-1, layer.neurons])
+        return tf.math.count_nonzero(grouped, axis=0)
 
 
 class _WatchOutput(Hooks):
@@ -158,26 +163,18 @@ class OdlModel(keras.Model):
         self.y_max = self._state("y_max", [count])
         self.alpha_max = self._state("alpha_max", [])
         self._propagate = self._state("propagate", [count])
+        self._updates = self._state("updates", [count])
         self._mask: dict[str, keras.Variable] = {}
         for layer in self.layers_in_order:
             for part in ("kernel", "bias"):
                 key = f"{layer.name}/{part}"
                 self._mask[key] = self._state(key.replace("/", "_") + "_mask", [layer.neurons])
-        self._effort = Share("effort")
-        self._effort_nonzero = Share("effort_nonzero")
-        self._skipped = Share("skipped")
-        self._backward_macs = Count("backward_macs")
-        self._forward_macs = Count("forward_macs")
-        self._recompute_macs = Count("recompute_macs")
-        self._meters: list[keras.Metric] = [
-            self._effort,
-            self._effort_nonzero,
-            self._skipped,
-            self._backward_macs,
-            self._forward_macs,
-            self._recompute_macs,
-        ]
+        self._meter = EffortMeter(
+            effort.forward_macs(self.layers_in_order),
+            effort.full_backward_macs(self.layers_in_order),
+        )
         self.masks: Masks = {}
+        self.whole_layers = method.selector.static  # masks are on or off for whole layers
         self._frozen = self._always_frozen()
         self.select(epoch=0)
         self.built = True
@@ -299,9 +296,13 @@ class OdlModel(keras.Model):
     def set_masks(self, masks: Masks) -> None:
         """Use these masks: bool [neurons] for weights and bias of every site."""
         self.masks = masks
+        whole = all(m.kernel.all() or not m.kernel.any() for m in masks.values())
+        if self.whole_layers and not whole:
+            self.whole_layers, self.train_function = False, None  # counts differently: trace again
         for name, mask in masks.items():
             self._mask[f"{name}/kernel"].assign(mask.kernel.astype(np.float32))
             self._mask[f"{name}/bias"].assign(mask.bias.astype(np.float32))
+        self._updates.assign([float(masks[x.name].kernel.any()) for x in self.layers_in_order])
         self._propagate.assign(effort.propagates(self.layers_in_order, masks).astype(np.float32))
 
     def observe(self) -> None:
@@ -344,25 +345,24 @@ class OdlModel(keras.Model):
             self.optimizer.build(variables)
         if self.method.skip.always_trains:
             y_pred, loss, macs = self._backward(x, y, weights, batch, batch)
-            kept = batch
+            kept, repeated = batch, tf.constant(0)
         else:
             y_pred, loss, keep = self._decide(x, y, weights)
-            kept = tf.math.count_nonzero(keep, dtype=tf.int32)
+            places = tf.where(keep)[:, 0]
+            kept = repeated = tf.shape(places)[0]
             macs = tf.cond(
                 kept > 0,
                 lambda: self._backward(
-                    tf.boolean_mask(x, keep),
-                    tf.boolean_mask(y, keep),
-                    None if weights is None else tf.boolean_mask(weights, keep),
+                    tf.gather(x, places),
+                    tf.gather(y, places),
+                    None if weights is None else tf.gather(weights, places),
                     kept,
                     batch,
                 )[2],
                 self._no_step,
             )
-            per_sample = effort.forward_macs(self.layers_in_order)
-            self._recompute_macs.update_state(tf.cast(kept, tf.int64) * per_sample)
         self._loss_tracker.update_state(loss, sample_weight=batch)
-        self._count(macs, kept, batch)
+        self._meter.update_state(macs, batch, kept, repeated)
         return self.compute_metrics(x, y, y_pred, sample_weight=weights)
 
     def _no_step(self) -> tf.Tensor:
@@ -372,8 +372,7 @@ class OdlModel(keras.Model):
 
     def test_step(self, data: Any) -> dict[str, Any]:
         logs = super().test_step(data)
-        training_only = {m.name for m in self._meters}
-        return {k: v for k, v in logs.items() if k not in training_only}
+        return {k: v for k, v in logs.items() if k not in EffortMeter.LOGS}
 
     def _decide(self, x: Any, y: Any, weights: Any) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Forward pass without a tape over the network: (y_pred, loss, keep bool [B])."""
@@ -437,8 +436,14 @@ class OdlModel(keras.Model):
 
     def _macs(self, entries: dict[str, tf.Tensor]) -> tf.Tensor:
         """Backward MACs of one step, int64 scalar (`effort.layer_backward_macs`, in the graph)."""
-        total = tf.zeros([], tf.int64)
         propagate = tf.cast(tf.convert_to_tensor(self._propagate), tf.int64)
+        if self.whole_layers:
+            updates = tf.cast(tf.convert_to_tensor(self._updates), tf.int64)
+            fan_in = tf.constant([x.fan_in for x in self.layers_in_order], tf.int64)
+            none = tf.zeros([], tf.int64)
+            counts = tf.stack([entries.get(x.name, none) for x in self.layers_in_order])
+            return tf.reduce_sum(counts * fan_in * (updates + propagate))
+        total = tf.zeros([], tf.int64)
         for i, layer in enumerate(self.layers_in_order):
             if layer.name not in entries:
                 continue
@@ -448,15 +453,6 @@ class OdlModel(keras.Model):
                 tf.reduce_sum(count * mask) + tf.reduce_sum(count) * propagate[i]
             )
         return total
-
-    def _count(self, macs: tf.Tensor, kept: tf.Tensor, batch: tf.Tensor) -> None:
-        samples = tf.cast(batch, tf.int64)
-        full = samples * effort.full_backward_macs(self.layers_in_order)
-        self._effort.update_state(macs[0], full)
-        self._effort_nonzero.update_state(macs[1], full)
-        self._backward_macs.update_state(macs[0])
-        self._forward_macs.update_state(samples * effort.forward_macs(self.layers_in_order))
-        self._skipped.update_state(batch - kept, batch)
 
 
 class _Selection(keras.callbacks.Callback):
