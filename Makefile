@@ -20,7 +20,8 @@ test-all: $(READY) lint
 	$(PYTEST)
 
 bench: $(READY)
-	$(BIN)/python benchmarks/skip_epoch.py
+	$(BIN)/python benchmarks/skip_epoch.py --model cnn5
+	$(BIN)/python benchmarks/skip_epoch.py --model keras-example
 
 lint: $(READY)
 	$(BIN)/ruff check .
