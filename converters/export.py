@@ -18,7 +18,7 @@ from tf_odl.converters.fold import Folded, fold
 from tf_odl.converters.header import model_header
 from tf_odl.converters.layers import match_layers
 from tf_odl.converters.plan import make_plan
-from tf_odl.converters.quantize import check_samples, quantize
+from tf_odl.converters.quantize import check_known_to_tflm, check_samples, quantize
 from tf_odl.converters.rescale import rename, rescale
 from tf_odl.converters.targets import Target
 from tf_odl.converters.training_graph import build_training_graph
@@ -109,6 +109,7 @@ def export(
             )
 
         training = build(allowed)
+        check_known_to_tflm(data, folded.model)
         plan = make_plan(data, training, target)
         if not plan["fits"]:
             raise UserError(_too_large(plan, data, build, allowed, target))

@@ -205,7 +205,11 @@ def _make_names_unique(graph: Graph) -> None:
 
 
 def build(graph: Graph, name: str) -> keras.Model:
-    """A functional Keras model of the graph, float32 [batch, *input] -> [batch, *output]."""
+    """A functional Keras model of the graph, float32 [batch, *input] -> [batch, *output].
+
+    Raises:
+        UserError: a layer that cannot be made from its configuration.
+    """
     import keras
 
     tensor = keras.Input(graph.input.shape, name=graph.input.name)
@@ -214,7 +218,13 @@ def build(graph: Graph, name: str) -> keras.Model:
         config = {**node.config, "name": node.name}
         if issubclass(node.kind, keras.layers.Layer):
             config["dtype"] = "float32"
-        layer = node.kind.from_config(config)
+        try:
+            layer = node.kind.from_config(config)
+        except Exception as error:
+            raise UserError(
+                f"layer {node.name!r} ({node.kind.__name__}) cannot be made again from its "
+                f"configuration: {str(error).splitlines()[0][:200]}"
+            ) from error
         args, kwargs = keras.tree.map_structure(
             lambda x: tensors[x] if isinstance(x, Node) else x, (node.args, node.kwargs)
         )

@@ -11,7 +11,9 @@ from tf_odl.converters.arena import Buffer, align, arena_bytes, plan_offsets
 from tf_odl.converters.flatbuffer import FlatModel
 from tf_odl.converters.training_graph import SEED_OP
 
-_CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
+_CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV")
+_POOLS = ("AVERAGE_POOL_2D", "MAX_POOL_2D")
+_REDUCTIONS = ("MEAN", "REDUCE_MAX")
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class StructSizes:
     io_tensor: int  # per input and output of the model
     io_quantization: int  # per quantized one of those
     node: int  # per op
-    builtin_data: int  # per builtin op
+    builtin_data: int  # per builtin op; pools have 8 more
     fixed: int  # interpreter, allocator and planner, and 32 for gaps between allocations
     op_data: dict[str, int]  # per op of a kind, without per-channel arrays
     custom_op_data: int  # per training op
@@ -34,7 +36,42 @@ class StructSizes:
     cmsis_nn: bool  # whether convolutions ask for CMSIS-NN's scratch memory
 
 
-_OP_DATA = {"ADD": 60, "AVERAGE_POOL_2D": 32, "MAX_POOL_2D": 32, "MEAN": 44, "PAD": 56}
+# Of quantize.TFLM_OPS, measured in chains of each op and rounded up.
+_OP_DATA = {
+    "ABS": 0,
+    "ADD": 60,
+    "AVERAGE_POOL_2D": 32,
+    "CONCATENATION": 56,
+    "GATHER": 0,
+    "HARD_SWISH": 0,
+    "LEAKY_RELU": 0,
+    "LOGISTIC": 0,
+    "MAXIMUM": 0,
+    "MAX_POOL_2D": 32,
+    "MEAN": 44,
+    "MINIMUM": 0,
+    "MIRROR_PAD": 32,
+    "MUL": 32,
+    "PACK": 0,
+    "PAD": 56,
+    "PADV2": 56,
+    "PRELU": 0,
+    "QUANTIZE": 32,
+    "REDUCE_MAX": 44,
+    "RELU": 16,
+    "RELU6": 0,
+    "RESHAPE": 0,
+    "RESIZE_BILINEAR": 0,
+    "RESIZE_NEAREST_NEIGHBOR": 0,
+    "SQUARED_DIFFERENCE": 80,
+    "STRIDED_SLICE": 80,
+    "SUB": 60,
+    "TANH": 0,
+    "TRANSPOSE": 0,
+    "TRANSPOSE_CONV": 96,
+}
+_UNKNOWN_OP_DATA = 96
+_POOL_DATA = 8
 
 BOARD = StructSizes(
     eval_tensor=12,
@@ -151,9 +188,11 @@ def _op_scratch(flat: FlatModel, index: int, op: Any, sizes: StructSizes) -> lis
     kind = flat.op_name(op)
     x, y = (int(op.inputs[0]), int(op.outputs[0])) if len(op.outputs) else (-1, -1)
     requests: list[int] = []
-    if kind == "MEAN":
+    if kind in _REDUCTIONS:
         rank, axes = len(flat.shape(x)), len(np.ravel(flat.constant(int(op.inputs[1]))))
         requests = [4 * rank, 4 * axes, 4 * int(np.prod(flat.shape(y)))]
+    elif kind == "TRANSPOSE_CONV":
+        requests = [4 * int(np.prod(flat.shape(y)))]
     elif sizes.cmsis_nn and kind == "CONV_2D":
         row = int(np.prod(flat.shape(int(op.inputs[1]))[1:]))
         requests = [4 * (-(-row // 4) * 4)]
@@ -178,8 +217,8 @@ def _struct_bytes(flat: FlatModel, sizes: StructSizes) -> int:
         if kind.startswith("TFODL_"):
             total += align(sizes.custom_op_data)
         else:
-            total += sizes.builtin_data
-            total += align(sizes.op_data.get(kind, 0))
+            total += sizes.builtin_data + (_POOL_DATA if kind in _POOLS else 0)
+            total += align(sizes.op_data.get(kind, _UNKNOWN_OP_DATA))
         if kind == SEED_OP:
             total += align(sizes.variable * (len(op.inputs) - 1) // 2)
         if kind in _CONVOLUTIONS:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from tf_odl.converters.memory import Memory, plan_memory
+from tf_odl.converters.memory import HOST, Memory, plan_memory
 from tf_odl.converters.targets import Target
 from tf_odl.converters.training_graph import STATE
 
 
 def make_plan(model: bytes, training: bytes, target: Target) -> dict[str, Any]:
     """The contents of plan.json: every tensor with its size and lifetime, and the totals.
+
+    `arena_bytes` is the board's; `arena_bytes_host` is what the simulation uses, where pointers
+    have 8 bytes.
 
     Args:
         model: model.tflite.
@@ -31,13 +34,17 @@ def make_plan(model: bytes, training: bytes, target: Target) -> dict[str, Any]:
             "code_bytes": target.code_bytes,
             "total_bytes": flash,
         },
-        "inference": _memory(inference),
-        "training": _memory(learning),
+        "inference": _memory(inference, plan_memory(model, HOST)),
+        "training": _memory(learning, plan_memory(training, HOST)),
     }
 
 
-def _memory(memory: Memory) -> dict[str, Any]:
-    return {"arena_bytes": memory.arena_bytes, **asdict(memory)}
+def _memory(board: Memory, host: Memory) -> dict[str, Any]:
+    return {
+        "arena_bytes": board.arena_bytes,
+        "arena_bytes_host": host.arena_bytes,
+        **asdict(board),
+    }
 
 
 def summary_rows(plan: dict[str, Any]) -> list[list[str]]:

@@ -16,6 +16,48 @@ if TYPE_CHECKING:
 
 Progress = Callable[[str, int, int], None]
 
+# Ops with an int8 kernel in the TensorFlow Lite Micro of the Arduino libraries and of the wheel,
+# which gives the same bits as tflite-runtime. SUM is not among them: tflite-runtime's is wrong.
+TFLM_OPS = frozenset(
+    {
+        "ABS",
+        "ADD",
+        "AVERAGE_POOL_2D",
+        "CONCATENATION",
+        "CONV_2D",
+        "DEPTHWISE_CONV_2D",
+        "FULLY_CONNECTED",
+        "GATHER",
+        "HARD_SWISH",
+        "LEAKY_RELU",
+        "LOGISTIC",
+        "MAXIMUM",
+        "MAX_POOL_2D",
+        "MEAN",
+        "MINIMUM",
+        "MIRROR_PAD",
+        "MUL",
+        "PACK",
+        "PAD",
+        "PADV2",
+        "PRELU",
+        "QUANTIZE",
+        "REDUCE_MAX",
+        "RELU",
+        "RELU6",
+        "RESHAPE",
+        "RESIZE_BILINEAR",
+        "RESIZE_NEAREST_NEIGHBOR",
+        "SOFTMAX",
+        "SQUARED_DIFFERENCE",
+        "STRIDED_SLICE",
+        "SUB",
+        "TANH",
+        "TRANSPOSE",
+        "TRANSPOSE_CONV",
+    }
+)
+
 
 def quantize(
     model: keras.Model, calibration_x: np.ndarray, progress: Progress | None = None
@@ -97,6 +139,21 @@ def _check_integer_only(flat: FlatModel, model: keras.Model) -> None:
                 f"{_suspects(model)} has no int8 form: {', '.join(ops)} at tensor "
                 f"{flat.name(index)!r} did not become integer. Replace the layer"
             )
+
+
+def check_known_to_tflm(data: bytes, model: keras.Model) -> None:
+    """Whether every op of an int8 .tflite model is one of TFLM_OPS.
+
+    Raises:
+        UserError: with the op and the layers of `model` it may come from.
+    """
+    flat = FlatModel(data)
+    missing = sorted({flat.op_name(op) for op in flat.operators} - TFLM_OPS)
+    if missing:
+        raise UserError(
+            f"{_suspects(model)} becomes {', '.join(missing)}, for which TensorFlow Lite and "
+            "TensorFlow Lite Micro have no common int8 kernel. Replace the layer"
+        )
 
 
 def _suspects(model: keras.Model) -> str:
