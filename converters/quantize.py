@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 Progress = Callable[[str, int, int], None]
 
 # Ops with an int8 kernel in the TensorFlow Lite Micro of the Arduino libraries and of the wheel,
-# which gives the same bits as tflite-runtime. SUM is not among them: tflite-runtime's is wrong.
+# which gives the same bits as tflite-runtime. Not among them: SUM (tflite-runtime's is wrong) and
+# RELU6 as an op of its own (TFLM's takes the output's scale for the input's).
 TFLM_OPS = frozenset(
     {
         "ABS",
@@ -44,7 +45,6 @@ TFLM_OPS = frozenset(
         "QUANTIZE",
         "REDUCE_MAX",
         "RELU",
-        "RELU6",
         "RESHAPE",
         "RESIZE_BILINEAR",
         "RESIZE_NEAREST_NEIGHBOR",
@@ -162,13 +162,19 @@ def _suspects(model: keras.Model) -> str:
 
     layers = keras.layers
     known = (
-        *(layers.InputLayer, layers.Dense, layers.Conv2D, layers.DepthwiseConv2D, layers.ReLU),
+        *(layers.InputLayer, layers.Dense, layers.Conv2D, layers.DepthwiseConv2D),
         *(layers.MaxPooling2D, layers.AveragePooling2D, layers.GlobalAveragePooling2D),
         *(layers.Flatten, layers.Reshape, layers.Add, layers.Concatenate, layers.ZeroPadding2D),
     )
     names = [
         f"{layer.name!r} ({type(layer).__name__})"
-        for layer in model.layers
-        if not isinstance(layer, known)
+        for layer in model.operations
+        if not isinstance(layer, known) and not _is_plain_relu(layer)
     ]
     return f"layer {' or '.join(names)}" if names else "the model"
+
+
+def _is_plain_relu(layer: keras.Operation) -> bool:
+    import keras
+
+    return isinstance(layer, keras.layers.ReLU) and layer.max_value is None
