@@ -140,8 +140,9 @@ def export(
 
 
 def _check_settings(learning_rate: float, headroom: float, margin: float) -> None:
-    if not (math.isfinite(learning_rate) and learning_rate > 0):
-        raise UserError(f"the learning rate must be positive, got {learning_rate}")
+    # The board holds it as float32.
+    if not np.finfo(np.float32).tiny <= learning_rate <= np.finfo(np.float32).max:
+        raise UserError(f"the learning rate must be positive and finite, got {learning_rate}")
     for name, value in (("headroom", headroom), ("margin", margin)):
         if not (math.isfinite(value) and value >= 1):
             raise UserError(f"{name} must be at least 1, got {value}")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from tf_odl.converters.flatbuffer import FlatModel, schema
 
 NO_MINIMUM, NO_MAXIMUM = -129, 128  # outside int8: every value passes
@@ -74,10 +76,13 @@ def activation_range(flat: FlatModel, op: Any) -> tuple[int, int]:
     }
     lowest, highest = bounds[op.builtinOptions.fusedActivationFunction]
     y = int(op.outputs[0])
-    scale, zero_point = float(flat.scales(y)[0]), flat.zero_point(y)
-    low, high = NO_MINIMUM, NO_MAXIMUM
-    if lowest is not None:
-        low = max(low, round(lowest / scale) + zero_point)
-    if highest is not None:
-        high = min(high, round(highest / scale) + zero_point)
+    scale, zero_point = flat.scales(y)[0], flat.zero_point(y)
+
+    def code(bound: int) -> int:
+        """In float32 and with halves away from zero, as TFLite does."""
+        steps = float(np.float32(bound) / scale)
+        return zero_point + int(np.copysign(np.floor(abs(steps) + 0.5), steps))
+
+    low = NO_MINIMUM if lowest is None else max(NO_MINIMUM, code(lowest))
+    high = NO_MAXIMUM if highest is None else min(NO_MAXIMUM, code(highest))
     return low, high

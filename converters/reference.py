@@ -28,6 +28,9 @@ def infer(
     Raises:
         UserError: the model cannot be run.
     """
+    if len(samples) == 0:
+        flat = FlatModel(model)
+        return np.zeros((0, *flat.shape(flat.outputs[0])[1:]), np.int8)
     command = [sys.executable, "-m", "tf_odl.converters.reference"]
     outputs: list[np.ndarray] = []
     done = 0

@@ -126,7 +126,8 @@ class _Builder:
         for op in self.ops:
             checksum = zlib.crc32(op.customOptions.tobytes(), checksum)
         # The seed is spread over all bits: xorshift starts badly from a small number.
-        rng_seed = zlib.crc32(seed.to_bytes(16, "little", signed=True)) or 1
+        length = max(16, seed.bit_length() // 8 + 1)
+        rng_seed = zlib.crc32(seed.to_bytes(length, "little", signed=True)) or 1
         options = SeedOptions(checksum or 1, rng_seed, learning_rate, len(self.variables))
         seeds = [self._seed_of(variable) for variable in self.variables]
         inputs = [self.state, *self.variables, *seeds]
