@@ -20,6 +20,7 @@ from tf_odl.errors import UserError
 @click.option(
     "--shift", help="Shift the images: rotate:DEG, translate:DX,DY, noise:STD; join by +."
 )
+@click.option("--samples", type=int, help="Train on at most so many samples.")
 @click.option("--method", default="tinypropv2", show_default=True, help="See: tf-odl methods.")
 @click.option("--selector", help="Replace the method's selector.")
 @click.option("--sparsifier", help="Replace the method's sparsifier.")

@@ -12,7 +12,7 @@ import math
 import platform
 import time
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -61,17 +61,30 @@ def prepare(settings: Settings) -> tuple[Settings, keras.Model, Dataset]:
         raise UserError("--model needs --data: a built-in name, an .npz file or a folder")
     if settings.model is None:
         raise UserError(f"--data needs --model: a .keras file or one of {', '.join(models.MODELS)}")
-    data = load(
-        settings.data,
-        data_dir=Path(settings.data_dir) if settings.data_dir else None,
-        shift=settings.shift,
-    )
+    data = load_data(settings)
     if settings.model in models.MODELS:
         model = models.build(settings.model, data.x_train.shape[1:], data.classes, settings.seed)
     else:
         model = models.load(Path(settings.model))
         models.check_fits_data(model, data)
     return settings, model, data
+
+
+def load_data(settings: Settings) -> Dataset:
+    """The data these settings name; of the training part at most `samples`, always the same.
+
+    Raises:
+        UserError: see the loaders.
+    """
+    data = load(
+        settings.data or "digits",
+        data_dir=Path(settings.data_dir) if settings.data_dir else None,
+        shift=settings.shift,
+    )
+    if settings.samples is None or settings.samples >= len(data.x_train):
+        return data
+    chosen = np.random.default_rng(0).permutation(len(data.x_train))[: settings.samples]
+    return replace(data, x_train=data.x_train[chosen], y_train=data.y_train[chosen])
 
 
 def _replace(settings: Settings, **changes: Any) -> Settings:
@@ -106,11 +119,7 @@ def resume(
         return record
     settings = settings_of(record)
     keras.utils.set_random_seed(settings.seed)
-    data = load(
-        settings.data or "digits",
-        data_dir=Path(settings.data_dir) if settings.data_dir else None,
-        shift=settings.shift,
-    )
+    data = load_data(settings)
     model = models.load(run_dir / "initial.keras")
     trainer = _wrap(model, data, settings)
     steps = batches.steps_per_epoch(len(data.x_train), settings.batch_size)

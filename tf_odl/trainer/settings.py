@@ -19,6 +19,7 @@ class Settings:
     data: str | None = None
     data_dir: str | None = None
     shift: str | None = None
+    samples: int | None = None  # at most so many training samples; None takes all
     method: str = "tinypropv2"
     selector: str | None = None
     sparsifier: str | None = None
@@ -36,6 +37,8 @@ class Settings:
         for name in ("epochs", "batch_size"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.samples is not None and self.samples < 1:
+            raise UserError(f"samples must be at least 1, got {self.samples}")
         if not self.learning_rate > 0:
             raise UserError(f"learning rate must be positive, got {self.learning_rate}")
         if not 0 <= self.warmup <= self.epochs:
