@@ -53,10 +53,8 @@ def prepare(settings: Settings) -> tuple[Settings, keras.Model, Dataset]:
     """
     settings.build_method()
     if settings.model is None and settings.data is None:
-        shift = settings.shift or DEMO_SHIFT
-        data = load("digits", shift=shift)
-        model = models.pretrain_digits(settings.seed)
-        return _replace(settings, shift=shift), model, data
+        settings = _replace(settings, shift=settings.shift or DEMO_SHIFT)
+        return settings, models.pretrain_digits(settings.seed), load_data(settings)
     if settings.data is None:
         raise UserError("--model needs --data: a built-in name, an .npz file or a folder")
     if settings.model is None:
@@ -98,10 +96,10 @@ def start(settings: Settings, run_dir: Path) -> None:
         raise UserError(f"{run_dir} exists: continue it with --resume or choose another --out")
     settings, model, data = prepare(settings)
     keras.utils.set_random_seed(settings.seed)
-    _wrap(model, data, settings)  # refuses what cannot be trained before anything is written
+    trainer = _wrap(model, data, settings)  # refuses what cannot be trained
     with new_folder(run_dir) as folder:
         model.save(folder / "initial.keras")
-        write_json(folder / "run.json", _record(settings, data, model))
+        write_json(folder / "run.json", _record(settings, data, trainer))
 
 
 def resume(
@@ -219,7 +217,7 @@ def _evaluate(trainer: OdlModel, data: Dataset) -> dict[str, float]:
     return {k: float(v) for k, v in logs.items()}
 
 
-def _record(settings: Settings, data: Dataset, model: keras.Model) -> dict[str, Any]:
+def _record(settings: Settings, data: Dataset, trainer: OdlModel) -> dict[str, Any]:
     return {
         "status": "running",
         "tf_odl": tf_odl.__version__,
@@ -238,8 +236,10 @@ def _record(settings: Settings, data: Dataset, model: keras.Model) -> dict[str, 
             "test": list(data.x_test.shape),
         },
         "model": {
-            "name": model.name,
-            "parameters": int(model.count_params()),
+            "name": trainer.model.name,
+            "parameters": int(trainer.model.count_params()),
+            "forward_macs": effort.forward_macs(trainer.layers_in_order),
+            "full_backward_macs": effort.full_backward_macs(trainer.layers_in_order),
             "pretrained": settings.model not in models.MODELS,
         },
         "epochs": [],
