@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,6 +15,10 @@ class Dataset:
 
     x_train, x_test: float32 [N, *sample], finite. y_train, y_test: int64 [N], 0 .. classes - 1.
     `shift` says how the samples were changed after loading, None for not at all.
+    groups_train, groups_test: int64 [N], the number of who made each sample (`group_kind`:
+    "subject" or "speaker"), None if the set does not say. `person` is the one the set was
+    restricted to. mean, deviation: float32 [channels] by which the samples were standardised,
+    `(x - mean) / deviation`, None if they were not; a device has to do the same.
     """
 
     name: str
@@ -26,6 +30,12 @@ class Dataset:
     class_names: tuple[str, ...]
     source: str
     shift: str | None = None
+    groups_train: np.ndarray | None = None
+    groups_test: np.ndarray | None = None
+    group_kind: str | None = None
+    person: int | None = None
+    mean: np.ndarray | None = None
+    deviation: np.ndarray | None = None
 
 
 def checked(
@@ -35,6 +45,8 @@ def checked(
     *,
     source: str,
     class_names: tuple[str, ...] = (),
+    groups: tuple[np.ndarray, np.ndarray] | None = None,
+    group_kind: str | None = None,
 ) -> Dataset:
     """A Dataset of arrays as they were found.
 
@@ -42,6 +54,8 @@ def checked(
 
     Args:
         class_names: the names of all classes; without them the labels say how many there are.
+        groups: who made each training and each test sample, int [N]; `group_kind` says what the
+            numbers stand for.
 
     Raises:
         UserError: shapes, dtypes, labels or values that no training could use; names the first
@@ -67,7 +81,26 @@ def checked(
                 f"the training data have classes 0 to {classes - 1}"
             )
     names = class_names or tuple(str(i) for i in range(classes))
-    return Dataset(name, x_train, y_train, x_test, y_test, classes, names, source)
+    data = Dataset(name, x_train, y_train, x_test, y_test, classes, names, source)
+    if groups is None:
+        return data
+    of_train, of_test = (np.asarray(g, np.int64) for g in groups)
+    for g, y, part in ((of_train, y_train, "training"), (of_test, y_test, "test")):
+        if g.shape != y.shape:
+            raise UserError(f"{name}: {part} set has {len(y)} samples and {len(g)} {group_kind}s")
+    return replace(data, groups_train=of_train, groups_test=of_test, group_kind=group_kind)
+
+
+def mixed(data: Dataset) -> Dataset:
+    """`data` with the training samples in a random order that is always the same.
+
+    Devices learn from samples one by one: files sorted by class or person would make them forget.
+    """
+    order = np.random.default_rng(0).permutation(len(data.x_train))
+    groups = None if data.groups_train is None else data.groups_train[order]
+    return replace(
+        data, x_train=data.x_train[order], y_train=data.y_train[order], groups_train=groups
+    )
 
 
 def split(
@@ -108,7 +141,7 @@ def _samples(x: np.ndarray, what: str) -> np.ndarray:
     if x.dtype.kind not in "uifb":
         raise UserError(f"{what} samples must be numbers, got dtype {x.dtype}")
     if x.dtype == np.uint8:
-        x = (x[..., None] if x.ndim == 3 else x) / np.float32(255)
+        return np.divide(x[..., None] if x.ndim == 3 else x, 255, dtype=np.float32)
     x = np.ascontiguousarray(x, np.float32)
     bad = np.flatnonzero(~np.isfinite(x).all(axis=tuple(range(1, x.ndim))))
     if len(bad):

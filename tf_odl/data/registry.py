@@ -6,22 +6,31 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tf_odl.data.dataset import Dataset
+from tf_odl.data import arabic_speech, cifar, hapt, mnist
+from tf_odl.data.dataset import Dataset, mixed
 from tf_odl.data.digits import load_digits
 from tf_odl.data.folder import load_folder
-from tf_odl.data.mnist import FILES, SOURCE, load_mnist
 from tf_odl.data.npz import load_npz
+from tf_odl.data.persons import one_person
 from tf_odl.data.shift import parse_shift
+from tf_odl.data.standardise import standardised, statistics
 from tf_odl.errors import UserError
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A built-in data set."""
+    """A built-in data set.
+
+    `ordered`: the files are sorted by class or person, the training samples get mixed.
+    `standardise`: the channels get mean 0 and deviation 1 over the training part.
+    """
 
     load: Callable[[Path | None], Dataset]
     summary: str
     needs: str  # what has to be there
+    source: str
+    ordered: bool = False
+    standardise: bool = False
 
 
 DATASETS = {
@@ -29,30 +38,70 @@ DATASETS = {
         lambda data_dir: load_digits(),
         "8x8 grey images of handwritten digits, 10 classes, 1438 + 359 samples",
         "nothing, it comes with scikit-learn",
+        "UCI optical recognition of handwritten digits",
     ),
     "mnist": Entry(
-        load_mnist,
+        mnist.load_mnist,
         "28x28 grey images of handwritten digits, 10 classes, 60000 + 10000 samples",
-        f"--data-dir with {', '.join(f'{name}.gz' for name in FILES)}; source: {SOURCE}",
+        ", ".join(f"{name}.gz" for name in mnist.FILES),
+        mnist.SOURCE,
+    ),
+    "cifar10": Entry(
+        cifar.load_cifar10,
+        "32x32 colour images of things, 10 classes, 50000 + 10000 samples",
+        f"cifar-10-python.tar.gz, cifar-10-binary.tar.gz, what is in them, or {cifar.NPZ}",
+        cifar.SOURCE,
+    ),
+    "hapt": Entry(
+        hapt.load_hapt,
+        "561 features of phone windows, 6 activities, 7415 + 2996 samples, 21 + 9 subjects",
+        f"Train/X_train.txt and the others, or {hapt.FEATURES_NPZ}",
+        hapt.SOURCE,
+        ordered=True,
+        standardise=True,
+    ),
+    "hapt-raw": Entry(
+        hapt.load_hapt_raw,
+        "the windows of hapt: 128 steps of 9 signals, 6 activities, 21 + 9 subjects",
+        hapt.WINDOWS_NPZ,
+        hapt.SOURCE,
+        ordered=True,
+        standardise=True,
+    ),
+    "arabic-speech": Entry(
+        arabic_speech.load_arabic_speech,
+        "49 frames of 13 MFCC, 8 spoken words, 960 + 240 samples, 24 + 6 speakers",
+        arabic_speech.NPZ,
+        arabic_speech.SOURCE,
+        ordered=True,
+        standardise=True,
     ),
 }
 
 
-def load(name: str, *, data_dir: Path | None = None, shift: str | None = None) -> Dataset:
+def load(
+    name: str,
+    *,
+    data_dir: Path | None = None,
+    shift: str | None = None,
+    person: int | None = None,
+) -> Dataset:
     """Load and check a data set, then shift it. The same arguments give the same samples.
 
     Args:
         name: a key of DATASETS, an .npz file, or a folder with one sub-folder per class.
         data_dir: where the archives of a built-in data set are.
-        shift: see `tf_odl.data.shift`.
+        shift: see `tf_odl.data.shift`; in the units of the files, before standardisation.
+        person: only this subject's or speaker's samples, see `tf_odl.data.persons`. They are
+            standardised like the whole set, by the training part of the official split.
 
     Raises:
         UserError: there is no such data, or it cannot be used.
     """
     change = parse_shift(shift) if shift else None
-    path = Path(name)
-    if name in DATASETS:
-        data = DATASETS[name].load(data_dir)
+    path, entry = Path(name), DATASETS.get(name)
+    if entry:
+        data = entry.load(data_dir)
     elif path.suffix == ".npz":
         data = load_npz(path)
     elif path.is_dir():
@@ -60,6 +109,11 @@ def load(name: str, *, data_dir: Path | None = None, shift: str | None = None) -
     else:
         known = ", ".join(DATASETS)
         raise UserError(f"no data {name!r}: use {known}, an .npz file or a folder of classes")
-    if change is None:
-        return data
-    return replace(data, x_train=change(data.x_train), x_test=change(data.x_test), shift=shift)
+    scale = statistics(data.x_train) if entry and entry.standardise else None
+    if person is not None:
+        data = one_person(data, person)
+    if entry and entry.ordered:
+        data = mixed(data)
+    if change:
+        data = replace(data, x_train=change(data.x_train), x_test=change(data.x_test), shift=shift)
+    return standardised(data, *scale) if scale else data
