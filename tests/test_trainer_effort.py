@@ -205,6 +205,57 @@ def test_masks() -> None:
     assert logs_of(trainer, 7)["effort"] == 62 / 114
 
 
+def residual() -> keras.Model:
+    """4 -> a 5; then b 5 -> c 5 beside shortcut s 5; their sum -> d 3."""
+    keras.utils.set_random_seed(2)
+    inputs = keras.Input((4,))
+    x = layers.Dense(5, activation="relu", name="a")(inputs)
+    branch = layers.Dense(5, name="c")(layers.Dense(5, activation="relu", name="b")(x))
+    x = layers.ReLU()(layers.Add()([branch, layers.Dense(5, name="s")(x)]))
+    return keras.Model(inputs, layers.Dense(3, name="d")(x))
+
+
+RESIDUAL = {"a": 20, "b": 25, "c": 25, "s": 25, "d": 15}
+
+
+def test_branches_are_upstream_of_what_follows_them_only() -> None:
+    found = OdlModel(residual(), get_method("full")).layers_in_order
+    assert {x.name: x.upstream for x in found} == {
+        "a": frozenset(),
+        "b": frozenset("a"),
+        "c": frozenset("ab"),
+        "s": frozenset("a"),
+        "d": frozenset("abcs"),
+    }
+    assert effort.full_backward_macs(found) == 20 + 2 * (25 + 25 + 25 + 15)
+    in_a_row = OdlModel(mlp(), get_method("full")).layers_in_order
+    assert [x.upstream for x in in_a_row] == [frozenset(), frozenset("a"), frozenset("ab")]
+
+
+def test_two_branches_from_the_input() -> None:
+    """Neither of the first layers has anything to propagate to."""
+    inputs = keras.Input((4,))
+    both = [layers.Dense(5, name=n)(inputs) for n in ("a", "b")]
+    model = keras.Model(inputs, layers.Dense(3, name="c")(layers.Concatenate()(both)))
+    assert logs_of(wrapped(model), 7)["backward_macs"] == 7 * (20 + 20 + 2 * 30)
+
+
+@pytest.mark.parametrize(
+    ("trains", "propagate"),
+    [("a", "bcsd"), ("b", "cd"), ("c", "d"), ("s", "d"), ("d", ""), ("bs", "cd"), ("cs", "d")],
+)
+def test_the_error_goes_only_where_something_trains(trains: str, propagate: str) -> None:
+    trainer = wrapped(residual())
+    trainer.set_masks(
+        {
+            n: Mask(np.full(x.layer.neurons, n in trains), np.full(x.layer.neurons, n in trains))
+            for n, x in trainer.sites.items()
+        }
+    )
+    by_hand = sum(RESIDUAL[n] for n in trains) + sum(RESIDUAL[n] for n in propagate)
+    assert logs_of(trainer, 7)["backward_macs"] == 7 * by_hand
+
+
 def test_layers_frozen_by_the_user() -> None:
     """a and b frozen: c alone trains. c frozen: it only propagates."""
     model = mlp()

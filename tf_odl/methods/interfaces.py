@@ -37,6 +37,7 @@ class WeightedLayer:
     affine: int  # batch normalization parameters folded into each neuron: 0, 1 or 2
     input_size: int  # elements of the layer's input, one sample
     depth: int  # L - l: 0 for the output layer
+    upstream: frozenset[str] | None = None  # the layers its input depends on; None: all before it
 
     @property
     def outputs(self) -> int:

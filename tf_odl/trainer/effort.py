@@ -1,8 +1,8 @@
 """Multiply-accumulates, counted exactly per layer.
 
 One kept entry of a layer's error costs fan_in MACs to propagate and fan_in MACs for the weight
-gradient of its neuron. Errors are not propagated below the lowest layer that trains. Padding is
-counted as if it were data, biases and activations are not counted.
+gradient of its neuron. A layer propagates its error only if a layer upstream of it trains. Padding
+is counted as if it were data, biases, activations and sums of branches are not counted.
 
 "Nominal" counts the k entries a sparsifier keeps; "non-zero" leaves out entries that are exactly
 zero behind a ReLU, which cost nothing to skip. Effort is nominal backward MACs over those of
@@ -26,18 +26,30 @@ def forward_macs(layers: Sequence[WeightedLayer]) -> int:
 def full_backward_macs(layers: Sequence[WeightedLayer]) -> int:
     """MACs of the dense backward pass of one sample with every layer trainable.
 
-    The first layer's error is not propagated: nothing lies below it.
+    The error of a layer with none upstream, such as the first, is not propagated.
     """
-    return sum(x.outputs * x.fan_in * (1 if i == 0 else 2) for i, x in enumerate(layers))
+    return sum(
+        x.outputs * x.fan_in * (2 if upstream else 1)
+        for x, upstream in zip(layers, _upstream(layers), strict=True)
+    )
 
 
 def propagates(layers: Sequence[WeightedLayer], masks: Masks) -> np.ndarray:
     """Whether each layer has to send its error down: bool [layers].
 
-    It has to when any neuron of a layer below it updates.
+    It has to when any neuron of a layer upstream of it updates. A shortcut does not lie upstream
+    of the branch beside it, nor the branch upstream of the shortcut.
     """
-    trains = [bool(masks[x.name].kernel.any() or masks[x.name].bias.any()) for x in layers]
-    return np.array([any(trains[:i]) for i in range(len(layers))])
+    trains = {x.name for x in layers if masks[x.name].kernel.any() or masks[x.name].bias.any()}
+    return np.array([not trains.isdisjoint(upstream) for upstream in _upstream(layers)])
+
+
+def _upstream(layers: Sequence[WeightedLayer]) -> list[frozenset[str]]:
+    """Per layer the names of those its input depends on."""
+    names = [x.name for x in layers]
+    return [
+        frozenset(names[:i]) if x.upstream is None else x.upstream for i, x in enumerate(layers)
+    ]
 
 
 def layer_backward_macs(

@@ -144,18 +144,23 @@ def _batch_normalization(layer: keras.layers.Layer, hooks: Hooks) -> Callable[..
 
 
 class _Probe(Hooks):
-    """Notes the order of the sites, their sizes, and who feeds which batch normalization."""
+    """Notes the order of the sites, their inputs, and who feeds which batch normalization."""
 
-    def __init__(self) -> None:
+    def __init__(self, tape: tf.GradientTape) -> None:
+        self.tape = tape
+        self.inputs: dict[str, tf.Tensor] = {}
+        self.pre_activations: dict[str, tf.Tensor] = {}
         self.outputs: dict[str, tf.Tensor] = {}  # in the order of the forward pass
-        self.input_sizes: dict[str, int] = {}
         self.owners: dict[str, list[keras.layers.Layer]] = {}
         self.repeated: list[str] = []
 
     def pre_activation(self, name: str, x: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
-        if name in self.input_sizes:
+        if name in self.inputs:
             self.repeated.append(name)
-        self.input_sizes[name] = int(np.prod(x.shape[1:], dtype=np.int64))
+        self.inputs[name] = x
+        z = tf.stop_gradient(z)  # the tape sees no further than from one site to the next
+        self.tape.watch(z)
+        self.pre_activations[name] = z
         return z
 
     def output(self, name: str, y: tf.Tensor) -> None:
@@ -167,12 +172,21 @@ class _Probe(Hooks):
                 self.owners.setdefault(name, []).append(layer)
         return training
 
+    def upstream(self) -> dict[str, frozenset[str]]:
+        """For every site those whose pre-activations reach its input, directly or not."""
+        found: dict[str, frozenset[str]] = {}
+        for name in self.outputs:
+            reached = self.tape.gradient(self.inputs[name], self.pre_activations)
+            direct = [n for n, gradient in reached.items() if gradient is not None]
+            found[name] = frozenset(direct).union(*(found[n] for n in direct))
+        return found
+
 
 def find_sites(model: keras.Model) -> list[Site]:
     """The trainable structure of a model, in the order the forward pass meets it.
 
-    One forward pass on zeros shows the order, the map sizes and which batch normalization
-    belongs to which layer.
+    One forward pass on zeros shows the order, the map sizes, which batch normalization belongs
+    to which layer, and which layers lie upstream of which, whatever the branches of the model.
 
     Raises:
         UserError: no weighted layer, a layer used twice, an unsupported configuration.
@@ -186,9 +200,10 @@ def find_sites(model: keras.Model) -> list[Site]:
     if len(set(names)) != len(names):
         double = next(n for n in names if names.count(n) > 1)
         raise UserError(f"two layers are called {double!r}: give every layer its own name")
-    probe = _Probe()
-    with instrumented(model, probe):
-        model(_zeros(model), training=False)
+    with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
+        probe = _Probe(tape)
+        with instrumented(model, probe):
+            model(_zeros(model), training=False)
     if probe.repeated:
         raise UserError(
             f"layer {probe.repeated[0]!r} is used more than once, which is not supported"
@@ -199,6 +214,7 @@ def find_sites(model: keras.Model) -> list[Site]:
         raise UserError(f"layer {unused[0]!r} takes no part in the forward pass: remove it")
 
     by_name = {n: layer for layer in layers for n in _site_names(layer)}
+    upstream = probe.upstream()
     sites = []
     for position, name in enumerate(order):
         layer, part = by_name[name], name.removeprefix(by_name[name].name + "/")
@@ -214,8 +230,9 @@ def find_sites(model: keras.Model) -> list[Site]:
                 fan_in=int(np.prod(kernel.shape)) // int(shape[-1]),
                 has_bias=bias is not None,
                 affine=sum(int(x.scale) + int(x.center) for x in affine),
-                input_size=probe.input_sizes[name],
+                input_size=int(np.prod(probe.inputs[name].shape[1:], dtype=np.int64)),
                 depth=len(order) - 1 - position,
+                upstream=upstream[name],
             ),
             kernel,
             bias,
