@@ -168,7 +168,7 @@ def test_a_person_is_standardised_like_the_training_persons_and_turned_before(tm
 
 
 def test_hapt_files_nobody_can_use(tmp_path):
-    with pytest.raises(UserError, match="hapt-raw needs --data-dir.*hapt_windows_9x128.npz.*uci"):
+    with pytest.raises(UserError, match=r"hapt-raw needs --data-dir.*hapt_windows_9x128.npz.*uci"):
         load("hapt-raw")
     with pytest.raises(UserError, match=r"does not hold hapt: put Train/X_train.txt.*uci"):
         load("hapt", data_dir=tmp_path)
@@ -213,7 +213,7 @@ def test_hapt_features_from_the_original_folder(tmp_path):
         with pytest.raises(UserError, match=f"y_test.txt.*{message}"):
             load("hapt", data_dir=tmp_path)
     labels.unlink()
-    with pytest.raises(UserError, match="y_test.txt is missing"):
+    with pytest.raises(UserError, match=r"y_test.txt is missing"):
         load("hapt", data_dir=tmp_path)
 
 

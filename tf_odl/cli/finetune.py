@@ -15,11 +15,14 @@ from tf_odl.errors import UserError
 
 @click.command(short_help="Adapt a Keras model to data by a method.")
 @click.option("--model", help="A .keras file, or a built-in model: mlp5, cnn5, cnn5-1d.")
-@click.option("--data", help="digits, mnist, an .npz file or a folder of classes.")
+@click.option("--data", help="See: tf-odl datasets; or an .npz file or a folder of classes.")
 @click.option("--data-dir", help="The folder that holds the archives of a built-in data set.")
 @click.option(
-    "--shift", help="Shift the images: rotate:DEG, translate:DX,DY, noise:STD; join by +."
+    "--shift",
+    help="rotate:DEG, translate:DX,DY, rotate3d:AX,AY,AZ, gain:FACTOR, noise:STD; join by +.",
 )
+@click.option("--person", type=int, help="Only this subject's or speaker's samples.")
+@click.option("--data-size", type=int, metavar="PIXELS", help="Scale images to a square.")
 @click.option("--samples", type=int, help="Train on at most so many samples.")
 @click.option("--method", default="tinypropv2", show_default=True, help="See: tf-odl methods.")
 @click.option("--selector", help="Replace the method's selector.")

@@ -13,10 +13,13 @@ IMAGES = (".png", ".jpg", ".jpeg", ".bmp")
 SUFFIXES = (*IMAGES, ".npy")
 
 
-def load_folder(path: Path) -> Dataset:
+def load_folder(path: Path, size: int | None = None) -> Dataset:
     """Images or .npy arrays, all of one size; `train/` and `test/` or one set, split 80 : 20.
 
     Classes are numbered in the order of their names. Images are 0..1, grey if all are grey.
+
+    Args:
+        size: scale the middle square of every image to that many pixels.
 
     Raises:
         UserError: no classes, a file that cannot be read or has another size than the others.
@@ -27,13 +30,13 @@ def load_folder(path: Path) -> Dataset:
         if unknown:
             raise UserError(f"{path / 'test' / unknown[0]}: there is no such class in train")
         files = [_files(path / part, names) for part in ("train", "test")]
-        x, y = _read(files[0] + files[1])
+        x, y = _read(files[0] + files[1], size)
         count = len(files[0])
         order = np.random.default_rng(0).permutation(count)
         train, test = (x[:count][order], y[:count][order]), (x[count:], y[count:])
     else:
         names = _classes(path)
-        train, test = split(*_read(_files(path, names)))
+        train, test = split(*_read(_files(path, names), size))
     return checked(path.name, train, test, source=str(path), class_names=names)
 
 
@@ -57,8 +60,8 @@ def _files(folder: Path, names: tuple[str, ...]) -> list[tuple[Path, int]]:
     return result
 
 
-def _read(files: list[tuple[Path, int]]) -> tuple[np.ndarray, np.ndarray]:
-    samples = [_sample(path) for path, _ in files]
+def _read(files: list[tuple[Path, int]], size: int | None) -> tuple[np.ndarray, np.ndarray]:
+    samples = [_sample(path, size) for path, _ in files]
     if any(s.shape[-1] == 3 for s in samples if s.dtype == np.uint8):
         samples = [
             np.repeat(s, 3, axis=-1) if s.dtype == np.uint8 and s.shape[-1] == 1 else s
@@ -73,16 +76,19 @@ def _read(files: list[tuple[Path, int]]) -> tuple[np.ndarray, np.ndarray]:
     return np.stack(samples), np.array([label for _, label in files])
 
 
-def _sample(path: Path) -> np.ndarray:
+def _sample(path: Path, size: int | None) -> np.ndarray:
     """An image as uint8 [H, W, 1 or 3], or the array of an .npy file."""
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
+
+    from tf_odl.data.images import UNREADABLE, square
 
     try:
         if path.suffix.lower() == ".npy":
             return np.load(path, allow_pickle=False)
         with Image.open(path) as image:
             grey = image.mode in ("1", "L")
-            pixels = np.asarray(image.convert("L" if grey else "RGB"))
-    except (OSError, ValueError, EOFError, UnidentifiedImageError) as error:
+            whole = image.convert("L" if grey else "RGB")
+            pixels = np.asarray(square(whole, size) if size else whole)
+    except UNREADABLE as error:
         raise UserError(f"{path} cannot be read: {error}") from error
     return pixels[..., None] if grey else pixels

@@ -21,14 +21,17 @@ from tf_odl.errors import UserError
 class Entry:
     """A built-in data set.
 
-    `ordered`: the files are sorted by class or person, the training samples get mixed.
-    `standardise`: the channels get mean 0 and deviation 1 over the training part.
+    `load` takes the folder of the archives, and the size of the images if `size`, its default,
+    says that it can be chosen. `ordered`: the files are sorted by class or person, so the training
+    samples get mixed. `standardise`: the channels get mean 0 and deviation 1 over the training
+    part.
     """
 
-    load: Callable[[Path | None], Dataset]
+    load: Callable[..., Dataset]
     summary: str
     needs: str  # what has to be there
     source: str
+    size: int | None = None
     ordered: bool = False
     standardise: bool = False
 
@@ -51,6 +54,7 @@ DATASETS = {
         "32x32 colour images of things, 10 classes, 50000 + 10000 samples",
         f"cifar-10-python.tar.gz, cifar-10-binary.tar.gz, what is in them, or {cifar.NPZ}",
         cifar.SOURCE,
+        size=32,
     ),
     "hapt": Entry(
         hapt.load_hapt,
@@ -85,6 +89,7 @@ def load(
     data_dir: Path | None = None,
     shift: str | None = None,
     person: int | None = None,
+    size: int | None = None,
 ) -> Dataset:
     """Load and check a data set, then shift it. The same arguments give the same samples.
 
@@ -94,18 +99,24 @@ def load(
         shift: see `tf_odl.data.shift`; in the units of the files, before standardisation.
         person: only this subject's or speaker's samples, see `tf_odl.data.persons`. They are
             standardised like the whole set, by the training part of the official split.
+        size: edge of the images in pixels; without it images have the size of the files, or a
+            default if those differ.
 
     Raises:
         UserError: there is no such data, or it cannot be used.
     """
     change = parse_shift(shift) if shift else None
     path, entry = Path(name), DATASETS.get(name)
+    if size is not None and size < 1:
+        raise UserError(f"--data-size must be at least 1, got {size}")
+    if size and (path.suffix == ".npz" or (entry and not entry.size)):
+        raise UserError(f"the samples of {name} have a size of their own: leave --data-size out")
     if entry:
-        data = entry.load(data_dir)
+        data = entry.load(data_dir, size or entry.size) if entry.size else entry.load(data_dir)
     elif path.suffix == ".npz":
         data = load_npz(path)
     elif path.is_dir():
-        data = load_folder(path)
+        data = load_folder(path, size)
     else:
         known = ", ".join(DATASETS)
         raise UserError(f"no data {name!r}: use {known}, an .npz file or a folder of classes")

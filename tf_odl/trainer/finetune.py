@@ -78,6 +78,8 @@ def load_data(settings: Settings) -> Dataset:
         settings.data or "digits",
         data_dir=Path(settings.data_dir) if settings.data_dir else None,
         shift=settings.shift,
+        person=settings.person,
+        size=settings.data_size,
     )
     if settings.samples is None or settings.samples >= len(data.x_train):
         return data
@@ -231,6 +233,7 @@ def _record(settings: Settings, data: Dataset, trainer: OdlModel) -> dict[str, A
             "name": data.name,
             "source": data.source,
             "shift": data.shift,
+            "person": data.person,
             "classes": data.classes,
             "train": list(data.x_train.shape),
             "test": list(data.x_test.shape),

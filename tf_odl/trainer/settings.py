@@ -19,6 +19,8 @@ class Settings:
     data: str | None = None
     data_dir: str | None = None
     shift: str | None = None
+    person: int | None = None
+    data_size: int | None = None
     samples: int | None = None  # at most so many training samples; None takes all
     method: str = "tinypropv2"
     selector: str | None = None
