@@ -19,6 +19,7 @@ PRESETS = {
     "bias-only": ("bias-only", "dense", "never"),
     "random": ("random", "dense", "never"),
     "velocity": ("velocity", "dense", "never"),
+    "neq": ("neq", "dense", "never"),
     "meprop": ("full", "meprop", "never"),
     "tinyprop": ("full", "tinyprop", "never"),
     "tinypropv2": ("full", "tinyprop", "tinypropv2"),
@@ -63,11 +64,20 @@ def test_the_defaults_are_the_documented_ones() -> None:
             "s_max": 1.0,
             "zeta": 0.9,
             "sparsify_output": False,
+            "granularity": "element",
+            "variant": "paper",
+            "dense_bias": False,
         },
         "skip": {"name": "tinypropv2", "threshold": 0.1, "d_min": 0.0, "d_max": 1.0, "beta": 1.0},
         "budget": None,
     }
-    assert get_method("velocity").to_dict()["selector"] == {"name": "velocity", "mu": 0.5}
+    assert get_method("velocity").to_dict()["selector"] == {
+        "name": "velocity",
+        "mu": 0.5,
+        "variant": "authors",
+        "scope": "all",
+        "depthwise_cost": "exact",
+    }
     assert get_method("meprop").to_dict()["sparsifier"]["ratio"] == 0.2
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from tf_odl.errors import UserError
-from tf_odl.methods import Dense, MeProp, TinyProp
+from tf_odl.methods import Dense, MeProp, TinyProp, WeightedLayer
 from tf_odl.methods.top_k import round_half_up, top_k_mask
 
 # Few distinct values, so that most draws hold ties; both signs and zero.
@@ -59,7 +59,8 @@ def tinyprop_k(
 
 def kept(sparsifier: object, delta: np.ndarray, y_max: float = 0.0, depth: int = 1):
     """(bool mask or None, new running maximum)."""
-    answer = sparsifier.keep(tf.constant(delta), tf.constant(y_max, tf.float32), depth)
+    layer = WeightedLayer("a", "dense", delta.shape[1], 1, 1, True, 0, 1, depth)
+    answer = sparsifier.keep(tf.constant(delta), tf.constant(y_max, tf.float32), layer)
     mask = None if answer.selected is None else answer.selected.numpy()
     return mask, float(answer.y_max)
 

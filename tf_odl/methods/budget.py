@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tf_odl.errors import UserError
-from tf_odl.methods.interfaces import Masks, WeightedLayer, all_neurons
+from tf_odl.methods.interfaces import Mask, Masks, WeightedLayer, all_neurons
 
 WEIGHT_BYTES = 1  # int8
 BIAS_BYTES = 4  # int32
@@ -23,13 +23,17 @@ class Budget:
     """A limit on what one epoch's mask updates.
 
     kind "parameters": number of parameters; "share": share of all parameters in (0, 1]; "bytes":
-    memory that training takes on the device, which is the int8 weights and int32 biases of the
-    selected neurons plus, once per layer with a selected neuron, its saved int8 input. The
-    device's SGD keeps no state.
+    memory that training takes on the device, which is the int8 weights and int32 biases that
+    update, the optimizer's state for them and, once per layer whose weights update, the channels
+    of its int8 input that they read. Batch normalization counts as folded.
+
+    state_bytes: of the optimizer per updated parameter. The device's SGD keeps none; Keras'
+    momentum keeps 4, Adam 8.
     """
 
     kind: str
     value: float
+    state_bytes: int = 0
 
     def __str__(self) -> str:
         if self.kind == "share":
@@ -44,8 +48,9 @@ class Budget:
         return self.value
 
     def neuron_cost(self, layer: WeightedLayer) -> int:
+        """What a neuron costs whose weights and bias update."""
         if self.kind == "bytes":
-            return layer.fan_in * WEIGHT_BYTES + BIAS_BYTES
+            return self._bytes(layer.fan_in, 1)
         return layer.parameters_per_neuron
 
     def layer_cost(self, layer: WeightedLayer) -> int:
@@ -53,13 +58,36 @@ class Budget:
         return layer.input_size if self.kind == "bytes" else 0
 
     def cost(self, layers: Sequence[WeightedLayer], masks: Masks) -> int:
-        """What a mask costs, in the budget's unit."""
-        total = 0
-        for layer in layers:
-            chosen = int(np.count_nonzero(masks[layer.name].kernel))
-            if chosen:
-                total += self.layer_cost(layer) + chosen * self.neuron_cost(layer)
-        return total
+        """What masks cost, in the budget's unit."""
+        return sum(self.mask_cost(layer, masks[layer.name]) for layer in layers)
+
+    def mask_cost(self, layer: WeightedLayer, mask: Mask) -> int:
+        """What one layer's mask costs, in the budget's unit."""
+        scale, shift = mask.part("scale"), mask.part("shift")
+        factors = layer.affine - layer.shifts
+        fan_in = layer.fan_in_from(mask.inputs)
+        if self.kind != "bytes":
+            return (
+                int(mask.kernel.sum()) * fan_in
+                + int(mask.bias.sum()) * int(layer.has_bias)
+                + int(scale.sum()) * factors
+                + int(shift.sum()) * layer.shifts
+            )
+        rescaled = (scale if factors else scale & False) & ~mask.kernel  # all of their weights
+        weights = int(mask.kernel.sum()) * fan_in + int(rescaled.sum()) * layer.fan_in
+        biases = int((mask.bias | shift if layer.shifts else mask.bias).sum())
+        return self._bytes(weights, biases) + self._saved_input(layer, mask)
+
+    def _bytes(self, weights: int, biases: int) -> int:
+        return weights * WEIGHT_BYTES + biases * BIAS_BYTES + (weights + biases) * self.state_bytes
+
+    @staticmethod
+    def _saved_input(layer: WeightedLayer, mask: Mask) -> int:
+        if not mask.kernel.any():
+            return 0
+        if mask.inputs is None:
+            return layer.input_size
+        return layer.input_size // layer.in_channels * int(np.count_nonzero(mask.inputs))
 
 
 def parse_budget(text: str) -> Budget:
@@ -91,7 +119,10 @@ def parse_budget(text: str) -> Budget:
 
 
 def take_prefix(
-    layers: Sequence[WeightedLayer], order: Iterable[tuple[int, int]], budget: Budget
+    layers: Sequence[WeightedLayer],
+    order: Iterable[tuple[int, int]],
+    budget: Budget,
+    limit: float | None = None,
 ) -> Masks:
     """Select neurons in the given order until the next one would exceed the budget.
 
@@ -99,6 +130,7 @@ def take_prefix(
         layers: the weighted layers.
         order: (layer index, neuron index), most wanted first.
         budget: never exceeded.
+        limit: the budget as a number, if it is not that of these layers.
 
     Returns:
         The masks: weights and bias of a selected neuron update together.
@@ -108,7 +140,7 @@ def take_prefix(
     """
     dearest = max(layers, key=lambda x: budget.neuron_cost(x) + budget.layer_cost(x))
     price = budget.neuron_cost(dearest) + budget.layer_cost(dearest)
-    limit = budget.limit(layers)
+    limit = budget.limit(layers) if limit is None else limit
     if price > limit:
         raise UserError(
             f"the budget of {budget} ({limit:.0f}) has no room for one neuron of layer "

@@ -10,6 +10,8 @@ from tf_odl.methods.interfaces import Sparse
 if TYPE_CHECKING:
     import tensorflow as tf
 
+    from tf_odl.methods.interfaces import WeightedLayer
+
 
 @dataclass(frozen=True)
 class Dense:
@@ -17,6 +19,6 @@ class Dense:
 
     name: ClassVar[str] = "dense"
 
-    def keep(self, delta: tf.Tensor, y_max: tf.Tensor, depth: int) -> Sparse:
+    def keep(self, delta: tf.Tensor, y_max: tf.Tensor, layer: WeightedLayer) -> Sparse:
         """Keep all of delta, float32 [B, N]."""
         return Sparse(None, y_max)

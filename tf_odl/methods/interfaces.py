@@ -38,6 +38,8 @@ class WeightedLayer:
     input_size: int  # elements of the layer's input, one sample
     depth: int  # L - l: 0 for the output layer
     upstream: frozenset[str] | None = None  # the layers its input depends on; None: all before it
+    shifts: int = 0  # of the affine parameters, those that add to the bias; the others are factors
+    in_channels: int = 1  # channels of the input, for a dense layer its units
 
     @property
     def outputs(self) -> int:
@@ -48,16 +50,69 @@ class WeightedLayer:
     def parameters_per_neuron(self) -> int:
         return self.fan_in + int(self.has_bias) + self.affine
 
+    def fan_in_from(self, inputs: np.ndarray | None) -> int:
+        """Weights per neuron that read these input channels, bool [in_channels]; None: all.
+
+        A neuron of a depthwise convolution reads one channel, so it has all of its weights.
+        """
+        if inputs is None or self.kind == "depthwise":
+            return self.fan_in
+        return self.fan_in // self.in_channels * int(np.count_nonzero(inputs))
+
 
 class Mask(NamedTuple):
-    """Which neurons of one layer may update: bool [neurons] each."""
+    """Which parameters of one layer may update.
+
+    kernel, bias: bool [neurons]. inputs: bool [in_channels], the weights that read these channels
+    may update, None for all. scale, shift: bool [neurons], of batch normalization; None for those
+    of kernel and bias.
+    """
 
     kernel: np.ndarray
     bias: np.ndarray
+    inputs: np.ndarray | None = None
+    scale: np.ndarray | None = None
+    shift: np.ndarray | None = None
+
+    def part(self, name: str) -> np.ndarray:
+        """The mask of "kernel", "bias", "scale" or "shift", bool [neurons]."""
+        if name == "scale" and self.scale is None:
+            return self.kernel
+        if name == "shift" and self.shift is None:
+            return self.bias
+        return getattr(self, name)
+
+    @property
+    def trains(self) -> bool:
+        """Whether anything of the layer may update."""
+        return any(self.part(name).any() for name in ("kernel", "bias", "scale", "shift"))
 
 
 Masks = dict[str, Mask]
 SelectorState = Mapping[str, np.ndarray]
+
+
+class Analysis(Protocol):
+    """What a selector may measure before the first epoch; every call is counted as overhead.
+
+    The weights are those of the start before and after every call.
+    """
+
+    def fisher(self) -> dict[str, np.ndarray]:
+        """Fisher information of every neuron, F_o = 1/(2N) sum_n (sum_hw a g)^2, float64."""
+        ...
+
+    def weights(self) -> dict[str, np.ndarray]:
+        """Per layer float32 [in_channels, window, neurons], depthwise [1, window, neurons]."""
+        ...
+
+    def accuracy(self, masks: Masks) -> float:
+        """Accuracy on held-out samples after a short training under these masks."""
+        ...
+
+    def note(self, message: str) -> None:
+        """Show how far a long analysis is."""
+        ...
 
 
 class Selector(ABC):
@@ -67,6 +122,25 @@ class Selector(ABC):
     static: ClassVar[bool] = False  # the masks never change: frozen layers cost no backward pass
     needs_budget: ClassVar[bool] = False
     needs_outputs: ClassVar[bool] = False  # wants the neurons' outputs on a fixed subset
+    needs_analysis: ClassVar[bool] = False  # measures on labelled samples before the first epoch
+
+    def check(self, layers: Sequence[WeightedLayer], budget: Budget | None) -> None:
+        """Refuse layers or a budget the selector cannot serve, before anything runs.
+
+        Raises:
+            UserError: says what does not fit.
+        """
+        return None
+
+    def analyse(
+        self,
+        layers: Sequence[WeightedLayer],
+        budget: Budget | None,
+        analysis: Analysis,
+        rng: np.random.Generator,
+    ) -> SelectorState:
+        """The state `select` works from, for selectors with `needs_analysis`."""
+        raise NotImplementedError(f"selector {self.name!r} has no analysis")
 
     @abstractmethod
     def select(
@@ -97,6 +171,7 @@ class Sparse(NamedTuple):
 
     selected: tf.Tensor | None  # bool [B, N]; None keeps every entry
     y_max: tf.Tensor  # float32 scalar, the running maximum of Y^l
+    dense_bias: bool = False  # the layer's bias sees every entry all the same
 
 
 class Sparsifier(Protocol):
@@ -104,8 +179,8 @@ class Sparsifier(Protocol):
 
     name: ClassVar[str]
 
-    def keep(self, delta: tf.Tensor, y_max: tf.Tensor, depth: int) -> Sparse:
-        """Choose entries of delta_z, float32 [B, N], one row per sample."""
+    def keep(self, delta: tf.Tensor, y_max: tf.Tensor, layer: WeightedLayer) -> Sparse:
+        """Choose entries of delta_z, float32 [B, N], one row per sample, neurons fastest."""
         ...
 
 

@@ -8,19 +8,22 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from tf_odl.methods.budget import take_prefix
 from tf_odl.methods.interfaces import Masks, Selector, SelectorState, WeightedLayer
+from tf_odl.methods.scope import DepthwiseCost, Order, Scope, fill_budget
+from tf_odl.methods.settings import check_choices
 
 if TYPE_CHECKING:
     from tf_odl.methods.budget import Budget
 
 
-def random_neurons(
-    layers: Sequence[WeightedLayer], budget: Budget, rng: np.random.Generator
-) -> Masks:
-    """Shuffle all neurons of all layers, take the prefix that fits the budget."""
-    neurons = [(i, n) for i, layer in enumerate(layers) for n in range(layer.neurons)]
-    return take_prefix(layers, (neurons[j] for j in rng.permutation(len(neurons))), budget)
+def shuffled(rng: np.random.Generator) -> Order:
+    """All neurons of all layers in random order."""
+
+    def order(layers: Sequence[WeightedLayer]) -> list[tuple[int, int]]:
+        neurons = [(i, n) for i, layer in enumerate(layers) for n in range(layer.neurons)]
+        return [neurons[j] for j in rng.permutation(len(neurons))]
+
+    return order
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,11 @@ class Random(Selector):
 
     name: ClassVar[str] = "random"
     needs_budget: ClassVar[bool] = True
+    scope: Scope = "all"
+    depthwise_cost: DepthwiseCost = "exact"
+
+    def __post_init__(self) -> None:
+        check_choices(self)
 
     def select(
         self,
@@ -40,4 +48,4 @@ class Random(Selector):
     ) -> Masks:
         """A random prefix within the budget."""
         assert budget is not None
-        return random_neurons(layers, budget, rng)
+        return fill_budget(layers, budget, shuffled(rng), self.scope, self.depthwise_cost)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from tf_odl.errors import UserError
@@ -15,8 +14,10 @@ from tf_odl.methods.full import Full
 from tf_odl.methods.head import Head
 from tf_odl.methods.interfaces import Selector, SkipRule, Sparsifier
 from tf_odl.methods.meprop import MeProp
+from tf_odl.methods.neq import Neq
 from tf_odl.methods.never import Never
 from tf_odl.methods.random import Random
+from tf_odl.methods.settings import kinds, read_setting
 from tf_odl.methods.tinyprop import TinyProp
 from tf_odl.methods.tinypropv2 import TinyPropV2
 from tf_odl.methods.velocity import Velocity
@@ -26,7 +27,7 @@ from tf_odl.methods.velocity import Velocity
 class Part:
     """One building block and what it does in a sentence."""
 
-    build: type
+    build: type[Any]
     summary: str
 
 
@@ -71,6 +72,7 @@ SELECTORS: dict[str, Part] = {
     "bias-only": Part(BiasOnly, "only biases update"),
     "random": Part(Random, "random neurons within the budget, redrawn every epoch"),
     "velocity": Part(Velocity, "the fastest-changing neurons within the budget, every epoch"),
+    "neq": Part(Neq, "neurons whose output still changes, every epoch"),
 }
 SPARSIFIERS: dict[str, Part] = {
     "dense": Part(Dense, "the whole error propagates"),
@@ -89,6 +91,7 @@ METHODS: dict[str, Preset] = {
         Preset("bias-only", "bias-only", "dense", "never", "biases alone"),
         Preset("random", "random", "dense", "never", "random neurons within a budget"),
         Preset("velocity", "velocity", "dense", "never", "the fastest neurons within a budget"),
+        Preset("neq", "neq", "dense", "never", "neurons at equilibrium rest"),
         Preset("meprop", "full", "meprop", "never", "fixed top-k error"),
         Preset("tinyprop", "full", "tinyprop", "never", "adaptive top-k error"),
         Preset("tinypropv2", "full", "tinyprop", "tinypropv2", "adaptive top-k and skipping"),
@@ -132,36 +135,22 @@ def get_method(
         ("skip rule", SKIP_RULES, skip or preset.skip),
     ):
         build = _choose(kind, table, chosen).build
-        known = {f.name: f for f in fields(build)}
+        known = kinds(build)
         parts.append(
-            build(**{k: _read(k, left.pop(k), known[k].default) for k in list(left) if k in known})
+            build(**{k: read_setting(k, left.pop(k), known[k]) for k in list(left) if k in known})
         )
     if left:
         raise UserError(f"method {name!r} has no setting {', '.join(map(repr, left))}")
     chosen_selector = parts[0]
     if budget is not None and not chosen_selector.needs_budget:
         raise UserError(
-            f"selector {chosen_selector.name!r} takes no budget: use --selector random or velocity"
+            f"selector {chosen_selector.name!r} takes no budget: use --selector "
+            + " or ".join(name for name, part in SELECTORS.items() if part.build.needs_budget)
         )
     limit = None
     if chosen_selector.needs_budget:
         limit = parse_budget(DEFAULT_BUDGET if budget is None else budget)
     return Method(name, parts[0], parts[1], parts[2], limit)
-
-
-def _read(key: str, text: str, default: Any) -> Any:
-    """A setting's text as the type of its default."""
-    if isinstance(default, bool):
-        if text.lower() not in ("true", "false"):
-            raise UserError(f"{key} is true or false, got {text!r}")
-        return text.lower() == "true"
-    try:
-        value = float(text)
-    except ValueError:
-        raise UserError(f"{key} is a number, got {text!r}") from None
-    if not math.isfinite(value):
-        raise UserError(f"{key} is a finite number, got {text!r}")
-    return value
 
 
 def method_from_dict(data: Mapping[str, Any]) -> Method:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from tf_odl.errors import UserError
+from tf_odl.methods.granularity import Granularity, choices, keep_largest
 from tf_odl.methods.interfaces import Sparse
-from tf_odl.methods.top_k import round_half_up, top_k_mask
+from tf_odl.methods.settings import check_choices
+from tf_odl.methods.top_k import round_half_up
 
 if TYPE_CHECKING:
     import tensorflow as tf
+
+    from tf_odl.methods.interfaces import WeightedLayer
+
+Variant = Literal["paper", "authors"]
 
 
 @dataclass(frozen=True)
@@ -25,6 +31,10 @@ class TinyProp:
     s_min, s_max and zeta; these defaults are measured (docs/methods.md). The output
     layer stays dense unless `sparsify_output`, the paper's reading: with 6 to 10 classes k
     becomes 1 and learning turns fragile.
+
+    variant "authors": k as their PyTorch code has it, halves rounded to even and not clamped, so
+    that a small error keeps nothing. dense_bias: biases follow the whole error, as there.
+    With granularity "channel", N^l is the number of channels; see `keep_largest`.
     """
 
     name: ClassVar[str] = "tinyprop"
@@ -32,8 +42,12 @@ class TinyProp:
     s_max: float = 1.0
     zeta: float = 0.9
     sparsify_output: bool = False
+    granularity: Granularity = "element"
+    variant: Variant = "paper"
+    dense_bias: bool = False
 
     def __post_init__(self) -> None:
+        check_choices(self)
         if not 0 <= self.s_min <= self.s_max <= 1:
             raise UserError(
                 f"tinyprop: 0 <= s_min <= s_max <= 1 is needed, got {self.s_min} and {self.s_max}"
@@ -41,19 +55,23 @@ class TinyProp:
         if not 0 < self.zeta <= 1:
             raise UserError(f"tinyprop: zeta must be in (0, 1], got {self.zeta}")
 
-    def keep(self, delta: tf.Tensor, y_max: tf.Tensor, depth: int) -> Sparse:
+    def keep(self, delta: tf.Tensor, y_max: tf.Tensor, layer: WeightedLayer) -> Sparse:
         """Keep the k^l largest of |delta|, float32 [B, N], per sample.
 
         The maximum of the batch enters y_max first, as if its largest error had come first.
         """
         import tensorflow as tf
 
-        magnitude = tf.abs(delta)
-        y = tf.reduce_sum(magnitude, axis=1)
+        y = tf.reduce_sum(tf.abs(delta), axis=1)
         y_max = tf.maximum(y_max, tf.reduce_max(y))
-        if depth == 0 and not self.sparsify_output:
+        if layer.depth == 0 and not self.sparsify_output:
             return Sparse(None, y_max)
-        size = int(delta.shape[1])
+        size = choices(layer, self.granularity)
         rate = self.s_min + tf.math.divide_no_nan(y, y_max) * (self.s_max - self.s_min)
-        k = round_half_up(rate * self.zeta**depth * size)
-        return Sparse(top_k_mask(magnitude, tf.clip_by_value(k, 1, size)), y_max)
+        wanted = rate * self.zeta**layer.depth * size
+        if self.variant == "authors":
+            k = tf.cast(tf.round(wanted), tf.int32)
+        else:
+            k = tf.clip_by_value(round_half_up(wanted), 1, size)
+        selected = keep_largest(delta, k, layer, self.granularity)
+        return Sparse(selected, y_max, self.dense_bias)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
-from tf_odl.methods.budget import take_prefix
 from tf_odl.methods.interfaces import Masks, Selector, SelectorState, WeightedLayer
-from tf_odl.methods.random import random_neurons
+from tf_odl.methods.random import shuffled
+from tf_odl.methods.scope import DepthwiseCost, Scope, fill_budget
+from tf_odl.methods.settings import check_choices
 
 if TYPE_CHECKING:
     from tf_odl.methods.budget import Budget
+
+Variant = Literal["authors", "paper"]
 
 
 def similarity(now: np.ndarray, before: np.ndarray) -> np.ndarray:
@@ -39,38 +42,22 @@ def similarity(now: np.ndarray, before: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Velocity(Selector):
-    """Per epoch the neurons of largest |velocity| per parameter, up to the budget.
+class WatchesVelocity(Selector):
+    """Keeps phi, its change and the velocity v of every neuron; what to do with v is left open.
 
-        dphi_t = phi_t - phi_{t-1},   v_t = dphi_t - dphi_{t-1} + mu v_{t-1}
+        dphi_t = phi_t - phi_{t-1}
+        v_t = dphi_t - dphi_{t-1} + mu v_{t-1}      variant "authors", which made the tables
+        v_t = dphi_t - mu v_{t-1}                   variant "paper", as NEq prints it
 
-    This is the authors' code, which made the published tables; the NEq paper writes
-    v_t = dphi_t - mu v_{t-1}. phi_0 = 1 (a neuron is similar to itself), dphi_0 = v_0 = 0. The
-    first epoch is random, as in the poster.
+    phi_0 = 1 (a neuron is similar to itself), dphi_0 = v_0 = 0.
     """
 
-    name: ClassVar[str] = "velocity"
-    needs_budget: ClassVar[bool] = True
     needs_outputs: ClassVar[bool] = True
     mu: float = 0.5
+    variant: Variant = "authors"
 
-    def select(
-        self,
-        layers: Sequence[WeightedLayer],
-        budget: Budget | None,
-        epoch: int,
-        rng: np.random.Generator,
-        state: SelectorState,
-    ) -> Masks:
-        """|v| / parameters, descending; ties in layer and neuron order."""
-        assert budget is not None
-        if f"{layers[0].name}/velocity" not in state:
-            return random_neurons(layers, budget, rng)
-        score = np.concatenate(
-            [np.abs(state[f"{x.name}/velocity"]) / x.parameters_per_neuron for x in layers]
-        )
-        neurons = [(i, n) for i, layer in enumerate(layers) for n in range(layer.neurons)]
-        return take_prefix(layers, (neurons[j] for j in np.argsort(-score, kind="stable")), budget)
+    def __post_init__(self) -> None:
+        check_choices(self)
 
     def observe(
         self,
@@ -88,10 +75,45 @@ class Velocity(Selector):
             zeros = np.zeros(layer.neurons)
             phi = similarity(now, state[f"{key}/outputs"])
             change = phi - state.get(f"{key}/phi", np.ones(layer.neurons))
-            velocity = (
-                change
-                - state.get(f"{key}/change", zeros)
-                + self.mu * state.get(f"{key}/velocity", zeros)
-            )
+            momentum = self.mu * state.get(f"{key}/velocity", zeros)
+            if self.variant == "authors":
+                velocity = change - state.get(f"{key}/change", zeros) + momentum
+            else:
+                velocity = change - momentum
             new |= {f"{key}/phi": phi, f"{key}/change": change, f"{key}/velocity": velocity}
         return new
+
+
+@dataclass(frozen=True)
+class Velocity(WatchesVelocity):
+    """Per epoch the neurons of largest |velocity| per parameter, up to the budget.
+
+    The first epoch is random, as in the poster.
+    """
+
+    name: ClassVar[str] = "velocity"
+    needs_budget: ClassVar[bool] = True
+    scope: Scope = "all"
+    depthwise_cost: DepthwiseCost = "exact"
+
+    def select(
+        self,
+        layers: Sequence[WeightedLayer],
+        budget: Budget | None,
+        epoch: int,
+        rng: np.random.Generator,
+        state: SelectorState,
+    ) -> Masks:
+        """|v| / parameters, descending; ties in layer and neuron order."""
+        assert budget is not None
+
+        def fastest_first(charged: Sequence[WeightedLayer]) -> list[tuple[int, int]]:
+            score = np.concatenate(
+                [np.abs(state[f"{x.name}/velocity"]) / x.parameters_per_neuron for x in charged]
+            )
+            neurons = [(i, n) for i, layer in enumerate(charged) for n in range(layer.neurons)]
+            return [neurons[j] for j in np.argsort(-score, kind="stable")]
+
+        known = f"{layers[0].name}/velocity" in state
+        order = fastest_first if known else shuffled(rng)
+        return fill_budget(layers, budget, order, self.scope, self.depthwise_cost)

@@ -59,7 +59,7 @@ class _Sparsification(Hooks):
             # The loss is a mean over the batch: times B it is the error of each sample.
             rows = tf.reshape(error, [-1, layer.outputs])
             delta = rows * tf.cast(self.batch, rows.dtype)
-            kept = self.owner.method.sparsifier.keep(delta, self.owner.y_max_of(name), layer.depth)
+            kept = self.owner.method.sparsifier.keep(delta, self.owner.y_max_of(name), layer)
             self.y_max[name] = kept.y_max
             used = rows != 0
             if kept.selected is None:
