@@ -14,7 +14,17 @@ from tf_odl.cli.output import print_table
 from tf_odl.methods.registry import METHODS
 from tf_odl.tflm_port import interpreter
 
-COMMANDS = ["finetune", "export", "simulate", "demo", "methods", "datasets", "targets", "doctor"]
+COMMANDS = [
+    "finetune",
+    "export",
+    "simulate",
+    "demo",
+    "benchmark",
+    "methods",
+    "datasets",
+    "targets",
+    "doctor",
+]
 
 
 def run(*arguments: str):

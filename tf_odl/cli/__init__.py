@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from tf_odl import __version__
+from tf_odl.cli.benchmark import benchmark
 from tf_odl.cli.demo import demo
 from tf_odl.cli.export import export
 from tf_odl.cli.finetune import finetune
@@ -52,5 +53,15 @@ def main() -> None:
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")  # small models; a GPU is not repeatable
 
 
-for _command in (finetune, export, simulate, demo, methods, datasets, targets, doctor):
+for _command in (
+    finetune,
+    export,
+    simulate,
+    demo,
+    benchmark,
+    methods,
+    datasets,
+    targets,
+    doctor,
+):
     main.add_command(_command)
