@@ -96,10 +96,15 @@ def mixed(data: Dataset) -> Dataset:
 
     Devices learn from samples one by one: files sorted by class or person would make them forget.
     """
-    order = np.random.default_rng(0).permutation(len(data.x_train))
-    groups = None if data.groups_train is None else data.groups_train[order]
+    return at_most(data, len(data.x_train))
+
+
+def at_most(data: Dataset, samples: int) -> Dataset:
+    """`data` with that many training samples or fewer, mixed; always the same ones."""
+    rows = np.random.default_rng(0).permutation(len(data.x_train))[:samples]
+    groups = None if data.groups_train is None else data.groups_train[rows]
     return replace(
-        data, x_train=data.x_train[order], y_train=data.y_train[order], groups_train=groups
+        data, x_train=data.x_train[rows], y_train=data.y_train[rows], groups_train=groups
     )
 
 

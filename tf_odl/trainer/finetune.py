@@ -12,7 +12,7 @@ import math
 import platform
 import time
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import fields
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ import numpy as np
 import tf_odl
 from tf_odl import models
 from tf_odl.data import Dataset, load
+from tf_odl.data.dataset import at_most
 from tf_odl.errors import UserError
 from tf_odl.files import new_folder, write_file, write_json
 from tf_odl.methods import Masks
@@ -83,8 +84,7 @@ def load_data(settings: Settings) -> Dataset:
     )
     if settings.samples is None or settings.samples >= len(data.x_train):
         return data
-    chosen = np.random.default_rng(0).permutation(len(data.x_train))[: settings.samples]
-    return replace(data, x_train=data.x_train[chosen], y_train=data.y_train[chosen])
+    return at_most(data, settings.samples)
 
 
 def _replace(settings: Settings, **changes: Any) -> Settings:
