@@ -122,6 +122,7 @@ class Selector(ABC):
     static: ClassVar[bool] = False  # the masks never change: frozen layers cost no backward pass
     needs_budget: ClassVar[bool] = False
     needs_outputs: ClassVar[bool] = False  # wants the neurons' outputs on a fixed subset
+    masks_inputs: ClassVar[bool] = False  # its masks may choose input channels
     needs_analysis: ClassVar[bool] = False  # measures on labelled samples before the first epoch
 
     def check(self, layers: Sequence[WeightedLayer], budget: Budget | None) -> None:

@@ -40,7 +40,7 @@ def propagates(layers: Sequence[WeightedLayer], masks: Masks) -> np.ndarray:
     It has to when any neuron of a layer upstream of it updates. A shortcut does not lie upstream
     of the branch beside it, nor the branch upstream of the shortcut.
     """
-    trains = {x.name for x in layers if masks[x.name].kernel.any() or masks[x.name].bias.any()}
+    trains = {x.name for x in layers if masks[x.name].trains}
     return np.array([not trains.isdisjoint(upstream) for upstream in _upstream(layers)])
 
 

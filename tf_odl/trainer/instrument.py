@@ -233,6 +233,8 @@ def find_sites(model: keras.Model) -> list[Site]:
                 input_size=int(np.prod(probe.inputs[name].shape[1:], dtype=np.int64)),
                 depth=len(order) - 1 - position,
                 upstream=upstream[name],
+                shifts=sum(int(x.center) for x in affine),
+                in_channels=int(kernel.shape[-2]),
             ),
             kernel,
             bias,
