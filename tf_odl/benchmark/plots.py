@@ -1,13 +1,256 @@
-"""The plots of a grid."""
+"""The plots of a grid: what accuracy costs, how the cost falls, what a budget allows.
+
+One panel per data set and model; a method has the same colour and marker in all of them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+import statistics
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from tf_odl.benchmark.report import sections
 from tf_odl.benchmark.results import Group
+from tf_odl.files import write_file
+from tf_odl.methods.budget import Budget, parse_budget
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Distinguishable with colour-deficient vision (Okabe and Ito, 2008), then by marker.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F5AA2", "#8C6D31")
+_MARKERS = "osD^vPX*hp<>"
+_FULL = "#222222"
+_LEAST = 0.01  # percent; a logarithmic axis has no zero
+_BELOW = 8.0  # points below the best accuracy; what is worse is drawn at the edge
+_PANELS_PER_ROW = 3
+
+Style = tuple[str, str]  # colour, marker
 
 
 def draw(groups: Sequence[Group], folder: Path) -> list[tuple[str, str]]:
-    """Draw what there is to draw; returns file names and captions."""
-    return []
+    """Draw what there is to draw into `folder`; returns file names and captions."""
+    if not groups:
+        return []
+    styles = _styles(groups)
+    found = sections(groups)
+    drawn = []
+
+    def save(
+        name: str, caption: str, shown: Mapping[tuple[str, str], list[Group]], panel: Panel
+    ) -> None:
+        if shown:
+            figure = _figure(shown, styles, panel)
+            write_file(folder / name, lambda path: figure.savefig(path, dpi=130))
+            drawn.append((name, caption))
+
+    save(
+        "accuracy-effort.png",
+        "Accuracy against backward MACs; up and left is better",
+        found,
+        lambda axes, mine, styles: _frontier(axes, mine, styles, "effort"),
+    )
+    save(
+        "accuracy-total.png",
+        "Accuracy against all MACs: forward, backward and selection; up and left is better",
+        found,
+        lambda axes, mine, styles: _frontier(axes, mine, styles, "effort_total"),
+    )
+    save(
+        "effort-per-epoch.png",
+        "Effort per epoch: backward MACs of full training's",
+        {key: mine for key, mine in found.items() if any(g.epochs > 1 for g in mine)},
+        _per_epoch,
+    )
+    save(
+        "budgets.png",
+        "Accuracy within a budget",
+        {key: mine for key, mine in found.items() if _budget_curves(mine)},
+        _budgets,
+    )
+    return drawn
+
+
+# Draws groups and returns the names for the legend.
+Panel = Callable[["Axes", Sequence[Group], Mapping[str, Style]], Iterable[str]]
+
+
+def _styles(groups: Sequence[Group]) -> dict[str, Style]:
+    """Colour and marker per method; all rows of full training share theirs."""
+    styles: dict[str, Style] = {}
+    number = 0
+    for group in groups:
+        name = _family(group)
+        if name in styles:
+            continue
+        if name == "full":
+            styles[name] = _FULL, "o"
+        else:
+            styles[name] = _COLOURS[number % len(_COLOURS)], _MARKERS[1 + number % 11]
+            number += 1
+    return styles
+
+
+def _family(group: Group) -> str:
+    """Rows joined by a line: a method at several budgets, full training for fewer epochs."""
+    run = group.rows[0].cell.run.settings
+    return "full" if run.method == "full" and not run.selector else group.labels["method"] or ""
+
+
+def _figure(
+    shown: Mapping[tuple[str, str], list[Group]], styles: Mapping[str, Style], panel: Panel
+) -> Figure:
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
+    columns = min(len(shown), _PANELS_PER_ROW)
+    rows = math.ceil(len(shown) / columns)
+    figure = Figure(figsize=(4.4 * columns + 1.9, 3.5 * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False)
+    used: dict[str, None] = {}
+    for axes, ((data, model), mine) in zip(grid.flat, shown.items(), strict=False):
+        used |= dict.fromkeys(panel(axes, mine, styles))
+        axes.set_title(f"{data}, {model}", fontsize=10)
+        axes.grid(alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+    for axes in list(grid.flat)[len(shown) :]:
+        axes.set_visible(False)
+    handles = [
+        Line2D([], [], color=styles[name][0], marker=styles[name][1], ls="", label=name)
+        for name in used
+    ]
+    figure.legend(handles=handles, loc="outside right upper", fontsize=8, frameon=False)
+    return figure
+
+
+def _percent_axis(axis: Axes, which: str) -> None:
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    getattr(axis, f"set_{which}scale")("log")
+    low, high = getattr(axis, f"get_{which}lim")()
+    one = getattr(axis, f"{which}axis")
+    one.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < 300 else (1,)))
+    one.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g} %"))
+    one.set_minor_formatter(NullFormatter())
+
+
+def _variant(group: Group) -> str:
+    """What tells the members of a family apart."""
+    if _family(group) == "full":
+        return f"{group.epochs} ep"
+    return group.labels["budget"] or ""
+
+
+def _frontier(
+    axes: Axes, groups: Sequence[Group], styles: Mapping[str, Style], measure: str
+) -> Iterable[str]:
+    """Accuracy with its deviation against a cost on a logarithmic axis."""
+    best = max(100 * group.measures["accuracy"].mean for group in groups)
+    worst = min(100 * group.measures["accuracy"].mean for group in groups)
+    floor = max(worst, best - _BELOW)
+    families: dict[str, list[tuple[float, float, Group]]] = {}
+    for group in groups:
+        x, y = (100 * group.measures[key].mean for key in (measure, "accuracy"))
+        families.setdefault(_family(group), []).append((max(x, _LEAST), y, group))
+    for name, members in families.items():
+        colour, marker = styles[name]
+        inside = [member for member in members if member[1] >= floor]
+        for x, y, group in inside:
+            deviation = 100 * (group.measures["accuracy"].deviation or 0)
+            axes.errorbar(
+                x, y, deviation, marker=marker, color=colour, ms=6, capsize=2, elinewidth=1
+            )
+            if len(members) > 1:
+                _note(axes, _variant(group), (x, y), (5, -9), colour, ha="left")
+        if inside:
+            xs, ys, _ = zip(*sorted(inside, key=lambda member: member[0]), strict=True)
+            axes.plot(xs, ys, color=colour, lw=1, alpha=0.5)
+        for x, y, group in members:
+            if y < floor:
+                axes.plot(x, floor, marker="v", color=colour, fillstyle="none")
+                text = f"{y:.1f}  {_variant(group)}"
+                _note(axes, text, (x, floor), (0, 6), colour, ha="center", rotation=90)
+    _percent_axis(axes, "x")
+    cost = "backward MACs" if measure == "effort" else "all MACs"
+    axes.set_xlabel(f"{cost}, of full training for {groups[0].nominal_epochs} epochs", fontsize=9)
+    axes.set_ylabel("test accuracy (%)", fontsize=9)
+    return families
+
+
+def _note(
+    axes: Axes,
+    text: str,
+    at: tuple[float, float],
+    offset: tuple[int, int],
+    colour: str,
+    **more: Any,
+) -> None:
+    axes.annotate(
+        text.strip(), at, offset, textcoords="offset points", fontsize=7, color=colour, **more
+    )
+
+
+def _per_epoch(axes: Axes, groups: Sequence[Group], styles: Mapping[str, Style]) -> Iterable[str]:
+    """The effort of every epoch relative to an epoch of full training, mean over the runs."""
+    used = []
+    for group in groups:
+        if _family(group) == "full" and group.epochs < group.nominal_epochs:
+            continue  # 100 % like full training, only shorter
+        series = zip(*(row.effort_per_epoch for row in group.rows), strict=True)
+        values = [max(100 * statistics.fmean(epoch), _LEAST) for epoch in series]
+        used.append(_family(group))
+        colour, marker = styles[used[-1]]
+        (line,) = axes.plot(range(1, len(values) + 1), values, color=colour, lw=1.3)
+        line.set(marker=marker, markersize=4, markevery=max(1, len(values) // 10))
+        if group.labels["budget"]:
+            at = (len(values), values[-1])
+            _note(axes, group.labels["budget"], at, (5, -2), colour, ha="left")
+    _percent_axis(axes, "y")
+    axes.set_xlabel("epoch", fontsize=9)
+    axes.set_ylabel("backward MACs of full training", fontsize=9)
+    return used
+
+
+def _budget_curves(groups: Sequence[Group]) -> dict[str, list[tuple[Budget, Group]]]:
+    """Methods with two budgets or more of the same kind."""
+    curves: dict[str, list[tuple[Budget, Group]]] = {}
+    for group in groups:
+        if group.labels["budget"]:
+            budget = parse_budget(group.labels["budget"])
+            curves.setdefault(_family(group), []).append((budget, group))
+    kinds = {budget.kind for curve in curves.values() for budget, _ in curve}
+    return {n: c for n, c in curves.items() if len(c) > 1} if len(kinds) == 1 else {}
+
+
+def _budgets(axes: Axes, groups: Sequence[Group], styles: Mapping[str, Style]) -> Iterable[str]:
+    """Accuracy against the budget, with full training as a line across."""
+    kind = ""
+    curves = _budget_curves(groups)
+    for name, curve in curves.items():
+        curve.sort(key=lambda item: item[0].value)
+        kind = curve[0][0].kind
+        accuracies = [group.measures["accuracy"] for _, group in curve]
+        axes.errorbar(
+            [budget.value * (100 if kind == "share" else 1) for budget, _ in curve],
+            [100 * a.mean for a in accuracies],
+            [100 * (a.deviation or 0) for a in accuracies],
+            color=styles[name][0],
+            marker=styles[name][1],
+            ms=5,
+            lw=1.3,
+            capsize=2,
+            elinewidth=1,
+        )
+    for group in groups:
+        if group.labels["method"] == "full":
+            y = 100 * group.measures["accuracy"].mean
+            axes.axhline(y, color=_FULL, lw=1, ls="--")
+            where = axes.get_yaxis_transform()
+            axes.text(0.01, y, "full", fontsize=7, color=_FULL, va="bottom", transform=where)
+    unit = "share of the parameters (%)" if kind == "share" else kind
+    axes.set_xlabel(f"budget: {unit}", fontsize=9)
+    axes.set_ylabel("test accuracy (%)", fontsize=9)
+    return curves

@@ -128,4 +128,9 @@ def messages(grid: Grid, outcomes: Mapping[str, Outcome], status: str) -> dict[s
             named = about.setdefault(outcome.message, [])
             if what not in named:
                 named.append(what)
-    return {message: ", ".join(what) for message, what in about.items()}
+    return {message: _listed(what) for message, what in about.items()}
+
+
+def _listed(names: Sequence[str], most: int = 3) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

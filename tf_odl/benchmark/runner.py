@@ -99,7 +99,6 @@ class Runner:
         waiting = [n for n in self.runs if n not in self.outcomes]
         for name in waiting:
             work.clean(self.cells_dir / name)
-        self._tell()
         while waiting or self._started:
             for name in list(waiting):
                 if not workers.free:
@@ -113,13 +112,14 @@ class Runner:
                 else:
                     self._started[name] = time.monotonic()
                     workers.submit(ready)
+            self._tell()
             if self._started:
                 for job, outcome in workers.finished(POLL_SECONDS):
                     seconds = time.monotonic() - self._started.pop(job.name)
                     if outcome.status == DONE:
                         self._seconds.setdefault(_kind(self.runs[job.name]), []).append(seconds)
                     self._end(job.name, outcome)
-            self._tell()
+        self._tell()
 
     def _ready(self, name: str) -> Job | Outcome | None:
         """The job of a run; its outcome if it cannot be made; None if it has to wait."""

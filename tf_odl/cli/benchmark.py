@@ -105,6 +105,10 @@ def benchmark(
 
 
 def _workers(ray: str | None, jobs: int, log: Path) -> Workers:
+    if ray is not None:
+        from tf_odl.benchmark.on_ray import RayWorkers
+
+        return RayWorkers(ray)
     from tf_odl.benchmark.local import LocalWorkers
 
     return LocalWorkers(jobs, log)
