@@ -98,16 +98,22 @@ class Analysis(Protocol):
     The weights are those of the start before and after every call.
     """
 
+    layers: Sequence[WeightedLayer]  # all of the model, also those the user froze
+
     def fisher(self) -> dict[str, np.ndarray]:
-        """Fisher information of every neuron, F_o = 1/(2N) sum_n (sum_hw a g)^2, float64."""
+        """Fisher information of every neuron of every layer, float64 [neurons].
+
+        F_o = 1/(2N) sum_n (sum_hw a g)^2 over N support samples, with a the neuron's output and
+        g the gradient of the sample's loss by it (TinyTrain, Kwon et al., 2024).
+        """
         ...
 
     def weights(self) -> dict[str, np.ndarray]:
-        """Per layer float32 [in_channels, window, neurons], depthwise [1, window, neurons]."""
+        """The kernels, float32 [in_channels, window, neurons], depthwise [1, window, neurons]."""
         ...
 
-    def accuracy(self, masks: Masks) -> float:
-        """Accuracy on held-out samples after a short training under these masks."""
+    def accuracy(self, masks: Masks, epochs: int, learning_rate: float) -> float:
+        """Accuracy on held-out support samples after training on the others under these masks."""
         ...
 
     def note(self, message: str) -> None:
@@ -142,6 +148,10 @@ class Selector(ABC):
     ) -> SelectorState:
         """The state `select` works from, for selectors with `needs_analysis`."""
         raise NotImplementedError(f"selector {self.name!r} has no analysis")
+
+    def files(self, state: SelectorState) -> dict[str, str]:
+        """What to keep beside a run, by file name: text that can be read and used again."""
+        return {}
 
     @abstractmethod
     def select(
@@ -190,6 +200,11 @@ class SkipRule(Protocol):
 
     name: ClassVar[str]
     always_trains: ClassVar[bool]
+
+    @property
+    def rests(self) -> int:
+        """Epochs at most for which a skipped sample is not even forwarded; 0 for none."""
+        ...
 
     def decide(self, alpha: tf.Tensor, alpha_max: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """From alpha = Y^L, float32 [B], to (trains bool [B], new running maximum)."""

@@ -16,6 +16,11 @@ class Never:
     name: ClassVar[str] = "never"
     always_trains: ClassVar[bool] = True
 
+    @property
+    def rests(self) -> int:
+        """0: every sample is visited in every epoch."""
+        return 0
+
     def decide(self, alpha: tf.Tensor, alpha_max: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Train every sample of alpha, float32 [B]."""
         import tensorflow as tf

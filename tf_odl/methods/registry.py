@@ -18,6 +18,7 @@ from tf_odl.methods.neq import Neq
 from tf_odl.methods.never import Never
 from tf_odl.methods.random import Random
 from tf_odl.methods.settings import kinds, read_setting
+from tf_odl.methods.rest import Rest
 from tf_odl.methods.tinyprop import TinyProp
 from tf_odl.methods.tinypropv2 import TinyPropV2
 from tf_odl.methods.velocity import Velocity
@@ -82,6 +83,7 @@ SPARSIFIERS: dict[str, Part] = {
 SKIP_RULES: dict[str, Part] = {
     "never": Part(Never, "every sample trains"),
     "tinypropv2": Part(TinyPropV2, "samples with a small output error are not back-propagated"),
+    "rest": Part(Rest, "as tinypropv2, and skipped samples rest for 1, 2, 4, .. epochs"),
 }
 METHODS: dict[str, Preset] = {
     preset.name: preset
@@ -95,6 +97,7 @@ METHODS: dict[str, Preset] = {
         Preset("meprop", "full", "meprop", "never", "fixed top-k error"),
         Preset("tinyprop", "full", "tinyprop", "never", "adaptive top-k error"),
         Preset("tinypropv2", "full", "tinyprop", "tinypropv2", "adaptive top-k and skipping"),
+        Preset("rest", "full", "tinyprop", "rest", "tinypropv2, and easy samples rest (ours)"),
     ]
 }
 DEFAULT_BUDGET = "20%"

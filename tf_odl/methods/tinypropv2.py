@@ -41,6 +41,11 @@ class TinyPropV2:
         if self.beta <= 0:
             raise UserError(f"tinypropv2: beta must be positive, got {self.beta}")
 
+    @property
+    def rests(self) -> int:
+        """0: every sample is visited in every epoch."""
+        return 0
+
     def decide(self, alpha: tf.Tensor, alpha_max: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """From alpha, float32 [B], to (trains bool [B], new alpha_max)."""
         import tensorflow as tf

@@ -15,41 +15,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tf_odl.methods import Masks, WeightedLayer
+from tf_odl.methods import WeightedLayer
+from tf_odl.methods.macs import full_backward_macs, propagates
+
+__all__ = ["forward_macs", "full_backward_macs", "layer_backward_macs", "propagates"]
 
 
 def forward_macs(layers: Sequence[WeightedLayer]) -> int:
     """MACs of the forward pass of one sample."""
     return sum(layer.outputs * layer.fan_in for layer in layers)
-
-
-def full_backward_macs(layers: Sequence[WeightedLayer]) -> int:
-    """MACs of the dense backward pass of one sample with every layer trainable.
-
-    The error of a layer with none upstream, such as the first, is not propagated.
-    """
-    return sum(
-        x.outputs * x.fan_in * (2 if upstream else 1)
-        for x, upstream in zip(layers, _upstream(layers), strict=True)
-    )
-
-
-def propagates(layers: Sequence[WeightedLayer], masks: Masks) -> np.ndarray:
-    """Whether each layer has to send its error down: bool [layers].
-
-    It has to when any neuron of a layer upstream of it updates. A shortcut does not lie upstream
-    of the branch beside it, nor the branch upstream of the shortcut.
-    """
-    trains = {x.name for x in layers if masks[x.name].trains}
-    return np.array([not trains.isdisjoint(upstream) for upstream in _upstream(layers)])
-
-
-def _upstream(layers: Sequence[WeightedLayer]) -> list[frozenset[str]]:
-    """Per layer the names of those its input depends on."""
-    names = [x.name for x in layers]
-    return [
-        frozenset(names[:i]) if x.upstream is None else x.upstream for i, x in enumerate(layers)
-    ]
 
 
 def layer_backward_macs(
