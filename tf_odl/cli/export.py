@@ -55,6 +55,7 @@ def export(
 
     board = get_target(target)
     masks = None
+    person = size = None
     chosen = get_method(method or "tinypropv2")
     if source.is_dir():
         record = run.read_record(source)
@@ -64,6 +65,8 @@ def export(
             )
         settings = run.settings_of(record)
         model = models.load(source / "model.keras")
+        if data is None:
+            person, size = settings.person, settings.data_size
         data, data_dir = data or settings.data or "digits", data_dir or settings.data_dir
         shift = shift or settings.shift
         if method is None:
@@ -75,7 +78,13 @@ def export(
         if data is None:
             raise UserError("a .keras file needs --data to calibrate and to measure accuracy")
         out = out or source.with_name(f"{source.stem}-{target}")
-    dataset = load(data, data_dir=Path(data_dir) if data_dir else None, shift=shift)
+    dataset = load(
+        data,
+        data_dir=Path(data_dir) if data_dir else None,
+        shift=shift,
+        person=person,
+        size=size,
+    )
     models.check_fits_data(model, dataset)
     with progress_bar(quiet=as_json) as progress:
         report = run_export(
@@ -96,6 +105,8 @@ def export(
                 "data": data,
                 "data_dir": data_dir,
                 "shift": shift,
+                "person": person,
+                "data_size": size,
                 "method": chosen.to_dict(),
             },
         )
