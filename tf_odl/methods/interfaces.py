@@ -99,6 +99,7 @@ class Analysis(Protocol):
     """
 
     layers: Sequence[WeightedLayer]  # all of the model, also those the user froze
+    macs: int  # counted so far
 
     def fisher(self) -> dict[str, np.ndarray]:
         """Fisher information of every neuron of every layer, float64 [neurons].
