@@ -146,7 +146,7 @@ def _samples(x: np.ndarray, what: str) -> np.ndarray:
     if x.dtype.kind not in "uifb":
         raise UserError(f"{what} samples must be numbers, got dtype {x.dtype}")
     if x.dtype == np.uint8:
-        return np.divide(x[..., None] if x.ndim == 3 else x, 255, dtype=np.float32)
+        return np.divide(x[..., None] if x.ndim == 3 else x, 255, dtype=np.float32, order="C")
     x = np.ascontiguousarray(x, np.float32)
     bad = np.flatnonzero(~np.isfinite(x).all(axis=tuple(range(1, x.ndim))))
     if len(bad):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tf_odl.data import arabic_speech, cifar, hapt, mnist
+from tf_odl.data import arabic_speech, cifar, hapt, mnist, uci_har
 from tf_odl.data.dataset import Dataset, mixed
 from tf_odl.data.digits import load_digits
 from tf_odl.data.folder import load_folder
@@ -55,6 +55,29 @@ DATASETS = {
         f"cifar-10-python.tar.gz, cifar-10-binary.tar.gz, what is in them, or {cifar.NPZ}",
         cifar.SOURCE,
         size=32,
+    ),
+    "cifar100": Entry(
+        cifar.load_cifar100,
+        "32x32 colour images of things, 100 classes, 50000 + 10000 samples",
+        "cifar-100-python.tar.gz, cifar-100-binary.tar.gz, or what is in them",
+        cifar.SOURCE,
+        size=32,
+    ),
+    "uci-har": Entry(
+        uci_har.load_uci_har,
+        "561 features of phone windows, 6 activities, 7352 + 2947 samples, 21 + 9 subjects",
+        "train/X_train.txt, y_train.txt, subject_train.txt and the same for test",
+        uci_har.SOURCE,
+        ordered=True,
+        standardise=True,
+    ),
+    "uci-har-raw": Entry(
+        uci_har.load_uci_har_raw,
+        "the windows of uci-har: 128 steps of 9 signals, 6 activities, 21 + 9 subjects",
+        "the same, with train/Inertial Signals and test/Inertial Signals",
+        uci_har.SOURCE,
+        ordered=True,
+        standardise=True,
     ),
     "hapt": Entry(
         hapt.load_hapt,
