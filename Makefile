@@ -8,7 +8,7 @@ READY  := $(VENV)/.ready
 JOBS   ?= 2
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
-.PHONY: demo test test-all bench lint setup clean
+.PHONY: demo test test-all bench bench-mcu check-mcu lint setup clean
 
 demo: $(READY)
 	$(BIN)/tf-odl demo --out runs/demo
@@ -22,6 +22,13 @@ test-all: $(READY) lint
 bench: $(READY)
 	$(BIN)/python benchmarks/skip_epoch.py --model cnn5
 	$(BIN)/python benchmarks/skip_epoch.py --model keras-example
+
+# Instructions, flash and RAM on a Cortex-M4 in QEMU; says what to install.
+bench-mcu: $(READY)
+	$(BIN)/python benchmarks/mcu/run.py
+
+check-mcu: $(READY)
+	$(BIN)/python benchmarks/mcu/run.py --check
 
 lint: $(READY)
 	$(BIN)/ruff check .

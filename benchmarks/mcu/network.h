@@ -1,0 +1,110 @@
+// Networks that train on random data: the int8 forward pass of forward.h and the training ops'
+// kernels, called as the ops call them.
+#ifndef BENCH_NETWORK_H_
+#define BENCH_NETWORK_H_
+
+#include <stdint.h>
+
+#include "forward.h"
+#include "tfodl/layer_step.h"
+#include "tfodl/xent_step.h"
+
+namespace bench {
+
+constexpr uint32_t kMostLayers = 6;
+
+// Memory of one network; everything is given back at once.
+class Pool {
+ public:
+  static void Clear();
+  template <class T>
+  static T* Get(uint32_t count) {
+    return static_cast<T*>(Bytes(count * sizeof(T)));
+  }
+
+ private:
+  static void* Bytes(uint32_t bytes);
+};
+
+struct LayerShape {
+  tfodl::LayerKind kind;
+  Map map;
+};
+
+inline LayerShape Dense(uint32_t in_c, uint32_t out_c) {
+  return {tfodl::LayerKind::kFullyConnected, {1, 1, in_c, 1, 1, out_c, 1, 1, 0}};
+}
+
+// Square maps with the output size of the padding; `pad` is that before the first row and column.
+LayerShape Conv(uint32_t in, uint32_t in_c, uint32_t out, uint32_t out_c, uint32_t kernel,
+                uint32_t stride, uint32_t pad);
+
+// With a kernel of 3x3.
+LayerShape Depthwise(uint32_t in, uint32_t out, uint32_t channels, uint32_t stride, uint32_t pad);
+
+uint32_t ForwardMacs(const LayerShape& shape);
+
+struct Settings {
+  bool relu;         // of all layers but the last
+  bool relu_at_end;
+  bool softmax;      // cross entropy at the end; else the error of the output is given
+  bool input_error;  // the lowest layer passes its error on
+  int32_t input_zero_point;
+  float learning_rate;
+};
+
+struct Method {
+  tfodl::Sparsifier sparsifier;
+  float share;  // of the entries that are kept, of all layers but a softmax layer
+  bool skip;    // every sample is skipped
+};
+
+// A layer with its tensors.
+struct TrainedLayer {
+  LayerShape shape;
+  Rescale rescale;
+  float x_scale, weight_scale, y_scale;
+  int32_t x_zero_point;
+  uint8_t* blob;
+  tfodl::Layer layer;
+  int8_t* weights;
+  int32_t* bias;
+  int8_t* y;
+  float* scratch;
+};
+
+class Network {
+ public:
+  // `samples` random inputs; sample i belongs to class i.
+  Network(const LayerShape* shapes, uint32_t count, const Settings& settings, const Method& method,
+          uint32_t samples);
+
+  void Forward(uint32_t sample);
+  // Loss, error, decision, and the backward pass.
+  void Train(uint32_t sample);
+  // Leaves only this part of the lowest layer's work; flags of tfodl::LayerFlag.
+  void Keep(uint32_t flags) { layers_[0].layer.options.flags = flags; }
+  void FillError();  // a random error at the output, where there is no softmax
+
+  uint32_t samples() const { return samples_; }
+  float MeanLoss();
+  const tfodl::State& state() const { return *state_; }
+
+ private:
+  void Build(TrainedLayer* made, uint32_t index, const Method& method, bool propagates);
+  tfodl::Report Loss(uint32_t sample, tfodl::State* state);
+
+  TrainedLayer layers_[kMostLayers];
+  uint32_t count_;
+  Settings settings_;
+  tfodl::XentOptions xent_;
+  tfodl::State* state_;
+  uint32_t samples_;
+  int8_t* inputs_;
+  int16_t* row_;
+  float* errors_[2];
+};
+
+}  // namespace bench
+
+#endif  // BENCH_NETWORK_H_

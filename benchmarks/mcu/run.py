@@ -1,0 +1,337 @@
+"""Instruction counts, flash and RAM of the training ops on a Cortex-M4.
+
+Builds the library with the flags of the Arduino Nano 33 BLE's core, runs it in QEMU and counts
+executed instructions. They are exact and repeat exactly; they are not cycles.
+
+    python benchmarks/mcu/run.py            measure, write results.json and docs/mcu-benchmark.md
+    python benchmarks/mcu/run.py --check    measure, fail where results.json is exceeded by 3 %
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+SOURCE = ROOT / "tflm_port" / "src"
+QEMU_FILES = ROOT / "tests" / "cpp" / "qemu"
+# Stand-ins for the headers of TensorFlow Lite Micro, enough to compile the ops.
+TFLM_HEADERS = ROOT / "tests" / "cpp" / "tflm_2024"
+RESULTS = HERE / "results.json"
+PAGE = ROOT / "docs" / "mcu-benchmark.md"
+
+COMPILER = "arm-none-eabi-g++"
+EMULATOR = "qemu-system-arm"
+TOOLS = {
+    COMPILER: "gcc-arm-none-eabi libnewlib-arm-none-eabi libstdc++-arm-none-eabi-newlib",
+    "arm-none-eabi-size": "binutils-arm-none-eabi",
+    EMULATOR: "qemu-system-arm",
+}
+CPU = ["-mcpu=cortex-m4", "-mthumb", "-mfloat-abi=softfp", "-mfpu=fpv4-sp-d16"]
+#: variants/ARDUINO_NANO33BLE/cxxflags.txt of the Arduino core, without defines and warnings.
+FLAGS = ["-Os", *CPU, "-std=gnu++14", "-fno-exceptions", "-fno-rtti", "-funsigned-char"]
+FLAGS += ["-ffunction-sections", "-fdata-sections", "-fomit-frame-pointer"]
+LINK = [*CPU, "-nostartfiles", "-Wl,--gc-sections", "--specs=nano.specs"]
+
+#: A count may exceed the committed one by this much.
+TOLERANCE = 0.03
+
+#: AIfES 2.2.0, float32, same compiler and -Os: instructions of an inference and a training step.
+AIFES = {
+    "W1": (25_652, 424_991),
+    "W2": (463_668, 8_795_584),
+    "W3": (760_859, 14_321_376),
+    "W4": (2_701_604, 14_195_878),
+}
+#: RAM of the smallest measured peer library in bytes, weights included.
+PEER_RAM = {"W1": 29_872, "W2": 613_360, "W3": 957_700, "W4": 123_208}
+WORKLOADS = {
+    "W1": "MLP 64-32-10",
+    "W2": "MLP 784-64-10",
+    "W3": "MLP 561-128-64-32-16-6",
+    "W4": "CNN 28x28: conv 3x3x8/2, conv 3x3x16/2, dense 10",
+    "DS-CNN block": "25x5x64: depthwise 3x3, conv 1x1 64",
+    "MobileNetV2 block": "12x12x16: conv 1x1 96, depthwise 3x3, conv 1x1 16",
+}
+
+
+class ToolError(Exception):
+    """A tool is missing or has failed."""
+
+
+def missing_tools() -> list[str]:
+    """What has to be installed, as names of Debian packages."""
+    return [packages for tool, packages in TOOLS.items() if shutil.which(tool) is None]
+
+
+def command(arguments: Sequence[str | Path], timeout: float = 600) -> str:
+    done = subprocess.run(
+        list(map(str, arguments)),
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        stdin=subprocess.DEVNULL,
+    )
+    if done.returncode != 0:
+        raise ToolError(f"{arguments[0]} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+    return done.stdout
+
+
+def compile_all(sources: Sequence[Path], folder: Path, *extra: str) -> list[Path]:
+    objects = [folder / f"{number}-{path.stem}.o" for number, path in enumerate(sources)]
+
+    def compile_one(pair: tuple[Path, Path]) -> None:
+        command([COMPILER, *FLAGS, f"-I{SOURCE}", *extra, "-c", pair[0], "-o", pair[1]])
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(compile_one, zip(sources, objects, strict=True)))
+    return objects
+
+
+def kernel_sources() -> list[Path]:
+    return sorted(SOURCE.glob("tfodl/*.cpp")) + sorted(SOURCE.glob("tfodl/kernels/*.cpp"))
+
+
+def count_instructions(folder: Path) -> dict[str, float]:
+    """Run the benchmark in QEMU. Names and values as bench.cpp prints them."""
+    own = [HERE / "bench.cpp", HERE / "network.cpp", HERE / "forward.cpp"]
+    objects = compile_all([*own, *kernel_sources()], folder)
+    start = folder / "startup.o"
+    command([COMPILER, "-x", "c", *CPU, "-Os", "-c", QEMU_FILES / "startup.c", "-o", start])
+    program = folder / "bench.elf"
+    script = ["-T", QEMU_FILES / "mps2.ld", "--specs=rdimon.specs", "-u", "_printf_float"]
+    command([COMPILER, *LINK, *script, start, *objects, "-o", program])
+    machine = ["-M", "mps2-an386", "-nographic", "-monitor", "none", "-serial", "none"]
+    machine += ["-semihosting-config", "enable=on,target=native", "-icount", "shift=10"]
+    counts: dict[str, float] = {}
+    for line in command([EMULATOR, *machine, "-kernel", program]).splitlines():
+        name, _, value = line.rpartition(" ")
+        counts[name] = float(value) if "." in value else int(value)
+    return counts
+
+
+def flash_bytes(folder: Path) -> int:
+    """Code and constants of all training ops with what they need of libgcc and libc."""
+    sources = [HERE / "flash.cpp", *kernel_sources(), *sorted(SOURCE.glob("tfodl/ops/*.cpp"))]
+    objects = compile_all(sources, folder, f"-I{TFLM_HEADERS}")
+    program = folder / "flash.elf"
+    # What TensorFlow Lite Micro defines stays undefined.
+    options = ["-Wl,--entry=Root", "-Wl,--unresolved-symbols=ignore-all"]
+    command([COMPILER, *LINK, *options, *objects, "-o", program])
+    return int(command(["arm-none-eabi-size", program]).splitlines()[1].split()[0])
+
+
+def arena_bytes() -> dict[str, int]:
+    """The tensor arena of each workload's training graph as planned for the board, in bytes."""
+    import keras
+    import numpy as np
+
+    from tf_odl.converters.export import export
+    from tf_odl.converters.targets import get_target
+    from tf_odl.methods import get_method
+
+    layers = keras.layers
+    stacks = {
+        "W1": [(64,), layers.Dense(32, "relu"), layers.Dense(10)],
+        "W2": [(784,), layers.Dense(64, "relu"), layers.Dense(10)],
+        "W3": [(561,), *(layers.Dense(n, "relu") for n in (128, 64, 32, 16)), layers.Dense(6)],
+        "W4": [
+            (28, 28, 1),
+            layers.Conv2D(8, 3, 2, activation="relu"),
+            layers.Conv2D(16, 3, 2, activation="relu"),
+            layers.Flatten(),
+            layers.Dense(10),
+        ],
+    }
+    method = get_method("full")
+    sizes = {}
+    for name, (shape, *stack) in stacks.items():
+        keras.utils.set_random_seed(1)
+        model = keras.Sequential([keras.Input(shape), *stack])
+        x = np.random.default_rng(1).normal(size=(50, *shape)).astype(np.float32)
+        with tempfile.TemporaryDirectory() as folder:
+            out = Path(folder) / "export"
+            export(
+                model,
+                x,
+                target=get_target("nano33"),
+                out_dir=out,
+                sparsifier=method.sparsifier,
+                skip_rule=method.skip,
+            )
+            plan = json.loads((out / "plan.json").read_text())
+        sizes[name] = int(plan["training"]["arena_bytes"])
+    return sizes
+
+
+def compiler_version() -> str:
+    return command([COMPILER, "--version"]).splitlines()[0]
+
+
+def measure(*, with_ram: bool) -> dict[str, Any]:
+    """Everything that goes into results.json."""
+    with tempfile.TemporaryDirectory() as folder:
+        results: dict[str, Any] = {
+            "compiler": compiler_version(),
+            "flags": FLAGS,
+            "counts": count_instructions(Path(folder)),
+            "flash": flash_bytes(Path(folder)),
+        }
+    if with_ram:
+        results["arena"] = arena_bytes()
+    return results
+
+
+# -- the check ------------------------------------------------------------------------------------
+
+
+def regressions(now: dict[str, Any], committed: dict[str, Any]) -> list[str]:
+    """What costs more than the committed results allow; a figure that is gone counts, too."""
+    found = []
+    pairs = [("flash", now["flash"], committed["flash"])]
+    for name, before in committed["counts"].items():
+        if not is_cost(name):
+            continue
+        if name not in now["counts"]:
+            found.append(f"{name} is not measured any more")
+            continue
+        pairs.append((name, now["counts"][name], before))
+    for name, after, before in pairs:
+        if after > before * (1 + TOLERANCE):
+            found.append(f"{name}: {after} instead of {before} ({after / before - 1:+.1%})")
+    return found
+
+
+def is_cost(name: str) -> bool:
+    """Not a size of the problem and not a loss."""
+    return not name.endswith(("_macs", ".units", ".loss_before", ".loss_after"))
+
+
+# -- tables ---------------------------------------------------------------------------------------
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = ["| " + " | ".join(header) + " |", "|---" + "|---:" * (len(header) - 1) + "|"]
+    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
+
+
+def number(value: float) -> str:
+    return f"{value:,.0f}"
+
+
+def workload_table(counts: dict[str, float]) -> str:
+    rows = []
+    for name, what in WORKLOADS.items():
+        inference = counts[f"{name}.inference"]
+        macs = counts[f"{name}.forward_macs"] + counts[f"{name}.backward_macs"]
+        dense = inference + counts[f"{name}.dense_backward"]
+        every = inference + counts[f"{name}.all_errors_backward"]
+        sparse = inference + counts[f"{name}.tinyprop_10_backward"]
+        skipped = counts.get(f"{name}.skipped_backward")
+        rows.append(
+            [
+                f"{name}: {what}",
+                number(macs),
+                number(inference),
+                f"{number(dense)} ({dense / macs:.1f})",
+                f"{number(every)} ({every / macs:.1f})",
+                f"{number(sparse)} ({sparse / dense:.2f})",
+                "" if skipped is None else f"+{number(skipped)} ({skipped / inference:.1%})",
+            ]
+        )
+    header = ["", "MACs", "inference", "dense step (per MAC)", "no error zero (per MAC)"]
+    return table([*header, "TinyProp 10 % (of dense)", "skipped (of inference)"], rows)
+
+
+def peer_table(counts: dict[str, float]) -> str:
+    rows = []
+    for name, (inference, step) in AIFES.items():
+        forward = counts[f"{name}.inference"]
+        steps = [forward + counts[f"{name}.{w}_backward"] for w in ("dense", "all_errors")]
+        ratios = [f"{number(s)} ({s / step:.3f})" for s in steps]
+        rows.append([name, number(inference), number(forward), number(step), *ratios])
+    header = ["", "AIfES: inference", "ours", "AIfES: step", "ours, dense (ratio)"]
+    return table([*header, "ours, no error zero (ratio)"], rows)
+
+
+def kernel_table(counts: dict[str, float]) -> str:
+    rows = []
+    for name, value in counts.items():
+        if name.startswith("kernel:") and name.endswith(".insn"):
+            _, kernel, part = name.removesuffix(".insn").split(":")
+            units = counts[f"{name.removesuffix('.insn')}.units"]
+            rows.append([f"{kernel}, {part}", number(units), number(value), f"{value / units:.2f}"])
+    return table(["", "MACs or elements", "instructions", "per MAC or element"], rows)
+
+
+def memory_table(results: dict[str, Any]) -> str:
+    rows = []
+    for name, arena in results["arena"].items():
+        stack = results["counts"][f"{name}.stack"]
+        rows.append([name, number(arena), number(stack), number(PEER_RAM[name])])
+    return table(["", "arena, bytes", "stack of the ops, bytes", "smallest peer, bytes"], rows)
+
+
+def conditions(results: dict[str, Any]) -> str:
+    return f"Compiler: `{results['compiler']}`; flags: `{' '.join(results['flags'])}`."
+
+
+def fill_page(page: str, results: dict[str, Any]) -> str:
+    """Replace what stands between `<!-- NAME -->` and `<!-- end -->`."""
+    counts = results["counts"]
+    parts = {
+        "conditions": conditions(results),
+        "workloads": workload_table(counts),
+        "peers": peer_table(counts),
+        "kernels": kernel_table(counts),
+        "memory": memory_table(results),
+        "flash": f"All training ops together: {number(results['flash'])} bytes.",
+    }
+    for name, text in parts.items():
+        pattern = rf"<!-- {name} -->\n.*?<!-- end -->"
+        page, found = re.subn(
+            pattern, f"<!-- {name} -->\n{text}\n<!-- end -->", page, flags=re.DOTALL
+        )
+        if found != 1:
+            raise ToolError(f"{PAGE} has {found} places for {name!r}")
+    return page
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="compare with results.json only")
+    arguments = parser.parse_args()
+    missing = missing_tools()
+    if missing:
+        print(f"needed first: apt install {' '.join(missing)}", file=sys.stderr)
+        return 2
+    try:
+        results = measure(with_ram=not arguments.check)
+        if not arguments.check:
+            RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+            PAGE.write_text(fill_page(PAGE.read_text(), results))
+            print(workload_table(results["counts"]))
+            return 0
+    except ToolError as error:
+        print(error, file=sys.stderr)
+        return 2
+    committed = json.loads(RESULTS.read_text())
+    if results["compiler"] != committed["compiler"]:
+        print(f"results.json is of {committed['compiler']}, this is {results['compiler']}")
+    found = regressions(results, committed)
+    print("\n".join(found) or "no regression")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
