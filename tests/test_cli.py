@@ -20,6 +20,7 @@ COMMANDS = [
     "simulate",
     "demo",
     "benchmark",
+    "compare",
     "methods",
     "datasets",
     "targets",

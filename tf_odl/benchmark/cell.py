@@ -13,7 +13,7 @@ from tf_odl.trainer.settings import Settings
 
 # Where the data lie does not change what is learned from them.
 _PLACE = "data_dir"
-_SLUG = ("data", "model", "method", "budget")
+_SLUG = ("data", "shift", "person", "model", "method", "budget")
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,10 @@ class Run:
     @property
     def name(self) -> str:
         """Readable, and different whenever a setting is: the name of the run's folder."""
-        words = [str(getattr(self.settings, key) or "") for key in _SLUG]
+        values = [getattr(self.settings, key) for key in _SLUG]
+        words = [str(value) for value in values if value is not None]
         words += [f"{self.settings.epochs}ep", f"s{self.settings.seed}"]
-        slug = "-".join(re.sub(r"[^A-Za-z0-9.]+", "_", w).strip("_") for w in words if w)
+        slug = "-".join(re.sub(r"[^A-Za-z0-9.]+", "_", word).strip("_") for word in words)
         text = json.dumps(self.identity(), sort_keys=True)
         return f"{slug[:80]}-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
 

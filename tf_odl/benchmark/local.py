@@ -34,7 +34,7 @@ class LocalWorkers:
     """
 
     def __init__(self, count: int, log: Path) -> None:
-        self._log = log
+        self.count, self._log = count, log
         self._idle = [self._new() for _ in range(count)]
         self._busy: dict[Future[Outcome], tuple[ProcessPoolExecutor, Job]] = {}
 

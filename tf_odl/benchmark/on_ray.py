@@ -6,6 +6,7 @@ visible on all of them under the same path.
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -39,13 +40,18 @@ class RayWorkers:
         except ImportError:
             raise UserError('--ray needs Ray: pip install "tf-odl[ray]"') from None
         try:
-            ray.init(address=address, log_to_driver=False, logging_level="error")
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, ValueError, RuntimeError) as error:
             text = " ".join(str(error).split())[:200]
             raise UserError(f"no Ray cluster at {address!r}: {text}") from error
         self._ray = ray
         self._make = ray.remote(num_cpus=1, max_retries=0)(_make)
         self._busy: dict[Any, Job] = {}
+
+    @property
+    def count(self) -> int:
+        """How many runs are made at the same time, as far as the cluster has grown."""
+        return max(1, int(self._ray.cluster_resources().get("CPU", 1)))
 
     @property
     def free(self) -> bool:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F5AA2", "#8C6D31")
 _MARKERS = "osD^vPX*hp<>"
 _FULL = "#222222"
-_LEAST = 0.01  # percent; a logarithmic axis has no zero
+LEAST = 1e-4  # as a share; a logarithmic axis has no zero
 _BELOW = 8.0  # points below the best accuracy; what is worse is drawn at the edge
 _PANELS_PER_ROW = 3
 
@@ -126,7 +126,7 @@ def _figure(
     return figure
 
 
-def _percent_axis(axis: Axes, which: str) -> None:
+def percent_axis(axis: Axes, which: str) -> None:
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     getattr(axis, f"set_{which}scale")("log")
@@ -154,7 +154,7 @@ def _frontier(
     families: dict[str, list[tuple[float, float, Group]]] = {}
     for group in groups:
         x, y = (100 * group.measures[key].mean for key in (measure, "accuracy"))
-        families.setdefault(_family(group), []).append((max(x, _LEAST), y, group))
+        families.setdefault(_family(group), []).append((max(x, 100 * LEAST), y, group))
     for name, members in families.items():
         colour, marker = styles[name]
         inside = [member for member in members if member[1] >= floor]
@@ -173,7 +173,7 @@ def _frontier(
                 axes.plot(x, floor, marker="v", color=colour, fillstyle="none")
                 text = f"{y:.1f}  {_variant(group)}"
                 _note(axes, text, (x, floor), (0, 6), colour, ha="center", rotation=90)
-    _percent_axis(axes, "x")
+    percent_axis(axes, "x")
     cost = "backward MACs" if measure == "effort" else "all MACs"
     axes.set_xlabel(f"{cost}, of full training for {groups[0].nominal_epochs} epochs", fontsize=9)
     axes.set_ylabel("test accuracy (%)", fontsize=9)
@@ -200,7 +200,7 @@ def _per_epoch(axes: Axes, groups: Sequence[Group], styles: Mapping[str, Style])
         if _family(group) == "full" and group.epochs < group.nominal_epochs:
             continue  # 100 % like full training, only shorter
         series = zip(*(row.effort_per_epoch for row in group.rows), strict=True)
-        values = [max(100 * statistics.fmean(epoch), _LEAST) for epoch in series]
+        values = [100 * max(statistics.fmean(epoch), LEAST) for epoch in series]
         used.append(_family(group))
         colour, marker = styles[used[-1]]
         (line,) = axes.plot(range(1, len(values) + 1), values, color=colour, lw=1.3)
@@ -208,7 +208,7 @@ def _per_epoch(axes: Axes, groups: Sequence[Group], styles: Mapping[str, Style])
         if group.labels["budget"]:
             at = (len(values), values[-1])
             _note(axes, group.labels["budget"], at, (5, -2), colour, ha="left")
-    _percent_axis(axes, "y")
+    percent_axis(axes, "y")
     axes.set_xlabel("epoch", fontsize=9)
     axes.set_ylabel("backward MACs of full training", fontsize=9)
     return used

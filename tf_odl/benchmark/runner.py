@@ -20,6 +20,10 @@ class Workers(Protocol):
     """Processes that make runs, here or elsewhere."""
 
     @property
+    def count(self) -> int:
+        """How many runs are made at the same time."""
+
+    @property
     def free(self) -> bool:
         """Whether another job may be submitted now."""
 
@@ -112,14 +116,15 @@ class Runner:
                 else:
                     self._started[name] = time.monotonic()
                     workers.submit(ready)
-            self._tell()
+            self._tell(workers.count)
             if self._started:
                 for job, outcome in workers.finished(POLL_SECONDS):
-                    seconds = time.monotonic() - self._started.pop(job.name)
+                    del self._started[job.name]
                     if outcome.status == DONE:
-                        self._seconds.setdefault(_kind(self.runs[job.name]), []).append(seconds)
+                        kind = _kind(self.runs[job.name])
+                        self._seconds.setdefault(kind, []).append(outcome.seconds)
                     self._end(job.name, outcome)
-        self._tell()
+        self._tell(workers.count)
 
     def _ready(self, name: str) -> Job | Outcome | None:
         """The job of a run; its outcome if it cannot be made; None if it has to wait."""
@@ -146,31 +151,32 @@ class Runner:
         else:
             path.unlink(missing_ok=True)
 
-    def _tell(self) -> None:
+    def _tell(self, workers: int) -> None:
         statuses = [outcome.status for outcome in self.outcomes.values()]
         self.report(
             Progress(
                 total=len(self.runs),
                 done=len(statuses),
-                running=sorted(self._started, key=self._started.__getitem__),
+                running=list(self._started)[:workers],  # Ray queues the others
                 failed=statuses.count(FAILED),
                 missing=statuses.count(MISSING),
-                seconds_left=self._seconds_left(),
+                seconds_left=self._seconds_left(workers),
             )
         )
 
-    def _seconds_left(self) -> float | None:
+    def _seconds_left(self, workers: int) -> float | None:
         """From the time runs of the same kind took here; None before the first has ended."""
         every = [s for seconds in self._seconds.values() for s in seconds]
-        if not every or not self._started:
+        if not every:
             return None
         now, left = time.monotonic(), 0.0
         for name, run in self.runs.items():
             if name not in self.outcomes:
                 seconds = self._seconds.get(_kind(run), every)
                 gone = now - self._started.get(name, now)
-                left += max(0.0, sum(seconds) / len(seconds) - gone)
-        return left / len(self._started)
+                mean = sum(seconds) / len(seconds)
+                left += max(mean - gone, mean / 10)
+        return left / workers
 
 
 def _kind(run: Run) -> str:

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import threading
+import time
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,7 @@ class Outcome:
     status: str
     message: str = ""
     details: str = ""
+    seconds: float = 0.0
 
 
 def set_up() -> None:
@@ -73,6 +75,7 @@ def make(job: Job) -> Outcome:
     import keras
 
     keras.utils.clear_session()  # names and memory of the run before
+    started = time.perf_counter()
     try:
         _train(Path(job.folder), Settings(**job.settings))
     except UserError as error:
@@ -83,7 +86,7 @@ def make(job: Job) -> Outcome:
     except Exception as error:
         text = " ".join(str(error).split())
         return Outcome(FAILED, f"{type(error).__name__}: {text}"[:300], traceback.format_exc())
-    return Outcome(DONE)
+    return Outcome(DONE, seconds=time.perf_counter() - started)
 
 
 def _train(folder: Path, settings: Settings) -> None:

@@ -9,6 +9,7 @@ import click
 
 from tf_odl import __version__
 from tf_odl.cli.benchmark import benchmark
+from tf_odl.cli.compare import compare
 from tf_odl.cli.demo import demo
 from tf_odl.cli.export import export
 from tf_odl.cli.finetune import finetune
@@ -59,6 +60,7 @@ for _command in (
     simulate,
     demo,
     benchmark,
+    compare,
     methods,
     datasets,
     targets,
