@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from tf_odl.data import arabic_speech, cifar, hapt, mnist, uci_har
+from tf_odl.data import arabic_speech, cifar, dcase, hapt, mnist, speech_commands, uci_har
 from tf_odl.data.dataset import Dataset, mixed
 from tf_odl.data.digits import load_digits
 from tf_odl.data.folder import load_folder
@@ -21,10 +22,10 @@ from tf_odl.errors import UserError
 class Entry:
     """A built-in data set.
 
-    `load` takes the folder of the archives, and the size of the images if `size`, its default,
-    says that it can be chosen. `ordered`: the files are sorted by class or person, so the training
-    samples get mixed. `standardise`: the channels get mean 0 and deviation 1 over the training
-    part.
+    `load` takes the folder of the archives, then the size of the images if `size`, its default,
+    says that it can be chosen, or the chosen classes if `words`. `ordered`: the files are sorted
+    by class or person, so the training samples get mixed. `standardise`: the channels get mean 0
+    and deviation 1 over the training part.
     """
 
     load: Callable[..., Dataset]
@@ -32,6 +33,7 @@ class Entry:
     needs: str  # what has to be there
     source: str
     size: int | None = None
+    words: bool = False
     ordered: bool = False
     standardise: bool = False
 
@@ -95,11 +97,28 @@ DATASETS = {
         ordered=True,
         standardise=True,
     ),
+    "speech-commands": Entry(
+        speech_commands.load_speech_commands,
+        "49 frames of 13 MFCC, 30 or 35 spoken words, or those of speech-commands:yes,no,..",
+        "the unpacked archive, with testing_list.txt and validation_list.txt",
+        speech_commands.SOURCE,
+        words=True,
+        ordered=True,
+        standardise=True,
+    ),
     "arabic-speech": Entry(
         arabic_speech.load_arabic_speech,
         "49 frames of 13 MFCC, 8 spoken words, 960 + 240 samples, 24 + 6 speakers",
         arabic_speech.NPZ,
         arabic_speech.SOURCE,
+        ordered=True,
+        standardise=True,
+    ),
+    "dcase-slider": Entry(
+        dcase.load_dcase_slider,
+        "32 log-mel frames of 40 bands, which slide rail is heard, 3 machines",
+        "the folder slider with train/normal_id_00_*.wav and test",
+        dcase.SOURCE,
         ordered=True,
         standardise=True,
     ),
@@ -117,7 +136,8 @@ def load(
     """Load and check a data set, then shift it. The same arguments give the same samples.
 
     Args:
-        name: a key of DATASETS, an .npz file, or a folder with one sub-folder per class.
+        name: a key of DATASETS, of some with the classes (`speech-commands:yes,no`); an .npz
+            file; or a folder with one sub-folder per class.
         data_dir: where the archives of a built-in data set are.
         shift: see `tf_odl.data.shift`; in the units of the files, before standardisation.
         person: only this subject's or speaker's samples, see `tf_odl.data.persons`. They are
@@ -129,13 +149,18 @@ def load(
         UserError: there is no such data, or it cannot be used.
     """
     change = parse_shift(shift) if shift else None
-    path, entry = Path(name), DATASETS.get(name)
+    base, colon, words = name.partition(":")
+    path, entry = Path(name), DATASETS.get(base)
     if size is not None and size < 1:
         raise UserError(f"--data-size must be at least 1, got {size}")
     if size and (path.suffix == ".npz" or (entry and not entry.size)):
         raise UserError(f"the samples of {name} have a size of their own: leave --data-size out")
     if entry:
-        data = entry.load(data_dir, size or entry.size) if entry.size else entry.load(data_dir)
+        if colon and not entry.words:
+            raise UserError(f"the classes of {base} cannot be chosen: leave :{words} out")
+        options: list[Any] = [size or entry.size] if entry.size else []
+        options += [tuple(words.split(","))] if colon else []
+        data = entry.load(data_dir, *options)
     elif path.suffix == ".npz":
         data = load_npz(path)
     elif path.is_dir():
