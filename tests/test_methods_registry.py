@@ -23,6 +23,7 @@ PRESETS = {
     "meprop": ("full", "meprop", "never"),
     "tinyprop": ("full", "tinyprop", "never"),
     "tinypropv2": ("full", "tinyprop", "tinypropv2"),
+    "rest": ("full", "tinyprop", "rest"),
 }
 
 

@@ -17,8 +17,8 @@ from tf_odl.methods.meprop import MeProp
 from tf_odl.methods.neq import Neq
 from tf_odl.methods.never import Never
 from tf_odl.methods.random import Random
-from tf_odl.methods.settings import kinds, read_setting
 from tf_odl.methods.rest import Rest
+from tf_odl.methods.settings import kinds, read_setting
 from tf_odl.methods.tinyprop import TinyProp
 from tf_odl.methods.tinypropv2 import TinyPropV2
 from tf_odl.methods.velocity import Velocity
@@ -124,13 +124,15 @@ def get_method(
         name: a key of METHODS.
         selector, sparsifier, skip: keys of SELECTORS, SPARSIFIERS, SKIP_RULES.
         budget: see `parse_budget`; random and velocity take 20 % by default.
-        settings: values for fields of the parts, such as {"threshold": "0.05"}.
+        settings: values for fields of the parts, such as {"threshold": "0.05"}; one that several
+            parts have goes to all of them.
 
     Raises:
         UserError: unknown name or setting, a value out of range, or a budget nobody uses.
     """
     preset: Preset = _choose("method", METHODS, name)
-    left = dict(settings or {})
+    given = dict(settings or {})
+    unknown = set(given)
     parts: list[Any] = []
     for kind, table, chosen in (
         ("selector", SELECTORS, selector or preset.selector),
@@ -139,11 +141,11 @@ def get_method(
     ):
         build = _choose(kind, table, chosen).build
         known = kinds(build)
-        parts.append(
-            build(**{k: read_setting(k, left.pop(k), known[k]) for k in list(left) if k in known})
-        )
-    if left:
-        raise UserError(f"method {name!r} has no setting {', '.join(map(repr, left))}")
+        parts.append(build(**{k: read_setting(k, given[k], known[k]) for k in given if k in known}))
+        unknown -= set(known)
+    if unknown:
+        left = ", ".join(repr(k) for k in given if k in unknown)
+        raise UserError(f"method {name!r} has no setting {left}")
     chosen_selector = parts[0]
     if budget is not None and not chosen_selector.needs_budget:
         raise UserError(

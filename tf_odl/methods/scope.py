@@ -10,7 +10,7 @@ import numpy as np
 
 from tf_odl.errors import UserError
 from tf_odl.methods.budget import take_prefix
-from tf_odl.methods.interfaces import Mask, Masks, WeightedLayer, all_neurons
+from tf_odl.methods.interfaces import Masks, WeightedLayer, all_neurons
 
 if TYPE_CHECKING:
     from tf_odl.methods.budget import Budget
@@ -47,9 +47,7 @@ def with_what_is_free(layers: Sequence[WeightedLayer], masks: Masks, scope: Scop
     for layer in layers:
         every = np.ones(layer.neurons, bool)
         if layer.name in masks:
-            complete[layer.name] = Mask(
-                masks[layer.name].kernel, masks[layer.name].bias, scale=every, shift=every
-            )
+            complete[layer.name] = masks[layer.name]._replace(scale=every, shift=every)
         else:
             complete[layer.name] = all_neurons(layer)
     return complete
