@@ -122,3 +122,19 @@ def test_data_and_model_must_fit():
         models.check_fits_data(models.build("cnn5", (9, 8, 1), 10, seed=0), digits)
     with pytest.raises(UserError, match=r"7 outputs.*out of range"):
         models.check_fits_data(models.build("cnn5", (8, 8, 1), 7, seed=0), digits)
+
+
+def test_statistics_of_batch_normalization_come_from_data():
+    model = models.build("resnet8", (8, 8, 3), 4, seed=0)
+    momenta = {x.momentum for x in model.layers if isinstance(x, L.BatchNormalization)}
+    x = np.random.default_rng(0).normal(3, 2, (40, 8, 8, 3)).astype(np.float32)
+    models.set_statistics(model, x)
+    for layer in (v for v in model.layers if isinstance(v, L.BatchNormalization)):
+        before = keras.Model(model.input, layer.input).predict(x, batch_size=40, verbose=0)
+        np.testing.assert_allclose(layer.moving_mean, before.mean((0, 1, 2)), rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(layer.moving_variance, before.var((0, 1, 2)), rtol=1e-3)
+    assert {x.momentum for x in model.layers if isinstance(x, L.BatchNormalization)} == momenta
+    plain = models.build("mlp5", (6,), 3, seed=0)
+    weights = plain.get_weights()
+    models.set_statistics(plain, x[:, 0, :2, 0])
+    assert all(np.array_equal(a, b) for a, b in zip(weights, plain.get_weights(), strict=True))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 
 from tf_odl.errors import UserError
+from tf_odl.models.samples import need_images
 
 SMALLEST = 4  # two poolings by two
 CHANNELS, HIDDEN = (8, 16, 16), 32
@@ -16,11 +17,7 @@ def cnn5(shape: tuple[int, ...], classes: int) -> keras.Model:
     Raises:
         UserError: the samples are no such images.
     """
-    if len(shape) != 3 or min(shape[:2]) < SMALLEST:
-        raise UserError(
-            f"cnn5 needs images [height, width, channels] of at least {SMALLEST}x{SMALLEST}, "
-            f"the samples have shape {shape}: use mlp5, cnn5-1d or your own .keras model"
-        )
+    need_images("cnn5", shape, SMALLEST)
     return _cnn5("cnn5", keras.layers.Conv2D, keras.layers.MaxPooling2D, shape, classes)
 
 

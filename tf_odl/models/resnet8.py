@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import keras
 
-from tf_odl.errors import UserError
+from tf_odl.models.samples import need_images
 
 SMALLEST = 8
 CHANNELS = (16, 32, 64)
@@ -19,11 +19,7 @@ def resnet8(shape: tuple[int, ...], classes: int) -> keras.Model:
     Raises:
         UserError: the samples are no such images.
     """
-    if len(shape) != 3 or min(shape[:2]) < SMALLEST:
-        raise UserError(
-            f"resnet8 needs images [height, width, channels] of at least {SMALLEST}x{SMALLEST}, "
-            f"the samples have shape {shape}: use mlp5, cnn5-1d or your own .keras model"
-        )
+    need_images("resnet8", shape, SMALLEST)
     inputs = keras.Input(shape)
     x = keras.layers.ReLU(name="conv_relu")(_convolution(inputs, CHANNELS[0], 1, "conv"))
     for i, channels in enumerate(CHANNELS, 1):
