@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tf_odl.data.archives import folders, missing
+from tf_odl.data.archives import find
 from tf_odl.data.audio import SPEECH
 from tf_odl.data.dataset import Dataset, checked
 from tf_odl.data.npz import read_npz
@@ -16,6 +16,7 @@ SOURCE = (
     "Arabic Speech Commands, A. Ghandoura, F. Hjabo, O. Al Dakkak, "
     "https://github.com/abdulkaderghandoura/arabic-speech-commands-dataset"
 )
+FOLDERS = ("arabic-speech", "arabic_speech_commands")
 NPZ = "asc_8w_5rounds.npz"
 
 
@@ -31,11 +32,8 @@ def load_arabic_speech(data_dir: Path | None) -> Dataset:
     Raises:
         UserError: the file is missing or damaged.
     """
-    path = next(
-        (f / NPZ for f in folders(data_dir, "arabic_speech_commands") if (f / NPZ).is_file()), None
-    )
-    if path is None:
-        raise missing("arabic-speech", NPZ, SOURCE, data_dir)
+    folder = find("arabic-speech", data_dir, FOLDERS, NPZ, files=NPZ, source=SOURCE)
+    path = folder / NPZ
     arrays = read_npz(path, "audio", "label", "speaker", "split", "words")
     audio = arrays["audio"]
     if audio.dtype != np.int16 or audio.ndim != 2 or audio.shape[1] < SPEECH.window:

@@ -18,6 +18,26 @@ def folders(data_dir: Path | None, *names: str) -> list[Path]:
     return [data_dir, *(data_dir / name for name in names if (data_dir / name).is_dir())]
 
 
+def find(
+    name: str,
+    data_dir: Path | None,
+    names: tuple[str, ...],
+    marker: str,
+    *,
+    files: str,
+    source: str,
+) -> Path:
+    """The folder that holds `marker`: `data_dir` or one of its sub-folders `names`.
+
+    Raises:
+        MissingFiles: see `missing`.
+    """
+    for folder in folders(data_dir, *names):
+        if (folder / marker).exists():
+            return folder
+    raise missing(name, files, source, data_dir)
+
+
 def missing(name: str, files: str, source: str, data_dir: Path | None) -> MissingFiles:
     """The error for data that are not there: what belongs where, and who publishes it."""
     if data_dir is None:

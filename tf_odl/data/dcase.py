@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tf_odl.data.archives import folders, missing
+from tf_odl.data.archives import find
 from tf_odl.data.audio import FrontEnd
 from tf_odl.data.dataset import Dataset, checked
 from tf_odl.data.wav import read_wav
@@ -36,10 +36,8 @@ def load_dcase_slider(data_dir: Path | None) -> Dataset:
     Raises:
         UserError: a file is missing or damaged.
     """
-    folder = next((f for f in folders(data_dir, "slider") if (f / "train").is_dir()), None)
-    if folder is None:
-        wanted = "the folder slider with train/normal_id_00_*.wav and test"
-        raise missing("dcase-slider", wanted, SOURCE, data_dir)
+    files = "the folder slider with train/normal_id_00_*.wav and test"
+    folder = find("dcase-slider", data_dir, ("slider",), "train", files=files, source=SOURCE)
     train, test = (_normal(folder / part) for part in ("train", "test"))
     machines = sorted({machine for _, machine in train})
     if unknown := sorted({machine for _, machine in test} - set(machines)):

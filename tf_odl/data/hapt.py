@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tf_odl.data.archives import folders, missing
+from tf_odl.data.archives import find, folders, missing
 from tf_odl.data.dataset import Dataset, checked
 from tf_odl.data.npz import read_npz
 from tf_odl.data.text import read_column, read_table
@@ -55,10 +55,8 @@ def load_hapt_raw(data_dir: Path | None) -> Dataset:
     Raises:
         UserError: the file is missing or damaged.
     """
-    for folder in folders(data_dir, *FOLDERS):
-        if (folder / WINDOWS_NPZ).is_file():
-            return _from_npz("hapt-raw", folder / WINDOWS_NPZ)
-    raise missing("hapt-raw", WINDOWS_NPZ, f"windows of the raw signals of {SOURCE}", data_dir)
+    folder = find("hapt-raw", data_dir, FOLDERS, WINDOWS_NPZ, files=WINDOWS_NPZ, source=SOURCE)
+    return _from_npz("hapt-raw", folder / WINDOWS_NPZ)
 
 
 def _from_npz(name: str, path: Path) -> Dataset:

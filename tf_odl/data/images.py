@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+from tf_odl.data.dataset import Dataset, checked
 from tf_odl.errors import UserError
 
 # What PIL raises for a damaged file.
@@ -56,3 +57,24 @@ def resized(x: np.ndarray, size: int) -> np.ndarray:
         image = square(Image.fromarray(pixels.squeeze()), size)
         result[i] = np.asarray(image).reshape(size, size, -1)
     return result
+
+
+def labelled_images(
+    name: str,
+    train: list[tuple[Path, int]],
+    test: list[tuple[Path, int]],
+    size: int,
+    *,
+    source: str,
+    class_names: tuple[str, ...],
+) -> Dataset:
+    """A data set of image files with their classes; the training files are mixed.
+
+    Memory: 15 size^2 bytes per image while it is made, 12 size^2 after that.
+    """
+    order = np.random.default_rng(0).permutation(len(train))
+    parts = []
+    for files in ([train[i] for i in order], test):
+        pixels = read_images([path for path, _ in files], size)
+        parts.append((pixels, np.array([label for _, label in files], np.int64)))
+    return checked(name, parts[0], parts[1], source=source, class_names=class_names)

@@ -7,7 +7,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tf_odl.data import arabic_speech, cifar, dcase, hapt, mnist, speech_commands, uci_har
+from tf_odl.data import (
+    arabic_speech,
+    cifar,
+    cub200,
+    dcase,
+    flowers102,
+    food101,
+    hapt,
+    mnist,
+    pets,
+    speech_commands,
+    uci_har,
+    vww,
+)
 from tf_odl.data.dataset import Dataset, mixed
 from tf_odl.data.digits import load_digits
 from tf_odl.data.folder import load_folder
@@ -16,6 +29,8 @@ from tf_odl.data.persons import one_person
 from tf_odl.data.shift import parse_shift
 from tf_odl.data.standardise import standardised, statistics
 from tf_odl.errors import UserError
+
+PHOTOGRAPH = 96  # pixels: what microcontrollers see; the papers use 224
 
 
 @dataclass(frozen=True)
@@ -64,6 +79,42 @@ DATASETS = {
         "cifar-100-python.tar.gz, cifar-100-binary.tar.gz, or what is in them",
         cifar.SOURCE,
         size=32,
+    ),
+    "flowers102": Entry(
+        flowers102.load_flowers102,
+        "photographs of flowers, 102 classes, 2040 + 6149 samples",
+        "the folder jpg, imagelabels.mat, setid.mat",
+        flowers102.SOURCE,
+        size=PHOTOGRAPH,
+    ),
+    "food101": Entry(
+        food101.load_food101,
+        "photographs of meals, 101 classes, 75750 + 25250 samples",
+        "the folders images and meta",
+        food101.SOURCE,
+        size=PHOTOGRAPH,
+    ),
+    "pets": Entry(
+        pets.load_pets,
+        "photographs of cats and dogs, 37 breeds, 3680 + 3669 samples",
+        "the folders images and annotations",
+        pets.SOURCE,
+        size=PHOTOGRAPH,
+    ),
+    "cub200": Entry(
+        cub200.load_cub200,
+        "photographs of birds, 200 species, 5994 + 5794 samples",
+        "images.txt, image_class_labels.txt, train_test_split.txt, classes.txt, images",
+        cub200.SOURCE,
+        size=PHOTOGRAPH,
+    ),
+    "vww": Entry(
+        vww.load_vww,
+        "photographs with and without a person, 2 classes",
+        "COCO: annotations/instances_train2014.json, train2014, the same of val2014; "
+        "or the folders person and non_person",
+        vww.SOURCE,
+        size=PHOTOGRAPH,
     ),
     "uci-har": Entry(
         uci_har.load_uci_har,

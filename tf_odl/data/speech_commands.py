@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from tf_odl.data.archives import folders, missing
+from tf_odl.data.archives import find
 from tf_odl.data.audio import CHUNK, SECOND, SPEECH
 from tf_odl.data.dataset import Dataset, checked
+from tf_odl.data.text import read_lines
 from tf_odl.data.wav import of_length, read_wav
 from tf_odl.errors import UserError
 
@@ -52,15 +53,9 @@ def load_speech_commands(data_dir: Path | None, words: tuple[str, ...] = ()) -> 
     Raises:
         UserError: a file or word is missing, or a file is damaged.
     """
-    folder = next(
-        (f for f in folders(data_dir, *FOLDERS) if any((f / name).is_file() for name in LISTS)),
-        None,
-    )
-    if folder is None:
-        wanted = f"the unpacked archive with {' and '.join(LISTS)}"
-        raise missing("speech-commands", wanted, SOURCE, data_dir)
-    tested = _listed(folder / LISTS[0])
-    _listed(folder / LISTS[1])  # has to be there: an archive without it is not whole
+    files = f"the unpacked archive with {' and '.join(LISTS)}"
+    folder = find("speech-commands", data_dir, FOLDERS, LISTS[0], files=files, source=SOURCE)
+    tested, _ = (set(read_lines(folder / name)) for name in LISTS)  # both: else it is not whole
     found = sorted(p.name for p in folder.iterdir() if p.is_dir() and p.name[0] not in "._")
     words = tuple(dict.fromkeys(words)) or tuple(found)
     if unknown := [word for word in words if word not in found]:
@@ -89,16 +84,6 @@ def load_speech_commands(data_dir: Path | None, words: tuple[str, ...] = ()) -> 
         groups=(of_train, of_test),
         group_kind="speaker",
     )
-
-
-def _listed(path: Path) -> set[str]:
-    """The names `word/file.wav` in one of the published lists."""
-    try:
-        return set(path.read_text().split())
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing: it is part of {SOURCE}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read: {error}") from error
 
 
 def _clips(folder: Path) -> list[_Clip]:

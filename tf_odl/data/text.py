@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -42,3 +43,37 @@ def read_column(path: Path, rows: int) -> np.ndarray:
             f"of {table.shape[1]} numbers"
         )
     return table[:, 0].astype(np.int64)
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a text file that are not empty and no comment (`#`), without outer blanks.
+
+    Raises:
+        UserError: the file is missing, empty or no text.
+    """
+    try:
+        lines = [line.strip() for line in path.read_text().splitlines()]
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read: {error}") from error
+    lines = [line for line in lines if line and line[0] != "#"]
+    if not lines:
+        raise UserError(f"{path} is empty: get it again")
+    return lines
+
+
+def read_fields(path: Path, types: tuple[type, ...]) -> list[tuple[Any, ...]]:
+    """The leading fields of every line, separated by blanks; more may follow.
+
+    Raises:
+        UserError: see `read_lines`; or names the first line that lacks a field or has another type.
+    """
+    rows = []
+    for line in read_lines(path):
+        try:
+            rows.append(tuple(t(f) for t, f in zip(types, line.split()[: len(types)], strict=True)))
+        except ValueError:
+            wanted = " ".join("NUMBER" if t is int else "NAME" for t in types)
+            raise UserError(f"{path}: line {line!r} should be {wanted}") from None
+    return rows

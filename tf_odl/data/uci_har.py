@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tf_odl.data.archives import folders, missing
+from tf_odl.data.archives import find
 from tf_odl.data.dataset import Dataset, checked
 from tf_odl.data.hapt import ACTIVITIES
 from tf_odl.data.text import read_column, read_table
@@ -18,6 +18,7 @@ from tf_odl.errors import UserError
 
 SOURCE = "Human Activity Recognition Using Smartphones, https://archive.ics.uci.edu/dataset/240"
 FOLDERS = ("uci-har", "UCI HAR Dataset")
+PARTS = ("train", "test")
 SIGNALS = tuple(
     f"{signal}_{axis}" for signal in ("body_acc", "body_gyro", "total_acc") for axis in "xyz"
 )
@@ -33,7 +34,8 @@ def load_uci_har(data_dir: Path | None) -> Dataset:
     Raises:
         UserError: a file is missing or damaged.
     """
-    folder = _find("uci-har", "train/X_train.txt and the others", data_dir)
+    files = "train/X_train.txt and the others"
+    folder = find("uci-har", data_dir, FOLDERS, "train", files=files, source=SOURCE)
     return _load("uci-har", folder, [read_table(_file(folder, p, f"X_{p}")) for p in PARTS])
 
 
@@ -48,19 +50,9 @@ def load_uci_har_raw(data_dir: Path | None) -> Dataset:
     Raises:
         UserError: a file is missing or damaged.
     """
-    wanted = "train/Inertial Signals/body_acc_x_train.txt and the others"
-    folder = _find("uci-har-raw", wanted, data_dir)
+    files = "train/Inertial Signals/body_acc_x_train.txt and the others"
+    folder = find("uci-har-raw", data_dir, FOLDERS, "train", files=files, source=SOURCE)
     return _load("uci-har-raw", folder, [_windows(folder, part) for part in PARTS])
-
-
-PARTS = ("train", "test")
-
-
-def _find(name: str, files: str, data_dir: Path | None) -> Path:
-    for folder in folders(data_dir, *FOLDERS):
-        if (folder / "train").is_dir():
-            return folder
-    raise missing(name, files, SOURCE, data_dir)
 
 
 def _file(folder: Path, part: str, name: str) -> Path:
