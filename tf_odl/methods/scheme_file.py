@@ -46,9 +46,9 @@ def write_scheme(content: SchemeFile) -> str:
     found = content.contributions
     if found is not None:
         data["gains"] = {
-            "classifier": found.classifier,
-            "biases": dict(found.biases),
-            "weights": {name: list(gains) for name, gains in found.weights.items()},
+            "classifier": float(found.classifier),
+            "biases": {name: float(gain) for name, gain in found.biases.items()},
+            "weights": {name: [float(g) for g in row] for name, row in found.weights.items()},
         }
     return HEADER + yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
 
