@@ -7,6 +7,7 @@ visible on all of them under the same path.
 from __future__ import annotations
 
 import logging
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,17 @@ def _make(job: Job) -> Outcome:
     return work.make(job)
 
 
+def _check_reachable(address: str) -> None:
+    """Ray itself goes on trying for minutes."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if not colon or not port.isdigit():
+        return  # a word, such as auto
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except (OSError, OverflowError) as error:
+        raise UserError(f"no Ray cluster at {address!r}: {error}") from error
+
+
 class RayWorkers:
     """A Ray cluster: it gets all jobs at once and decides where and when they run.
 
@@ -39,6 +51,7 @@ class RayWorkers:
             import ray
         except ImportError:
             raise UserError('--ray needs Ray: pip install "tf-odl[ray]"') from None
+        _check_reachable(address)
         try:
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, ValueError, RuntimeError) as error:
