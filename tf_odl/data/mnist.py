@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tf_odl.data.archives import folders, missing
 from tf_odl.data.dataset import Dataset, checked
 from tf_odl.errors import UserError
 
@@ -32,8 +33,11 @@ def load_mnist(data_dir: Path | None) -> Dataset:
     Raises:
         UserError: a file is missing or damaged.
     """
+    places = folders(data_dir, "mnist")
+    if not any(path.is_file() for name in FILES for path in _paths(name, places)):
+        raise missing("mnist", f"{FILES[0]}.gz and the other three", SOURCE, data_dir)
     images, labels, test_images, test_labels = (
-        read_idx(_find(name, data_dir), dimensions=3 if "images" in name else 1) for name in FILES
+        read_idx(_find(name, places), dimensions=3 if "images" in name else 1) for name in FILES
     )
     return checked(
         "mnist",
@@ -44,17 +48,16 @@ def load_mnist(data_dir: Path | None) -> Dataset:
     )
 
 
-def _find(name: str, data_dir: Path | None) -> Path:
-    if data_dir is None:
-        raise UserError(
-            f"mnist needs --data-dir, the folder with {FILES[0]}.gz and the other three files "
-            f"of {SOURCE}"
-        )
-    for folder in (data_dir, data_dir / "mnist"):
-        for path in (folder / f"{name}.gz", folder / name):
-            if path.is_file():
-                return path
-    raise UserError(f"{data_dir / name}.gz is missing: it is part of {SOURCE}")
+def _paths(name: str, places: list[Path]) -> list[Path]:
+    """Where a file may be, packed or not."""
+    return [folder / (name + suffix) for folder in places for suffix in (".gz", "")]
+
+
+def _find(name: str, places: list[Path]) -> Path:
+    for path in _paths(name, places):
+        if path.is_file():
+            return path
+    raise UserError(f"{_paths(name, places)[0]} is missing: it is part of {SOURCE}")
 
 
 def read_idx(path: Path, dimensions: int) -> np.ndarray:

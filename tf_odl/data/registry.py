@@ -21,6 +21,7 @@ from tf_odl.data import (
     uci_har,
     vww,
 )
+from tf_odl.data.archives import MissingFiles
 from tf_odl.data.dataset import Dataset, mixed
 from tf_odl.data.digits import load_digits
 from tf_odl.data.folder import load_folder
@@ -28,6 +29,7 @@ from tf_odl.data.npz import load_npz
 from tf_odl.data.persons import one_person
 from tf_odl.data.shift import parse_shift
 from tf_odl.data.standardise import standardised, statistics
+from tf_odl.data.tfds import load_instead
 from tf_odl.errors import UserError
 
 PHOTOGRAPH = 96  # pixels: what microcontrollers see; the papers use 224
@@ -211,7 +213,10 @@ def load(
             raise UserError(f"the classes of {base} cannot be chosen: leave :{words} out")
         options: list[Any] = [size or entry.size] if entry.size else []
         options += [tuple(words.split(","))] if colon else []
-        data = entry.load(data_dir, *options)
+        try:
+            data = entry.load(data_dir, *options)
+        except MissingFiles as lacking:
+            data = load_instead(base, size or entry.size, lacking)
     elif path.suffix == ".npz":
         data = load_npz(path)
     elif path.is_dir():
