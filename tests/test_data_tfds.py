@@ -79,6 +79,7 @@ def test_not_installed_the_message_says_how_to_get_it(monkeypatch):
     assert "pip" not in str(caught.value), "tensorflow-datasets does not have it"
 
 
+@pytest.mark.downloads
 @pytest.mark.parametrize("name", sorted(SETS))
 def test_the_real_library_has_these_sets(name):
     """Invented images through the real library: names, splits and features are right."""
