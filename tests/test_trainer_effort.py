@@ -39,6 +39,7 @@ class First:
 
     name: ClassVar[str] = "first"
     always_trains: ClassVar[bool] = False
+    rests: ClassVar[int] = 0
     count: int
 
     def decide(self, alpha: tf.Tensor, alpha_max: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -296,8 +297,7 @@ def test_counts_are_exact_where_float32_is_not() -> None:
     """2^24 + 1 is the first whole number that float32 does not have."""
     meter = EffortMeter(forward=3, backward=5)
     for macs in (2**24 + 1, 2**40):
-        one = tf.constant(1)
-        meter.update_state(tf.constant([macs, macs - 1], tf.int64), one, one, one)
+        meter.update_state(tf.constant([macs, macs - 1, 1, 1, 1], tf.int64))
     logs = {k: float(v) for k, v in meter.result().items()}
     assert logs["backward_macs"] == 2**40 + 2**24 + 1
     assert logs["effort"] * 10 == 2**40 + 2**24 + 1

@@ -19,7 +19,15 @@ from tf_odl.trainer.model import OdlModel
 from tf_odl.trainer.schedule import learning_rate
 
 LOSS = {"from_logits": True}
-METERS = {"effort", "effort_nonzero", "skipped", "backward_macs", "forward_macs", "recompute_macs"}
+METERS = {
+    "effort",
+    "effort_nonzero",
+    "skipped",
+    "resting",
+    "backward_macs",
+    "forward_macs",
+    "recompute_macs",
+}
 
 
 def small(seed: int = 0) -> keras.Model:

@@ -22,14 +22,20 @@ def _variables(model: OdlModel) -> list[Any]:
     return own + list(model.optimizer.variables)
 
 
+def _part(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
+
+
 def save(model: OdlModel, folder: Path, epoch: int, history: list[dict[str, Any]]) -> None:
     """Write the state after `epoch` epochs; older files go once the new one is in place.
 
-    Holds weights, optimizer, running maxima, random generators, selector state and history.
+    Holds weights, optimizer, running maxima, random generators, selector state, resting
+    samples and history.
     """
     folder.mkdir(exist_ok=True)
     arrays = {f"variable/{i}": np.asarray(v) for i, v in enumerate(_variables(model))}
     arrays |= {f"selector/{k}": v for k, v in model.selector_state.items()}
+    arrays |= {f"resting/{k}": v for k, v in model.rest_state.items()}
     arrays["json"] = np.array(
         json.dumps({"epoch": epoch, "history": history, "selection_macs": model.selection_macs})
     )
@@ -66,9 +72,7 @@ def load_latest(model: OdlModel, folder: Path) -> tuple[int, list[dict[str, Any]
         raise UserError(f"checkpoint {files[-1]} belongs to another model or optimizer")
     for value, variable in zip(values, variables, strict=True):
         variable.assign(value)
-    prefix = "selector/"
-    model.selector_state = {
-        k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)
-    }
+    model.selector_state = _part(arrays, "selector/")
+    model.rest_state = _part(arrays, "resting/")
     model.selection_macs = int(meta["selection_macs"])
     return int(meta["epoch"]), meta["history"]

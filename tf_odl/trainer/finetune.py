@@ -122,7 +122,9 @@ def resume(
     data = load_data(settings)
     model = models.load(run_dir / "initial.keras")
     trainer = _wrap(model, data, settings)
-    steps = batches.steps_per_epoch(len(data.x_train), settings.batch_size)
+    size = settings.batch_size
+    steps = batches.steps_per_epoch(len(data.x_train), size)
+    per_call = batches.steps_per_call(data.x_train[0].nbytes, size)
     trainer.compile(
         keras.optimizers.SGD(
             learning_rate(
@@ -134,7 +136,7 @@ def resume(
         ),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=gives_logits(model)),
         metrics=["accuracy"],
-        jit_compile=False,
+        steps_per_execution=per_call,
     )
     trainer.optimizer.build(trainer.trained_variables)
     done, history = checkpoint.load_latest(trainer, run_dir / "checkpoints")
@@ -142,21 +144,15 @@ def resume(
         record["before"] = _evaluate(trainer, data)
         write_json(run_dir / "run.json", record)
     if done < settings.epochs:
-        recorder = _Recorder(run_dir, record, history, on_epoch, on_batch, steps)
+        calls = batches.calls_per_epoch(len(data.x_train), size, per_call)
+        recorder = _Recorder(run_dir, record, history, on_epoch, on_batch, calls)
         try:
             trainer.fit(
-                batches.epochs(
-                    data.x_train,
-                    data.y_train,
-                    batch_size=settings.batch_size,
-                    seed=settings.seed,
-                    first=done,
-                    last=settings.epochs,
-                ),
+                data.x_train,
+                data.y_train,
+                batch_size=size,
                 initial_epoch=done,
                 epochs=settings.epochs,
-                steps_per_epoch=steps,
-                shuffle=False,  # `batches` has shuffled
                 validation_data=(data.x_test, data.y_test),
                 validation_batch_size=256,
                 callbacks=[recorder],

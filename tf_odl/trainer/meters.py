@@ -20,6 +20,7 @@ class EffortMeter(keras.metrics.Metric):
         "effort",
         "effort_nonzero",
         "skipped",
+        "resting",
         "backward_macs",
         "forward_macs",
         "recompute_macs",
@@ -29,34 +30,35 @@ class EffortMeter(keras.metrics.Metric):
         super().__init__(name="effort_meter", dtype="float64")
         self.forward, self.backward = forward, backward
         self.totals = self.add_weight(
-            name="totals", shape=(5,), initializer="zeros", dtype="float64"
+            name="totals", shape=(6,), initializer="zeros", dtype="float64"
         )
 
-    def update_state(
-        self, macs: tf.Tensor, batch: tf.Tensor, kept: tf.Tensor, repeated: tf.Tensor
-    ) -> None:
-        """Add one step.
+    def update_state(self, counts: tf.Tensor) -> None:
+        """Add one or more steps.
 
         Args:
-            macs: nominal and non-zero backward MACs, int64 [2].
-            batch: samples, int32.
-            kept: samples that trained, int32.
-            repeated: samples that went forward twice, int32.
+            counts: int64 [5]: nominal and non-zero backward MACs, samples, samples that trained,
+                samples that went forward twice.
         """
-        counts = tf.cast(tf.stack([batch, kept, repeated]), tf.float64)
-        self.totals.assign_add(tf.concat([tf.cast(macs, tf.float64), counts], axis=0))
+        self.totals.assign_add(tf.concat([tf.cast(counts, tf.float64), [0.0]], axis=0))
+
+    def add_resting(self, samples: int) -> None:
+        """Add samples that are not visited in this epoch."""
+        self.totals.assign_add([0.0, 0.0, 0.0, 0.0, 0.0, float(samples)])
 
     def result(self) -> dict[str, tf.Tensor]:
-        """LOGS; shares are 0 before the first sample."""
+        """LOGS; shares are of all samples, resting ones included, and 0 before the first."""
         totals = tf.convert_to_tensor(self.totals)
-        nominal, nonzero, batch, kept, repeated = tf.unstack(totals)
-        full = batch * self.backward
+        nominal, nonzero, visited, trained, repeated, resting = tf.unstack(totals)
+        samples = visited + resting
+        full = samples * self.backward
         values = (
             tf.math.divide_no_nan(nominal, full),
             tf.math.divide_no_nan(nonzero, full),
-            tf.math.divide_no_nan(batch - kept, batch),
+            tf.math.divide_no_nan(samples - trained, samples),
+            tf.math.divide_no_nan(resting, samples),
             nominal,
-            batch * self.forward,
+            visited * self.forward,
             repeated * self.forward,
         )
         return dict(zip(self.LOGS, values, strict=True))

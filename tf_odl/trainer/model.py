@@ -6,7 +6,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -16,87 +17,18 @@ from keras.src.trainers.data_adapters import data_adapter_utils
 
 from tf_odl.errors import UserError
 from tf_odl.methods import Mask, Masks, Method, WeightedLayer, method_from_dict
-from tf_odl.trainer import effort
+from tf_odl.trainer import batches, effort
 from tf_odl.trainer.instrument import Hooks, Site, find_sites, instrumented, outside_neurons
+from tf_odl.trainer.loop import every_step, no_step, single_samples
 from tf_odl.trainer.meters import EffortMeter
+from tf_odl.trainer.rest import RestingSamples
+from tf_odl.trainer.step import training_step
 
-Sparsify = Callable[[tf.Tensor], tf.Tensor]
+KERAS_BATCH_SIZE = 32  # of `fit` without a batch size
+_POSITIONAL = 2  # epochs and verbose; what follows in fit's signature decides how data are read
 
 # In a saved model, beside the variables.
-_SELECTOR, _SELECTION_MACS = "selector:", "selection_macs"
-
-
-def error_gate(z: tf.Tensor, backward: Sparsify) -> tf.Tensor:
-    """Identity forward; backward the error dLoss/dz goes through `backward`."""
-
-    @tf.custom_gradient
-    def gate(value: tf.Tensor) -> tuple[tf.Tensor, Sparsify]:
-        return tf.identity(value), backward
-
-    return gate(z)
-
-
-class _Sparsification(Hooks):
-    """Sparsifies the error at every site and counts what is left.
-
-    Per site: `y_max` (new running maximum), `entries` and `nonzero`: kept per neuron int64
-    [neurons], or in all where the masks of whole layers are on or off.
-    """
-
-    def __init__(self, owner: OdlModel, batch: tf.Tensor, frozen_statistics: bool) -> None:
-        self.owner, self.batch, self.frozen_statistics = owner, batch, frozen_statistics
-        self.y_max: dict[str, tf.Tensor] = {}
-        self.entries: dict[str, tf.Tensor] = {}
-        self.nonzero: dict[str, tf.Tensor] = {}
-
-    def batch_normalization(self, layer: keras.layers.Layer, x: tf.Tensor, training: Any) -> Any:
-        return False if self.frozen_statistics else training
-
-    def pre_activation(self, name: str, x: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
-        layer = self.owner.layer(name)
-
-        def backward(error: tf.Tensor) -> tf.Tensor:
-            # The loss is a mean over the batch: times B it is the error of each sample.
-            rows = tf.reshape(error, [-1, layer.outputs])
-            delta = rows * tf.cast(self.batch, rows.dtype)
-            kept = self.owner.method.sparsifier.keep(delta, self.owner.y_max_of(name), layer)
-            self.y_max[name] = kept.y_max
-            used = rows != 0
-            if kept.selected is None:
-                per_neuron = tf.cast(tf.shape(rows)[0] * layer.positions, tf.int64)
-                whole = self.owner.whole_layers
-                self.entries[name] = (
-                    per_neuron * layer.neurons if whole else tf.fill([layer.neurons], per_neuron)
-                )
-            else:
-                self.entries[name] = self._counted(kept.selected, layer)
-                used &= kept.selected
-                error = tf.reshape(tf.where(kept.selected, rows, 0.0), tf.shape(error))
-            self.nonzero[name] = self._counted(used, layer)
-            return error
-
-        return error_gate(z, backward)
-
-    def _counted(self, selected: tf.Tensor, layer: WeightedLayer) -> tf.Tensor:
-        """bool [B, positions * neurons] to counts, int64 [neurons] or scalar."""
-        if self.owner.whole_layers:
-            return tf.cast(tf.reduce_sum(tf.cast(selected, tf.int32)), tf.int64)
-        grouped = tf.reshape(selected, [-1, layer.neurons])
-        return tf.math.count_nonzero(grouped, axis=0)
-
-
-class _WatchOutput(Hooks):
-    """Lets a tape see the output layer's pre-activation and nothing before it."""
-
-    def __init__(self, name: str, tape: tf.GradientTape) -> None:
-        self.name, self.tape = name, tape
-        self.z: tf.Tensor | None = None
-
-    def pre_activation(self, name: str, x: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
-        if name == self.name:
-            self.tape.watch(z)
-            self.z = z
-        return z
+_SELECTOR, _RESTING, _SELECTION_MACS = "selector:", "resting:", "selection_macs"
 
 
 class _Outputs(Hooks):
@@ -162,8 +94,8 @@ class OdlModel(keras.Model):
         count = len(self.sites)
         self.y_max = self._state("y_max", [count])
         self.alpha_max = self._state("alpha_max", [])
-        self._propagate = self._state("propagate", [count])
-        self._updates = self._state("updates", [count])
+        self.propagate = self._state("propagate", [count])
+        self.updates = self._state("updates", [count])
         self._mask: dict[str, keras.Variable] = {}
         for layer in self.layers_in_order:
             for part in ("kernel", "bias"):
@@ -173,6 +105,8 @@ class OdlModel(keras.Model):
             effort.forward_macs(self.layers_in_order),
             effort.full_backward_macs(self.layers_in_order),
         )
+        self.epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
+        self.resting: RestingSamples | None = None  # since the first fit on stored samples
         self.masks: Masks = {}
         self.whole_layers = method.selector.static  # masks are on or off for whole layers
         self._frozen = self._always_frozen()
@@ -212,20 +146,12 @@ class OdlModel(keras.Model):
         method = method_from_dict(config.pop("method"))
         return cls(model, method, selection_data=data, **config)
 
-    def compile_from_config(self, config: dict[str, Any]) -> None:
-        """As Keras does it, with an optimizer for the variables that train."""
-        self.built = False  # Keras would build the optimizer for all of them
-        try:
-            super().compile_from_config(config)
-        finally:
-            self.built = True
-        if self.compiled:
-            self.optimizer.build(self.trained_variables)
-
     def save_own_variables(self, store: Any) -> None:
         super().save_own_variables(store)
         for key, value in self.selector_state.items():
             store[_SELECTOR + key.replace("/", "|")] = value
+        for key, value in self.rest_state.items():
+            store[_RESTING + key] = value
         store[_SELECTION_MACS] = np.array(self.selection_macs)
 
     def load_own_variables(self, store: Any) -> None:
@@ -235,6 +161,11 @@ class OdlModel(keras.Model):
             k.removeprefix(_SELECTOR).replace("|", "/"): np.array(own.pop(k))
             for k in list(own)
             if k.startswith(_SELECTOR)
+        }
+        self.rest_state = {
+            k.removeprefix(_RESTING): np.array(own.pop(k))
+            for k in list(own)
+            if k.startswith(_RESTING)
         }
         super().load_own_variables(own)
         self.masks = {
@@ -302,8 +233,16 @@ class OdlModel(keras.Model):
         for name, mask in masks.items():
             self._mask[f"{name}/kernel"].assign(mask.kernel.astype(np.float32))
             self._mask[f"{name}/bias"].assign(mask.bias.astype(np.float32))
-        self._updates.assign([float(masks[x.name].kernel.any()) for x in self.layers_in_order])
-        self._propagate.assign(effort.propagates(self.layers_in_order, masks).astype(np.float32))
+        self.updates.assign([float(masks[x.name].kernel.any()) for x in self.layers_in_order])
+        self.propagate.assign(effort.propagates(self.layers_in_order, masks).astype(np.float32))
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Masks and resting samples of an epoch."""
+        self.epoch.assign(epoch)
+        if epoch > 0:
+            self.select(epoch)
+        if self.resting is not None:
+            self._meter.add_resting(int((~self.resting.awake(epoch)).sum()))
 
     def observe(self) -> None:
         """Let the selector see the neurons' outputs on the fixed subset, after an epoch."""
@@ -322,147 +261,195 @@ class OdlModel(keras.Model):
         )
         self.selection_macs += len(self._selection_data) * effort.forward_macs(self.layers_in_order)
 
-    def fit(self, *args: Any, callbacks: Any = None, **kwargs: Any) -> keras.callbacks.History:
-        """`keras.Model.fit` with the selector run before every epoch."""
-        if isinstance(callbacks, keras.callbacks.CallbackList):
-            callbacks.append(_Selection())
-        else:
-            callbacks = [_Selection(), *keras.tree.flatten(callbacks or [])]
-        return super().fit(*args, callbacks=callbacks, **kwargs)
-
     # -- training ----------------------------------------------------------------------------
+
+    def compile(
+        self,
+        *args: Any,
+        steps_per_execution: int = 1,
+        jit_compile: bool | str = "auto",
+        **kwargs: Any,
+    ) -> None:
+        """`keras.Model.compile`.
+
+        Args:
+            steps_per_execution: batches per call for stored samples, see `fit`.
+            jit_compile: ignored. XLA compiles batches of one where that is faster; it cannot
+                compile larger ones, which change their shape when samples are skipped.
+        """
+        self.batches_per_call = steps_per_execution
+        super().compile(*args, jit_compile=False, **kwargs)
+
+    def get_compile_config(self) -> dict[str, Any]:
+        config = super().get_compile_config()
+        return config and config | {"steps_per_execution": self.batches_per_call}
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """As Keras does it, with an optimizer for the variables that train."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        self.optimizer.build(self.trained_variables)
+
+    @property
+    def rests(self) -> int:
+        """Epochs that a skipped sample may rest."""
+        return self.method.skip.rests
+
+    @property
+    def rest_state(self) -> dict[str, np.ndarray]:
+        """Who of the stored samples rests; empty where nobody does."""
+        return self.resting.state() if self.resting is not None and self.rests else {}
+
+    @rest_state.setter
+    def rest_state(self, state: dict[str, np.ndarray]) -> None:
+        self.resting = RestingSamples(self.rests, **state) if state else None
 
     @property
     def trained_variables(self) -> list[keras.Variable]:
         """Trainable variables that some epoch may update."""
         return [v for v in self.model.trainable_variables if id(v) not in self._frozen]
 
-    def train_step(self, data: Any) -> dict[str, Any]:
-        x, y, weights = data_adapter_utils.unpack_x_y_sample_weight(data)
-        batch = tf.shape(x)[0]
-        variables = self.trained_variables
-        if not self.optimizer.built:
-            self.optimizer.build(variables)
-        if self.method.skip.always_trains:
-            y_pred, loss, macs = self._backward(x, y, weights, batch, batch)
-            kept, repeated = batch, tf.constant(0)
-        else:
-            y_pred, loss, keep = self._decide(x, y, weights)
-            places = tf.where(keep)[:, 0]
-            kept = repeated = tf.shape(places)[0]
-            macs = tf.cond(
-                kept > 0,
-                lambda: self._backward(
-                    tf.gather(x, places),
-                    tf.gather(y, places),
-                    None if weights is None else tf.gather(weights, places),
-                    kept,
-                    batch,
-                )[2],
-                self._no_step,
-            )
-        self._loss_tracker.update_state(loss, sample_weight=batch)
-        self._meter.update_state(macs, batch, kept, repeated)
-        return self.compute_metrics(x, y, y_pred, sample_weight=weights)
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        *args: Any,
+        callbacks: Any = None,
+        **kwargs: Any,
+    ) -> keras.callbacks.History:
+        """`keras.Model.fit` with the selector run before every epoch.
 
-    def _no_step(self) -> tf.Tensor:
-        """A batch of which nothing trains: learning rate schedules move on, nothing else does."""
-        self.optimizer.iterations.assign_add(1)
-        return tf.zeros([2], tf.int64)
+        Arrays x [N, ...] and y [N, ...] without weights or splits are *stored* samples: with
+        `steps_per_execution` S > 1 in `compile`, S batches run in one call of a loop in the
+        graph, many times faster for small models and batches; their order depends on `seed` and
+        the epoch. Only stored samples can rest. Other data take one batch per call.
+
+        Raises:
+            UserError: the skip rule lets samples rest, and these are not stored.
+        """
+        if isinstance(callbacks, keras.callbacks.CallbackList):
+            callbacks.append(_BeforeAndAfter())
+        else:
+            callbacks = [_BeforeAndAfter(), *keras.tree.flatten(callbacks or [])]
+        storable = self._storable(x, y, args, kwargs)
+        if self.rests and not storable:
+            raise UserError(
+                f"skip rule {self.method.skip.name!r} lets samples rest, so it needs them stored: "
+                "give fit arrays x and y without sample weights, class weights or a split"
+            )
+        if not storable or (self.batches_per_call == 1 and not self.rests):
+            return super().fit(x, y, batch_size, *args, callbacks=callbacks, **kwargs)
+        size = batch_size or KERAS_BATCH_SIZE
+        if kwargs.get("validation_data") is not None:
+            kwargs.setdefault("validation_batch_size", size)
+        stored = self._stored(x, y, size, shuffle=kwargs.pop("shuffle", True))
+        return super().fit(stored, None, None, *args, callbacks=callbacks, shuffle=False, **kwargs)
+
+    def _storable(self, x: Any, y: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+        weighted = any(
+            kwargs.get(k) is not None for k in ("sample_weight", "class_weight", "steps_per_epoch")
+        )
+        return (
+            all(isinstance(a, np.ndarray | tf.Tensor) for a in (x, y))
+            and not (weighted or kwargs.get("validation_split") or len(args) > _POSITIONAL)
+            and self.distribute_strategy.num_replicas_in_sync == 1
+        )
+
+    def _stored(self, x: Any, y: Any, batch_size: int, shuffle: bool) -> tf.data.Dataset:
+        if self.resting is None or self.resting.samples != len(x):
+            self.resting = RestingSamples.of(len(x), self.rests)
+        resting = self.resting
+        if not self.optimizer.built:
+            self.optimizer.build(self.trained_variables)
+        self._symbolic_build(data_batch=(tf.constant(x[:1]), tf.constant(y[:1]), None))
+
+        def order() -> tuple[int, np.ndarray]:
+            epoch = int(self.epoch.numpy())
+            ids = batches.shuffled(len(x), self.seed, epoch) if shuffle else np.arange(len(x))
+            return epoch, ids[resting.awake(epoch)[ids]]
+
+        return batches.stored(
+            x,
+            y,
+            batch_size=batch_size,
+            steps=self.batches_per_call,
+            order=order,
+            static=self._compiles(batch_size),
+        )
+
+    def _compiles(self, batch_size: int) -> bool:
+        """Whether XLA runs the steps: its 2-D convolutions are slow on CPUs."""
+        flat = all(len(site.kernel.shape) < 4 for site in self.sites.values())
+        return batch_size == 1 and flat and not self.run_eagerly
+
+    def train_step(self, data: Any) -> dict[str, Any]:
+        if not self.optimizer.built:
+            self.optimizer.build(self.trained_variables)
+        if isinstance(data, batches.Steps):
+            return self._train_steps(data)
+        x, y, weights = data_adapter_utils.unpack_x_y_sample_weight(data)
+        done = training_step(self, x, y, weights)
+        self._loss_tracker.update_state(done.loss, sample_weight=tf.shape(x)[0])
+        self._meter.update_state(done.counts)
+        return self.compute_metrics(x, y, done.y_pred, sample_weight=weights)
+
+    def _train_steps(self, data: batches.Steps) -> dict[str, Any]:
+        """Several batches in a loop; metrics and resting samples are updated once for all."""
+        if self.rests:  # fewer steps cover the epoch's part of the learning rate schedule
+            self.optimizer.iterations.assign(
+                tf.cast(data.position, self.optimizer.iterations.dtype)
+            )
+        skipping = not self.method.skip.always_trains
+        loop = single_samples if skipping and data.x.shape[1] == 1 else every_step
+        run = functools.partial(loop, self, data.x, data.y, data.count)
+        if data.x.shape[0] is not None:  # padded to one shape, so that XLA can compile it
+            done = tf.function(run, jit_compile=True)()
+        else:
+            done = tf.cond(data.count > 0, run, lambda: no_step(self, data.x))
+
+        def rows(t: tf.Tensor) -> tf.Tensor:
+            """[S, B, ...] to [samples, ...]"""
+            t = t[: data.count]
+            return tf.reshape(t, tf.concat([[-1], tf.shape(t)[2:]], axis=0))
+
+        x, y, y_pred, ids, trained = map(
+            rows, (data.x, data.y, done.y_pred, data.ids, done.trained)
+        )
+        if self.resting is not None and self.rests:
+            self.resting.visited(ids, trained, self.epoch)
+        samples = tf.shape(ids)[0]
+        self._loss_tracker.update_state(
+            tf.math.divide_no_nan(done.losses, tf.cast(data.count, tf.float32)), samples
+        )
+        self._meter.update_state(done.counts)
+        return self.compute_metrics(x, y, y_pred)
 
     def test_step(self, data: Any) -> dict[str, Any]:
         logs = super().test_step(data)
         return {k: v for k, v in logs.items() if k not in EffortMeter.LOGS}
 
-    def _decide(self, x: Any, y: Any, weights: Any) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Forward pass without a tape over the network: (y_pred, loss, keep bool [B])."""
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            hooks = _WatchOutput(self.layers_in_order[-1].name, tape)
-            with instrumented(self.model, hooks):
-                y_pred = self.model(x, training=False)
-            loss = self.compute_loss(x, y, y_pred, weights, training=False)
-        error = tape.gradient(loss, hooks.z)
-        delta = tf.reshape(error, [tf.shape(x)[0], -1]) * tf.cast(tf.shape(x)[0], error.dtype)
-        alpha = tf.reduce_sum(tf.abs(delta), axis=1)
-        keep, alpha_max = self.method.skip.decide(alpha, tf.convert_to_tensor(self.alpha_max))
-        self.alpha_max.assign(alpha_max)
-        return y_pred, loss, keep
+    # -- masks in the graph ------------------------------------------------------------------
 
-    def _backward(
-        self, x: Any, y: Any, weights: Any, kept: tf.Tensor, batch: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Forward, sparse backward and masked update: (y_pred, loss, [nominal, non-zero] MACs)."""
-        skipping = not self.method.skip.always_trains
-        variables = self.trained_variables
-        hooks = _Sparsification(self, batch, frozen_statistics=skipping)
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            for v in variables:
-                tape.watch(v.value)
-            with instrumented(self.model, hooks):
-                y_pred = self.model(x, training=True)
-            loss = self.compute_loss(x, y, y_pred, weights, training=True)
-            scaled = loss
-            if skipping:
-                scaled = loss * (tf.cast(kept, loss.dtype) / tf.cast(batch, loss.dtype))
-            scaled = self.optimizer.scale_loss(scaled)
-        gradients = tape.gradient(scaled, variables)
-        self._update(variables, gradients)
-        y_max = tf.unstack(tf.convert_to_tensor(self.y_max))
-        names = list(self.sites)
-        self.y_max.assign(
-            tf.stack([hooks.y_max.get(n, y) for n, y in zip(names, y_max, strict=True)])
-        )
-        return y_pred, loss, tf.stack([self._macs(hooks.entries), self._macs(hooks.nonzero)])
+    def mask(self, name: str, part: str) -> keras.Variable:
+        """1 for neurons that may update, float32 [neurons]; part is "kernel" or "bias"."""
+        return self._mask[f"{name}/{part}"]
 
-    def _update(
-        self, variables: Sequence[keras.Variable], gradients: Sequence[tf.Tensor | None]
-    ) -> None:
-        """Apply the gradients; frozen neurons keep their values whatever the optimizer does."""
-        pairs = [(g, v) for g, v in zip(gradients, variables, strict=True) if g is not None]
-        if self.method.selector.name == "full":
-            self.optimizer.apply_gradients(pairs)
-            return
-        masks = {
-            id(v): tf.reshape(tf.convert_to_tensor(self._mask[f"{s.layer.name}/{part}"]), shape) > 0
+    def variable_masks(self) -> dict[int, tf.Tensor]:
+        """By id of every neuron's variable: a bool mask that broadcasts over it."""
+        return {
+            id(v): tf.reshape(tf.convert_to_tensor(self.mask(s.layer.name, part)), shape) > 0
             for s in self.sites.values()
             for v, part, shape in s.masked()
         }
-        before = [tf.identity(v.value) for _, v in pairs]
-        self.optimizer.apply_gradients([(tf.where(masks[id(v)], g, 0.0), v) for g, v in pairs])
-        for (_, v), old in zip(pairs, before, strict=True):
-            v.assign(tf.where(masks[id(v)], v.value, old))
-
-    # -- effort ------------------------------------------------------------------------------
-
-    def _macs(self, entries: dict[str, tf.Tensor]) -> tf.Tensor:
-        """Backward MACs of one step, int64 scalar (`effort.layer_backward_macs`, in the graph)."""
-        propagate = tf.cast(tf.convert_to_tensor(self._propagate), tf.int64)
-        if self.whole_layers:
-            updates = tf.cast(tf.convert_to_tensor(self._updates), tf.int64)
-            fan_in = tf.constant([x.fan_in for x in self.layers_in_order], tf.int64)
-            none = tf.zeros([], tf.int64)
-            counts = tf.stack([entries.get(x.name, none) for x in self.layers_in_order])
-            return tf.reduce_sum(counts * fan_in * (updates + propagate))
-        total = tf.zeros([], tf.int64)
-        for i, layer in enumerate(self.layers_in_order):
-            if layer.name not in entries:
-                continue
-            count = entries[layer.name]
-            mask = tf.cast(tf.convert_to_tensor(self._mask[f"{layer.name}/kernel"]), tf.int64)
-            total += layer.fan_in * (
-                tf.reduce_sum(count * mask) + tf.reduce_sum(count) * propagate[i]
-            )
-        return total
 
 
-class _Selection(keras.callbacks.Callback):
-    """Runs the selector: masks before an epoch, observation after it."""
+class _BeforeAndAfter(keras.callbacks.Callback):
+    """Before an epoch the selector's masks and who rests; after it the selector's observation."""
 
     model: OdlModel
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        if epoch > 0:
-            self.model.select(epoch)
+        self.model.begin_epoch(epoch)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self.model.observe()

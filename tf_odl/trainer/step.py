@@ -1,0 +1,239 @@
+"""One training step: decide who trains, propagate a sparse error, update under masks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import keras
+import tensorflow as tf
+
+from tf_odl.methods import WeightedLayer
+from tf_odl.trainer.instrument import Hooks, instrumented
+
+if TYPE_CHECKING:
+    from tf_odl.trainer.model import OdlModel
+
+Sparsify = Callable[[tf.Tensor], tf.Tensor]
+
+
+class Outcome(NamedTuple):
+    """What a step did with its B samples.
+
+    loss: scalar, the mean over the samples. counts: int64 [5], see `EffortMeter.update_state`.
+    y_pred: [B, ...]. trained: bool [B].
+    """
+
+    loss: tf.Tensor
+    counts: tf.Tensor
+    y_pred: tf.Tensor
+    trained: tf.Tensor
+
+
+def error_gate(z: tf.Tensor, backward: Sparsify) -> tf.Tensor:
+    """Identity forward; backward the error dLoss/dz goes through `backward`."""
+
+    @tf.custom_gradient
+    def gate(value: tf.Tensor) -> tuple[tf.Tensor, Sparsify]:
+        return tf.identity(value), backward
+
+    return gate(z)
+
+
+class _Sparsification(Hooks):
+    """Sparsifies the error at every site and counts what is left.
+
+    Per site: `y_max` (new running maximum), `entries` and `nonzero`: kept per neuron int64
+    [neurons], or in all where the masks of whole layers are on or off.
+    """
+
+    def __init__(self, owner: OdlModel, batch: tf.Tensor, frozen_statistics: bool) -> None:
+        self.owner, self.batch, self.frozen_statistics = owner, batch, frozen_statistics
+        before = tf.unstack(tf.convert_to_tensor(owner.y_max))
+        self.y_max = dict(zip(owner.sites, before, strict=True))
+        self.entries: dict[str, tf.Tensor] = {}
+        self.nonzero: dict[str, tf.Tensor] = {}
+
+    def batch_normalization(self, layer: keras.layers.Layer, x: tf.Tensor, training: Any) -> Any:
+        return False if self.frozen_statistics else training
+
+    def pre_activation(self, name: str, x: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
+        layer = self.owner.layer(name)
+
+        def backward(error: tf.Tensor) -> tf.Tensor:
+            # The loss is a mean over the batch: times B it is the error of each sample.
+            rows = tf.reshape(error, [-1, layer.outputs])
+            delta = rows * tf.cast(self.batch, rows.dtype)
+            kept = self.owner.method.sparsifier.keep(delta, self.y_max[name], layer)
+            self.y_max[name] = kept.y_max
+            used = rows != 0
+            if kept.selected is None:
+                per_neuron = tf.cast(tf.shape(rows)[0] * layer.positions, tf.int64)
+                whole = self.owner.whole_layers
+                self.entries[name] = (
+                    per_neuron * layer.neurons if whole else tf.fill([layer.neurons], per_neuron)
+                )
+            else:
+                self.entries[name] = self._counted(kept.selected, layer)
+                used &= kept.selected
+                error = tf.reshape(tf.where(kept.selected, rows, 0.0), tf.shape(error))
+            self.nonzero[name] = self._counted(used, layer)
+            return error
+
+        return error_gate(z, backward)
+
+    def _counted(self, selected: tf.Tensor, layer: WeightedLayer) -> tf.Tensor:
+        """bool [B, positions * neurons] to counts, int64 [neurons] or scalar."""
+        if self.owner.whole_layers:
+            return tf.cast(tf.reduce_sum(tf.cast(selected, tf.int32)), tf.int64)
+        grouped = tf.reshape(selected, [-1, layer.neurons])
+        return tf.math.count_nonzero(grouped, axis=0)
+
+
+class _WatchOutput(Hooks):
+    """Lets a tape see the output layer's pre-activation and nothing before it."""
+
+    def __init__(self, name: str, tape: tf.GradientTape) -> None:
+        self.name, self.tape = name, tape
+        self.z: tf.Tensor | None = None
+
+    def pre_activation(self, name: str, x: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
+        if name == self.name:
+            self.tape.watch(z)
+            self.z = z
+        return z
+
+
+def training_step(owner: OdlModel, x: Any, y: Any, weights: Any = None) -> Outcome:
+    """Train on one batch: x [B, ...], y [B, ...], sample weights [B] or None."""
+    batch = tf.shape(x)[0]
+    if owner.method.skip.always_trains:
+        taped = _Taped(owner, x, y, weights, batch)
+        counts = _counts(taped.backward(), batch, batch, 0)
+        return Outcome(taped.loss, counts, taped.y_pred, tf.ones([batch], tf.bool))
+    y_pred, loss, trained, alpha_max = decide(owner, x, y, weights, owner.alpha_max)
+    owner.alpha_max.assign(alpha_max)
+    places = tf.where(trained)[:, 0]
+    kept = tf.shape(places)[0]
+
+    def train() -> tf.Tensor:
+        chosen = [None if t is None else tf.gather(t, places) for t in (x, y, weights)]
+        return train_on(owner, *chosen, batch=batch)
+
+    macs = tf.cond(kept > 0, train, lambda: _no_step(owner))
+    return Outcome(loss, _counts(macs, batch, kept, kept), y_pred, trained)
+
+
+def _counts(macs: tf.Tensor, batch: tf.Tensor, kept: tf.Tensor, again: Any) -> tf.Tensor:
+    return tf.concat([macs, tf.cast(tf.stack([batch, kept, again]), tf.int64)], axis=0)
+
+
+def _no_step(owner: OdlModel) -> tf.Tensor:
+    """A batch of which nothing trains: learning rate schedules move on, nothing else does."""
+    owner.optimizer.iterations.assign_add(1)
+    return tf.zeros([2], tf.int64)
+
+
+def decide(
+    owner: OdlModel, x: Any, y: Any, weights: Any, alpha_max: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Forward pass without a tape over the network, and the skip rule's answer.
+
+    Returns:
+        y_pred [B, ...], loss, who trains as bool [B], the new running maximum alpha_max.
+    """
+    batch = tf.shape(x)[0]
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        hooks = _WatchOutput(owner.layers_in_order[-1].name, tape)
+        with instrumented(owner.model, hooks):
+            y_pred = owner.model(x, training=False)
+        loss = owner.compute_loss(x, y, y_pred, weights, training=False)
+    error = tape.gradient(loss, hooks.z)
+    delta = tf.reshape(error, [batch, -1]) * tf.cast(batch, error.dtype)
+    alpha = tf.reduce_sum(tf.abs(delta), axis=1)
+    return y_pred, loss, *owner.method.skip.decide(alpha, tf.convert_to_tensor(alpha_max))
+
+
+def train_on(owner: OdlModel, x: Any, y: Any, weights: Any = None, *, batch: Any) -> tf.Tensor:
+    """Forward once more, now under a tape, and backward, on the samples of a batch that train.
+
+    Args:
+        batch: samples of the whole batch, which the loss is a mean of, int32.
+
+    Returns:
+        Nominal and non-zero backward MACs, int64 [2].
+    """
+    taped = _Taped(owner, x, y, weights, batch)
+    share = tf.cast(tf.shape(x)[0], taped.loss.dtype) / tf.cast(batch, taped.loss.dtype)
+    return taped.backward(share)
+
+
+class _Taped:
+    """A forward pass with what its backward pass needs.
+
+    Args:
+        batch: samples the loss is a mean of, int32; more than those of x when some are skipped.
+    """
+
+    def __init__(self, owner: OdlModel, x: Any, y: Any, weights: Any, batch: tf.Tensor) -> None:
+        self.owner = owner
+        self.variables = owner.trained_variables
+        skipping = not owner.method.skip.always_trains
+        self.hooks = _Sparsification(owner, batch, frozen_statistics=skipping)
+        self.tape = tf.GradientTape(watch_accessed_variables=False)
+        with self.tape:
+            for v in self.variables:
+                self.tape.watch(v.value)
+            with instrumented(owner.model, self.hooks):
+                self.y_pred = owner.model(x, training=True)
+            self.loss = owner.compute_loss(x, y, self.y_pred, weights, training=True)
+
+    def backward(self, share: tf.Tensor | None = None) -> tf.Tensor:
+        """Sparse backward pass of share * loss and masked update.
+
+        Returns:
+            Nominal and non-zero MACs, int64 [2].
+        """
+        owner, hooks = self.owner, self.hooks
+        weight = owner.optimizer.scale_loss(tf.ones_like(self.loss) if share is None else share)
+        gradients = self.tape.gradient(self.loss, self.variables, output_gradients=weight)
+        _update(owner, self.variables, gradients)
+        owner.y_max.assign(tf.stack(list(hooks.y_max.values())))
+        return tf.stack([_macs(owner, hooks.entries), _macs(owner, hooks.nonzero)])
+
+
+def _update(
+    owner: OdlModel,
+    variables: Sequence[keras.Variable],
+    gradients: Sequence[tf.Tensor | None],
+) -> None:
+    """Apply the gradients; frozen neurons keep their values whatever the optimizer does."""
+    pairs = [(g, v) for g, v in zip(gradients, variables, strict=True) if g is not None]
+    if owner.method.selector.name == "full":
+        owner.optimizer.apply_gradients(pairs)
+        return
+    masks = owner.variable_masks()
+    before = [tf.identity(v.value) for _, v in pairs]
+    owner.optimizer.apply_gradients([(tf.where(masks[id(v)], g, 0.0), v) for g, v in pairs])
+    for (_, v), old in zip(pairs, before, strict=True):
+        v.assign(tf.where(masks[id(v)], v.value, old))
+
+
+def _macs(owner: OdlModel, entries: dict[str, tf.Tensor]) -> tf.Tensor:
+    """Backward MACs of one step, int64 scalar (`effort.layer_backward_macs`, in the graph)."""
+    propagate = tf.cast(tf.convert_to_tensor(owner.propagate), tf.int64)
+    layers = owner.layers_in_order
+    if owner.whole_layers:
+        updates = tf.cast(tf.convert_to_tensor(owner.updates), tf.int64)
+        fan_in = tf.constant([x.fan_in for x in layers], tf.int64)
+        none = tf.zeros([], tf.int64)
+        counts = tf.stack([entries.get(x.name, none) for x in layers])
+        return tf.reduce_sum(counts * fan_in * (updates + propagate))
+    total = tf.zeros([], tf.int64)
+    for i, layer in enumerate(layers):
+        if layer.name not in entries:
+            continue
+        count = entries[layer.name]
+        mask = tf.cast(tf.convert_to_tensor(owner.mask(layer.name, "kernel")), tf.int64)
+        total += layer.fan_in * (tf.reduce_sum(count * mask) + tf.reduce_sum(count) * propagate[i])
+    return total
