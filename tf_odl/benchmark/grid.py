@@ -23,7 +23,7 @@ _KEYS = {"title", "about", "seeds", "defaults", *AXES, "include", "published"}
 _SETTINGS = typing.get_type_hints(Settings)
 _DATA_KEYS = {"seeds", "over", "pretrain"}
 
-QUICK_EPOCHS, QUICK_SAMPLES, QUICK_SEEDS = 2, 500, 2
+QUICK_EPOCHS, QUICK_SAMPLES, QUICK_SEEDS, QUICK_PIXELS = 2, 500, 2, 32
 
 Labels = Mapping[str, str | None]
 
@@ -66,8 +66,9 @@ def load_grid(
     Args:
         name: of a built-in grid, or a YAML file.
         seeds: that many instead of the seeds the grid names, from 0.
-        quick: at most QUICK_EPOCHS epochs, QUICK_SAMPLES training samples, QUICK_SEEDS seeds and
-            as many values of a setting that is averaged over.
+        quick: at most QUICK_EPOCHS epochs, QUICK_SAMPLES training samples, QUICK_SEEDS seeds, as
+            many values of a setting that is averaged over, QUICK_PIXELS where the size of images
+            is given, and no pretrained weights.
         data_dir: the folder of the data, for cells that name none.
 
     Raises:
@@ -134,25 +135,30 @@ class _Reader:
                 yield cell
 
     def _included(self) -> Iterator[tuple[str, str | None, str, str | None, dict[str, Any]]]:
-        """Rows beyond the product: a method for all data and models, or for those it names."""
-        for number, entry in enumerate(_sequence(self.content.get("include"), "include"), 1):
+        """Rows beyond the product; of every axis one value or a list.
+
+        Without data or model they are for all of the grid's.
+        """
+        for number, written in enumerate(_sequence(self.content.get("include"), "include"), 1):
             what = f"include {number}"
-            entry = dict(_mapping(entry, what))
+            entry = dict(_mapping(written, what))
             _known(entry, set(_SETTINGS) | {"label"}, what)
-            chosen: dict[str, list[Any]] = {}
-            for axis in ("data", "model"):
-                wanted = entry.pop(axis, None)
-                names = [wanted] if isinstance(wanted, str) else _sequence(wanted, what)
-                for name in names:
-                    if name not in self.axes[axis]:
+            chosen: dict[str, list[str | None]] = {}
+            for axis in AXES:
+                names = entry.pop(axis, None)
+                names = names if isinstance(names, list) else [names]
+                chosen[axis] = [None if name is None else str(name) for name in names]
+                if axis in ("data", "model") and chosen[axis] == [None]:
+                    chosen[axis] = list(self.axes[axis] or [None])
+                for name in chosen[axis]:
+                    known = axis not in ("data", "model") or name in (self.axes[axis] or [None])
+                    if not known:
                         raise UserError(f"{what}: {axis} {name!r} is not in the grid's {axis}")
-                chosen[axis] = list(names or self.axes[axis] or [None])
-            method = str(entry.pop("method", None) or self.defaults.get("method") or "")
-            if not method:
-                raise UserError(f"{what}: method is missing")
-            budget = entry.get("budget")
-            for data, model in itertools.product(chosen["data"], chosen["model"]):
-                yield data, model, method, None if budget is None else str(budget), entry
+            for data, model, method, budget in itertools.product(*chosen.values()):
+                if method is None:
+                    raise UserError(f"{what}: method is missing")
+                assert data is not None
+                yield data, model, method, budget, entry
 
     def _budgets(self, settings: dict[str, Any]) -> Sequence[str | None]:
         """The budgets of the grid for methods that take one."""
@@ -232,6 +238,9 @@ class _Reader:
             values.setdefault("data_dir", str(self.data_dir))
         if self.quick:
             values["samples"] = min(values.get("samples", QUICK_SAMPLES), QUICK_SAMPLES)
+            if "data_size" in values:
+                values["data_size"] = min(values["data_size"], QUICK_PIXELS)
+            values.pop("weights", None)
         epochs = values.get("epochs", Settings().epochs)
         values["warmup"] = min(values.get("warmup", Settings().warmup), epochs / 2)
         settings = Settings(**values)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tf_odl.benchmark.report import sections
+from tf_odl.benchmark.report import heading, sections
 from tf_odl.benchmark.results import Group
 from tf_odl.files import write_file
 from tf_odl.methods.budget import Budget, parse_budget
@@ -113,7 +113,7 @@ def _figure(
     used: dict[str, None] = {}
     for axes, ((data, model), mine) in zip(grid.flat, shown.items(), strict=False):
         used |= dict.fromkeys(panel(axes, mine, styles))
-        axes.set_title(f"{data}, {model}", fontsize=10)
+        axes.set_title(heading(data, model), fontsize=10)
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
     for axes in list(grid.flat)[len(shown) :]:

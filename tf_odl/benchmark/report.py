@@ -102,7 +102,12 @@ def markdown(
     text += [", ".join(f"{name} {version}" for name, version in versions.items()) + ".", ""]
     for (data, model), mine in sections(groups).items():
         epochs = mine[0].nominal_epochs
-        text += [f"## {data}, {model}", "", f"100 % = full training for {epochs} epochs.", ""]
+        text += [
+            f"## {heading(data, model)}",
+            "",
+            f"100 % = full training for {epochs} epochs.",
+            "",
+        ]
         headers, rows = table(mine)
         text += [f"| {' | '.join(headers)} |", "|---" * len(headers) + "|"]
         text += [f"| {' | '.join(row)} |" for row in rows] + [""]
@@ -116,6 +121,11 @@ def markdown(
             text += [f"## {title}", ""]
             text += [f"- {what}: {message}" for message, what in found.items()] + [""]
     return "\n".join(text)
+
+
+def heading(data: str, model: str) -> str:
+    """What a table is about; the name of the data may say the model already."""
+    return data if model in data else f"{data}, {model}"
 
 
 def messages(grid: Grid, outcomes: Mapping[str, Outcome], status: str) -> dict[str, str]:

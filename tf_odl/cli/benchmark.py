@@ -160,12 +160,12 @@ def _text(progress: Progress) -> str:
 
 
 def _print(grid: Grid, groups: Sequence[Group], outcomes: dict[str, Outcome], out: Path) -> None:
-    from tf_odl.benchmark.report import messages, sections, table
+    from tf_odl.benchmark.report import heading, messages, sections, table
     from tf_odl.benchmark.work import FAILED, MISSING
 
     for (data, model), mine in sections(groups).items():
         headers, rows = table(mine)
-        title = f"{data}, {model}; 100 % = full training for {mine[0].nominal_epochs} epochs"
+        title = f"{heading(data, model)}; 100 % = full training for {mine[0].nominal_epochs} epochs"
         shown = [i for i, header in enumerate(headers) if header in _SHOWN]
         lines = [[row[i].replace(" ± ", "±") for i in shown] for row in rows]
         print_table([_SHOWN[headers[i]] for i in shown], lines, title=title)
