@@ -65,7 +65,9 @@ def test_methods_lists_every_preset_and_part():
 def test_datasets_and_targets():
     listed = json.loads(run("datasets", "--json").stdout)
     assert {"digits", "mnist", "cifar10", "hapt", "hapt-raw", "arabic-speech"} <= set(listed)
-    assert "train-images-idx3-ubyte.gz" in listed["mnist"]["needs"]
+    assert "train-images-idx3-ubyte.gz" in listed["mnist"]["files"]
+    assert "zenodo" in run("datasets", "dcase-slider").stdout
+    assert run("datasets", "wonder").exit_code == 2
     boards = json.loads(run("targets", "--json").stdout)
     assert boards["nano33"]["fqbn"] == "arduino:mbed_nano:nano33ble"
     assert "esp32" in boards and "Nano 33 BLE" in run("targets").stdout

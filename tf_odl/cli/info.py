@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from tf_odl.cli.output import emit_json, print_table
+from tf_odl.errors import UserError
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -59,20 +60,56 @@ def methods(as_json: bool) -> None:
 
 
 @click.command(short_help="The built-in data sets.")
+@click.argument("name", required=False)
 @json_option
-def datasets(as_json: bool) -> None:
-    """List the data sets `--data` knows by name; it also takes .npz files and folders."""
-    from tf_odl.data import DATASETS
+def datasets(name: str | None, as_json: bool) -> None:
+    """List the data sets `--data` knows by name; it also takes .npz files and folders.
 
+    With NAME, say which files have to be in --data-dir and where they come from.
+    """
+    from tf_odl.data import DATASETS
+    from tf_odl.data.tfds import SETS
+
+    if name is not None and name not in DATASETS:
+        raise UserError(f"no data set {name!r}: there are {', '.join(DATASETS)}")
+    about = {
+        key: {
+            "summary": entry.summary,
+            "shape": entry.shape,
+            "classes": entry.classes,
+            "samples": entry.samples,
+            "persons": entry.persons,
+            "files": entry.files,
+            "source": entry.source,
+            "tensorflow_datasets": key in SETS,
+        }
+        for key, entry in DATASETS.items()
+        if name in (None, key)
+    }
     if as_json:
-        emit_json({n: {"summary": d.summary, "needs": d.needs} for n, d in DATASETS.items()})
+        emit_json(about)
         return
-    rows = [[name, d.summary, d.needs] for name, d in DATASETS.items()]
-    rows += [
-        ["FILE.npz", "arrays x_train, y_train, x_test, y_test, or x and y", "the file"],
-        ["FOLDER", "a sub-folder of images or .npy files per class", "the folder"],
+    if name is not None:
+        for what in ("files", "source"):
+            click.echo(f"{what}: {about[name][what]}")
+        if name in SETS:
+            click.echo("or: pip install 'tf-odl[datasets]', and tensorflow-datasets fetches it")
+        return
+    rows = [
+        [
+            key,
+            entry.summary,
+            entry.shape,
+            entry.classes,
+            entry.samples,
+            entry.persons or "",
+        ]
+        for key, entry in DATASETS.items()
     ]
-    print_table(["--data", "", "needs"], rows)
+    print_table(["--data", "", "sample", "classes", "train + test", "persons"], rows)
+    click.echo("or FILE.npz with x_train, y_train, x_test, y_test, or with x and y")
+    click.echo("or FOLDER with a sub-folder of images or .npy files per class")
+    click.echo("files and sources: tf-odl datasets NAME")
 
 
 @click.command(short_help="The boards an export can be made for.")

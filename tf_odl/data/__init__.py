@@ -1,6 +1,7 @@
 """Data sets: built-in ones, .npz files, folders, and shifts of all of them."""
 
+from tf_odl.data.catalogue import DATASETS
 from tf_odl.data.dataset import Dataset
-from tf_odl.data.registry import DATASETS, load
+from tf_odl.data.registry import load
 
 __all__ = ["DATASETS", "Dataset", "load"]
