@@ -14,7 +14,12 @@ from tf_odl.errors import UserError
 
 
 @click.command(short_help="Adapt a Keras model to data by a method.")
-@click.option("--model", help="A .keras file, or a built-in model: mlp5, cnn5, cnn5-1d.")
+@click.option(
+    "--model",
+    help="A .keras file, or a built-in model: mlp5, cnn5, cnn5-1d, ds-cnn, resnet8, "
+    "mobilenetv2, mobilenetv2-0.35, resnet18, resnet50.",
+)
+@click.option("--weights", help="Pretrained weights of a built-in model: a file, or imagenet.")
 @click.option("--data", help="See: tf-odl datasets; or an .npz file or a folder of classes.")
 @click.option("--data-dir", help="The folder that holds the archives of a built-in data set.")
 @click.option(

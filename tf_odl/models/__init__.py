@@ -19,6 +19,7 @@ from tf_odl.models.resnet8 import resnet8
 from tf_odl.models.resnet18 import resnet18
 from tf_odl.models.resnet50 import resnet50
 from tf_odl.models.statistics import set_statistics
+from tf_odl.models.weights import load_weights
 
 __all__ = [
     "MODELS",
@@ -26,6 +27,7 @@ __all__ = [
     "check_fits_data",
     "is_built_in",
     "load",
+    "load_weights",
     "pretrain_digits",
     "set_statistics",
 ]

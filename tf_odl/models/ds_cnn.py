@@ -39,7 +39,7 @@ def ds_cnn(shape: tuple[int, ...], classes: int) -> keras.Model:
         x = layers.Conv2D(CHANNELS, 1, name=f"pointwise{i}")(x)
         x = _normalized(x, f"pointwise{i}")
     x = layers.GlobalAveragePooling2D(name="pool")(x)
-    return keras.Model(inputs, layers.Dense(classes, name="head")(x), name="ds_cnn")
+    return keras.Model(inputs, layers.Dense(classes, name="head")(x), name="ds-cnn")
 
 
 def _normalized(x: keras.KerasTensor, name: str) -> keras.KerasTensor:

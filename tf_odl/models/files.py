@@ -18,11 +18,21 @@ SUFFIXES = (".keras", ".h5")
 
 
 def load(path: Path) -> keras.Model:
-    """The model in a .keras or .h5 file; of a saved OdlModel the model it wraps.
+    """The classifier in a .keras or .h5 file; of a saved OdlModel the model it wraps.
 
     Raises:
-        UserError: the file is missing or damaged, has a layer we do not know, or the model is no
-            classifier with one input and one output.
+        UserError: as `read`; or the model is no classifier with one input and one output.
+    """
+    model = read(path)
+    _check_classifier(model, path)
+    return model
+
+
+def read(path: Path) -> keras.Model:
+    """The model in a .keras or .h5 file, whatever it does; of a saved OdlModel the one it wraps.
+
+    Raises:
+        UserError: the file is missing or damaged, or has a layer we do not know.
     """
     from tf_odl.trainer.model import OdlModel  # also teaches Keras the name
 
@@ -37,10 +47,7 @@ def load(path: Path) -> keras.Model:
         raise UserError(f"{path} is no readable Keras model: {_first_line(error)}") from error
     except (TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{path} cannot be loaded: {_reason(error)}") from error
-    if isinstance(model, OdlModel):
-        model = model.model
-    _check_classifier(model, path)
-    return model
+    return model.model if isinstance(model, OdlModel) else model
 
 
 def _first_line(error: BaseException) -> str:

@@ -53,6 +53,12 @@ def prepare(settings: Settings) -> tuple[Settings, keras.Model, Dataset]:
         UserError: see the loaders; or only one of model and data is named.
     """
     settings.build_method()
+    built_in = settings.model is not None and models.is_built_in(settings.model)
+    if settings.weights is not None and not built_in:
+        raise UserError(
+            "--weights are for a built-in model: "
+            f"name one with --model ({', '.join(models.MODELS)})"
+        )
     if settings.model is None and settings.data is None:
         settings = _replace(settings, shift=settings.shift or DEMO_SHIFT)
         return settings, models.pretrain_digits(settings.seed), load_data(settings)
@@ -61,8 +67,12 @@ def prepare(settings: Settings) -> tuple[Settings, keras.Model, Dataset]:
     if settings.model is None:
         raise UserError(f"--data needs --model: a .keras file or one of {', '.join(models.MODELS)}")
     data = load_data(settings)
-    if settings.model in models.MODELS:
+    if built_in:
         model = models.build(settings.model, data.x_train.shape[1:], data.classes, settings.seed)
+        if settings.weights is None:
+            models.set_statistics(model, data.x_train)
+        else:
+            model = models.load_weights(model, settings.weights)
     else:
         model = models.load(Path(settings.model))
         models.check_fits_data(model, data)
@@ -239,7 +249,9 @@ def _record(settings: Settings, data: Dataset, trainer: OdlModel) -> dict[str, A
             "parameters": int(trainer.model.count_params()),
             "forward_macs": effort.forward_macs(trainer.layers_in_order),
             "full_backward_macs": effort.full_backward_macs(trainer.layers_in_order),
-            "pretrained": settings.model not in models.MODELS,
+            "pretrained": settings.weights is not None
+            or settings.model is None
+            or not models.is_built_in(settings.model),
         },
         "epochs": [],
     }

@@ -16,6 +16,7 @@ class Settings:
     """The settings of `tf-odl finetune`; `model` and `data` None mean the digits demonstration."""
 
     model: str | None = None
+    weights: str | None = None  # of a built-in model: a file, or "imagenet"
     data: str | None = None
     data_dir: str | None = None
     shift: str | None = None
