@@ -140,6 +140,19 @@ def test_pickles_that_name_anything_but_arrays_are_refused(tmp_path, monkeypatch
             unpickle(tampered, "it")
 
 
+def test_a_batch_as_python_2_pickled_it():
+    """Opcode by opcode: texts are byte strings there, and so are the bytes of an array."""
+    array = (
+        b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R"
+        b"(K\x01K\x01M\x00\x0c\x86cnumpy\ndtype\nU\x02u1K\x00K\x01\x87R"
+        b"(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89T\x00\x0c\x00\x00"
+        + planes(TEN[:1]).tobytes()
+        + b"tb"
+    )
+    found = unpickle(b"\x80\x02}(U\x06labels]K\x07aU\x04data" + array + b"u.", "it")
+    assert found[b"labels"] == [7] and np.array_equal(found[b"data"], planes(TEN[:1]))
+
+
 def test_arrays_survive_every_pickle_protocol():
     for protocol in range(5):
         whole = {"a": [1, 2.5, None, True, b"x", (3,)], "b": np.arange(6, dtype=np.uint8)}
