@@ -229,7 +229,12 @@ class _Builder:
         flags = Flags.PROPAGATE if propagates else Flags(0)
         if site not in self.masks:
             return flags, None
-        kernel, bias = (np.asarray(m, bool) for m in self.masks[site])
+        if self.masks[site].inputs is not None:
+            raise UserError(
+                f"layer {site!r}: the mask chooses input channels, which a training op cannot do; "
+                "choose neurons (sparse-update: --set channels=output)"
+            )
+        kernel, bias = (np.asarray(m, bool) for m in self.masks[site][:2])
         for mask in (kernel, bias):
             if mask.shape != (neurons,):
                 raise UserError(

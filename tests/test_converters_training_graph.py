@@ -402,6 +402,7 @@ def test_masks_that_no_op_can_follow_are_refused(cnn: Export) -> None:
         (Mask(one, other), f"'{name}': the masks of the weights and of the bias choose different"),
         (Mask(np.ones(3, bool), np.ones(3, bool)), rf"'{name}' has the shape \[3\].* 4 neurons"),
         (Mask(none, none), "every mask is empty"),
+        (Mask(one, one, inputs=np.ones(2, bool)), f"'{name}': the mask chooses input channels"),
     ):
         with pytest.raises(UserError, match=message):
             rebuilt(cnn, {name: mask})

@@ -19,6 +19,8 @@ PRESETS = {
     "bias-only": ("bias-only", "dense", "never"),
     "random": ("random", "dense", "never"),
     "velocity": ("velocity", "dense", "never"),
+    "sparse-update": ("sparse-update", "dense", "never"),
+    "tinytrain": ("tinytrain", "dense", "never"),
     "neq": ("neq", "dense", "never"),
     "meprop": ("full", "meprop", "never"),
     "tinyprop": ("full", "tinyprop", "never"),
@@ -44,7 +46,8 @@ def test_every_preset_builds_its_triple(name: str) -> None:
     method = get_method(name)
     assert method.name == name
     assert triple(method) == PRESETS[name]
-    budget = Budget("share", 0.2) if name in ("random", "velocity") else None
+    budgeted = ("random", "velocity", "sparse-update", "tinytrain")
+    budget = Budget("share", 0.2) if name in budgeted else None
     assert method.budget == budget
 
 

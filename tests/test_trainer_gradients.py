@@ -291,7 +291,7 @@ def test_masks_and_sparse_errors_together() -> None:
     x, y = data(shape, 2)
     want = sparse_step(model, x, y, Settings()).gradients
     owner = {
-        id(v): np.broadcast_to(getattr(trainer.masks[n], part).reshape(shape), v.shape)
+        id(v): np.broadcast_to(trainer.masks[n].part(part).reshape(shape), v.shape)
         for n, site in trainer.sites.items()
         for v, part, shape in site.masked()
     }

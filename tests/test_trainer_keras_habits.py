@@ -52,6 +52,7 @@ def wrapped(method: str = "tinypropv2", *, seed: int = 0, **compile_options: Any
         small(seed),
         get_method(method, budget="50%" if needs_budget else None),
         selection_data=data()[0][:5],
+        support_data=data(30, 2),
         seed=seed,
     )
     options = {"run_eagerly": True, "metrics": ["accuracy"]} | compile_options

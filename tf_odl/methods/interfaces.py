@@ -132,6 +132,11 @@ class Selector(ABC):
     masks_inputs: ClassVar[bool] = False  # its masks may choose input channels
     needs_analysis: ClassVar[bool] = False  # measures on labelled samples before the first epoch
 
+    @property
+    def support_samples(self) -> int:
+        """How many labelled samples `analyse` asks for."""
+        return 0
+
     def check(self, layers: Sequence[WeightedLayer], budget: Budget | None) -> None:
         """Refuse layers or a budget the selector cannot serve, before anything runs.
 

@@ -19,8 +19,10 @@ from tf_odl.methods.never import Never
 from tf_odl.methods.random import Random
 from tf_odl.methods.rest import Rest
 from tf_odl.methods.settings import kinds, read_setting
+from tf_odl.methods.sparse_update import SparseUpdate
 from tf_odl.methods.tinyprop import TinyProp
 from tf_odl.methods.tinypropv2 import TinyPropV2
+from tf_odl.methods.tinytrain import TinyTrain
 from tf_odl.methods.velocity import Velocity
 
 
@@ -73,6 +75,8 @@ SELECTORS: dict[str, Part] = {
     "bias-only": Part(BiasOnly, "only biases update"),
     "random": Part(Random, "random neurons within the budget, redrawn every epoch"),
     "velocity": Part(Velocity, "the fastest-changing neurons within the budget, every epoch"),
+    "sparse-update": Part(SparseUpdate, "a static scheme by contribution analysis and search"),
+    "tinytrain": Part(TinyTrain, "neurons by Fisher information on a support set, chosen once"),
     "neq": Part(Neq, "neurons whose output still changes, every epoch"),
 }
 SPARSIFIERS: dict[str, Part] = {
@@ -93,6 +97,8 @@ METHODS: dict[str, Preset] = {
         Preset("bias-only", "bias-only", "dense", "never", "biases alone"),
         Preset("random", "random", "dense", "never", "random neurons within a budget"),
         Preset("velocity", "velocity", "dense", "never", "the fastest neurons within a budget"),
+        Preset("sparse-update", "sparse-update", "dense", "never", "MIT's static scheme"),
+        Preset("tinytrain", "tinytrain", "dense", "never", "Fisher information, chosen once"),
         Preset("neq", "neq", "dense", "never", "neurons at equilibrium rest"),
         Preset("meprop", "full", "meprop", "never", "fixed top-k error"),
         Preset("tinyprop", "full", "tinyprop", "never", "adaptive top-k error"),

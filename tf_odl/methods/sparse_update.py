@@ -58,6 +58,11 @@ class SparseUpdate(Selector):
         if not self.rate > 0:
             raise UserError(f"sparse-update: rate must be positive, got {self.rate}")
 
+    @property
+    def support_samples(self) -> int:
+        """`samples`"""
+        return self.samples
+
     def check(self, layers: Sequence[WeightedLayer], budget: Budget | None) -> None:
         """Refuse a budget without room for the classifier, or a scheme that does not fit."""
         assert budget is not None

@@ -106,6 +106,11 @@ class TinyTrain(Selector):
         if self.samples < 1:
             raise UserError(f"tinytrain: samples must be at least 1, got {self.samples}")
 
+    @property
+    def support_samples(self) -> int:
+        """`samples`"""
+        return self.samples
+
     def check(self, layers: Sequence[WeightedLayer], budget: Budget | None) -> None:
         """Refuse a budget without room for the cheapest neuron."""
         assert budget is not None

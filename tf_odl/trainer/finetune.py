@@ -28,6 +28,7 @@ from tf_odl.errors import UserError
 from tf_odl.files import new_folder, write_file, write_json
 from tf_odl.methods import Masks
 from tf_odl.trainer import batches, checkpoint, effort
+from tf_odl.trainer.analysis import support_set
 from tf_odl.trainer.loss import gives_logits
 from tf_odl.trainer.model import OdlModel
 from tf_odl.trainer.plot import plot_curves
@@ -207,16 +208,29 @@ def load_masks(run_dir: Path) -> Masks:
     from tf_odl.methods import Mask
 
     with np.load(Path(run_dir) / "masks.npz") as data:
-        names = {key.rpartition("/")[0] for key in data.files}
-        return {n: Mask(data[f"{n}/kernel"], data[f"{n}/bias"]) for n in names}
+        parts: dict[str, dict[str, np.ndarray]] = {}
+        for key in data.files:
+            name, _, part = key.rpartition("/")
+            parts.setdefault(name, {})[part] = data[key]
+        return {name: Mask(**arrays) for name, arrays in parts.items()}
 
 
 def _wrap(model: keras.Model, data: Dataset, settings: Settings) -> OdlModel:
     rng = np.random.default_rng(settings.seed)
     count = min(SELECTION_SAMPLES, len(data.x_train))
     subset = data.x_train[rng.choice(len(data.x_train), count, replace=False)]
+    method = settings.build_method()
+    support = None
+    if method.selector.needs_analysis:
+        count = method.selector.support_samples
+        support = support_set(data.x_train, data.y_train, count, settings.seed)
     return OdlModel(
-        model, settings.build_method(), selection_data=subset, seed=settings.seed, name="finetune"
+        model,
+        method,
+        selection_data=subset,
+        support_data=support,
+        seed=settings.seed,
+        name="finetune",
     )
 
 
@@ -276,6 +290,14 @@ class _Recorder(keras.callbacks.Callback):
         self.on_epoch, self.on_batch, self.steps = on_epoch, on_batch, steps
         self.epoch, self.started = 0, 0.0
 
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Keep what a selector has found before the first epoch."""
+        selector = self.model.method.selector
+        if selector.needs_analysis and not self.history:
+            checkpoint.save(self.model, self.run_dir / "checkpoints", 0, self.history)
+        for name, text in selector.files(self.model.selector_state).items():
+            _write_text(self.run_dir / name, text)
+
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self.epoch, self.started = epoch, time.perf_counter()
 
@@ -306,14 +328,22 @@ class _Recorder(keras.callbacks.Callback):
             self.on_epoch(row)
 
 
+def _write_text(path: Path, text: str) -> None:
+    def write(temporary: Path) -> None:
+        temporary.write_text(text, encoding="utf-8")
+
+    write_file(path, write)
+
+
 def _finish(
     run_dir: Path, record: dict[str, Any], history: list[Row], trainer: OdlModel
 ) -> dict[str, Any]:
     write_file(run_dir / "model.keras", trainer.model.save)
     arrays = {
-        f"{name}/{part}": getattr(mask, part)
+        f"{name}/{part}": array
         for name, mask in trainer.masks.items()
-        for part in ("kernel", "bias")
+        for part, array in mask._asdict().items()
+        if array is not None
     }
     write_file(run_dir / "masks.npz", lambda path: np.savez_compressed(path, **arrays))
     layers = trainer.layers_in_order

@@ -58,13 +58,13 @@ class Site:
     shifts: list[keras.Variable] = field(default_factory=list)  # and beta
 
     def masked(self) -> Iterator[tuple[keras.Variable, str, tuple[int, ...]]]:
-        """(variable, "kernel" or "bias" mask, shape that broadcasts the mask over it)."""
+        """(variable, the part of a mask that covers it, shape that broadcasts that part)."""
         per_neuron = tuple(self.kernel.shape[-2:]) if self.layer.kind == "depthwise" else (-1,)
         yield self.kernel, "kernel", per_neuron
         if self.bias is not None:
             yield self.bias, "bias", (-1,)
-        yield from ((v, "kernel", (-1,)) for v in self.scales)
-        yield from ((v, "bias", (-1,)) for v in self.shifts)
+        yield from ((v, "scale", (-1,)) for v in self.scales)
+        yield from ((v, "shift", (-1,)) for v in self.shifts)
 
 
 def weighted_layers(model: keras.Model) -> list[keras.layers.Layer]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -18,9 +19,12 @@ from keras.src.trainers.data_adapters import data_adapter_utils
 from tf_odl.errors import UserError
 from tf_odl.methods import Mask, Masks, Method, WeightedLayer, method_from_dict
 from tf_odl.trainer import batches, effort
+from tf_odl.trainer.analysis import SupportAnalysis
 from tf_odl.trainer.instrument import Hooks, Site, find_sites, instrumented, outside_neurons
 from tf_odl.trainer.loop import every_step, no_step, single_samples
+from tf_odl.trainer.masks import MaskVariables
 from tf_odl.trainer.meters import EffortMeter
+from tf_odl.trainer.optimizer_state import state_bytes
 from tf_odl.trainer.rest import RestingSamples
 from tf_odl.trainer.step import training_step
 
@@ -50,6 +54,8 @@ class OdlModel(keras.Model):
         method: see `tf_odl.methods.get_method`.
         selection_data: inputs on which selectors that watch the neurons' outputs (velocity) do
             so after every epoch, float32 [n, ...]; a fixed subset, no labels needed.
+        support_data: labelled samples (x [n, ...], y [n, ...]) on which selectors that need an
+            analysis (tinytrain, sparse-update) make it before the first epoch.
         seed: of random selection.
 
     With a skip rule, batch normalization normalizes with its moving statistics and leaves them as
@@ -69,6 +75,7 @@ class OdlModel(keras.Model):
         method: Method,
         *,
         selection_data: np.ndarray | None = None,
+        support_data: tuple[np.ndarray, np.ndarray] | None = None,
         seed: int = 0,
         name: str | None = None,
     ) -> None:
@@ -79,8 +86,8 @@ class OdlModel(keras.Model):
         self.sites: dict[str, Site] = {site.layer.name: site for site in find_sites(model)}
         self.layers_in_order: list[WeightedLayer] = [s.layer for s in self.sites.values()]
         self.selector_state: dict[str, np.ndarray] = {}
-        self.selection_macs = 0  # forward MACs spent on selecting, since construction
-        self._selection_data = selection_data
+        self.selection_macs = 0  # MACs spent on selecting, since construction
+        self._selection_data, self._support_data = selection_data, support_data
         trainable = {id(v) for v in model.trainable_variables}
         self._selectable = [
             s.layer
@@ -95,12 +102,8 @@ class OdlModel(keras.Model):
         self.y_max = self._state("y_max", [count])
         self.alpha_max = self._state("alpha_max", [])
         self.propagate = self._state("propagate", [count])
-        self.updates = self._state("updates", [count])
-        self._mask: dict[str, keras.Variable] = {}
-        for layer in self.layers_in_order:
-            for part in ("kernel", "bias"):
-                key = f"{layer.name}/{part}"
-                self._mask[key] = self._state(key.replace("/", "_") + "_mask", [layer.neurons])
+        self.gradient_macs = self._state("gradient_macs", [count])  # per entry of the error
+        self.mask = MaskVariables(self.sites, self._state, method.selector.masks_inputs)
         self._meter = EffortMeter(
             effort.forward_macs(self.layers_in_order),
             effort.full_backward_macs(self.layers_in_order),
@@ -110,7 +113,8 @@ class OdlModel(keras.Model):
         self.masks: Masks = {}
         self.whole_layers = method.selector.static  # masks are on or off for whole layers
         self._frozen = self._always_frozen()
-        self.select(epoch=0)
+        if not method.selector.needs_analysis:
+            self.select(epoch=0)
         self.built = True
 
     # -- structure ---------------------------------------------------------------------------
@@ -168,10 +172,7 @@ class OdlModel(keras.Model):
             if k.startswith(_RESTING)
         }
         super().load_own_variables(own)
-        self.masks = {
-            n: Mask(*(np.asarray(self._mask[f"{n}/{part}"]) > 0 for part in ("kernel", "bias")))
-            for n in self.sites
-        }
+        self.masks = self.mask.read()
 
     def _state(self, name: str, shape: Sequence[int]) -> keras.Variable:
         return self.add_weight(
@@ -188,6 +189,7 @@ class OdlModel(keras.Model):
             )
         if selector.needs_outputs and self._selection_data is None:
             raise UserError(f"selector {selector.name!r} needs selection_data")
+        selector.check(self._selectable, self.method.budget)
 
     def _always_frozen(self) -> set[int]:
         """Variables no epoch will update: the tape need not watch them."""
@@ -201,7 +203,7 @@ class OdlModel(keras.Model):
             id(v)
             for site in self.sites.values()
             for v, part, _ in site.masked()
-            if not getattr(masks[site.layer.name], part).any()
+            if not masks[site.layer.name].part(part).any()
         }
 
     # -- selection ---------------------------------------------------------------------------
@@ -225,15 +227,18 @@ class OdlModel(keras.Model):
         self.set_masks(self._complete(chosen))
 
     def set_masks(self, masks: Masks) -> None:
-        """Use these masks: bool [neurons] for weights and bias of every site."""
+        """Use these masks, one for every site."""
         self.masks = masks
         whole = all(m.kernel.all() or not m.kernel.any() for m in masks.values())
         if self.whole_layers and not whole:
             self.whole_layers, self.train_function = False, None  # counts differently: trace again
-        for name, mask in masks.items():
-            self._mask[f"{name}/kernel"].assign(mask.kernel.astype(np.float32))
-            self._mask[f"{name}/bias"].assign(mask.bias.astype(np.float32))
-        self.updates.assign([float(masks[x.name].kernel.any()) for x in self.layers_in_order])
+        self.mask.assign(masks)
+        self.gradient_macs.assign(
+            [
+                float(x.fan_in_from(masks[x.name].inputs) * masks[x.name].kernel.any())
+                for x in self.layers_in_order
+            ]
+        )
         self.propagate.assign(effort.propagates(self.layers_in_order, masks).astype(np.float32))
 
     def begin_epoch(self, epoch: int) -> None:
@@ -243,6 +248,30 @@ class OdlModel(keras.Model):
             self.select(epoch)
         if self.resting is not None:
             self._meter.add_resting(int((~self.resting.awake(epoch)).sum()))
+
+    @property
+    def selectable(self) -> list[WeightedLayer]:
+        """The layers a selector chooses from: those the user did not freeze."""
+        return self._selectable
+
+    def analyse(self) -> None:
+        """Let a selector that needs it measure on the support data, before the first epoch.
+
+        Raises:
+            UserError: there are none, or the selector finds nothing to train.
+        """
+        selector = self.method.selector
+        if not selector.needs_analysis:
+            return
+        if not self.selector_state:
+            if self._support_data is None:
+                raise UserError(f"selector {selector.name!r} needs support_data")
+            analysis = SupportAnalysis(self, *self._support_data)
+            state = selector.analyse(self._selectable, self.method.budget, analysis, self._rng(0))
+            self.selector_state = dict(state)
+            self.selection_macs += analysis.macs
+        if not self.masks:
+            self.select(epoch=0)
 
     def observe(self) -> None:
         """Let the selector see the neurons' outputs on the fixed subset, after an epoch."""
@@ -279,6 +308,19 @@ class OdlModel(keras.Model):
         """
         self.batches_per_call = steps_per_execution
         super().compile(*args, jit_compile=False, **kwargs)
+        self._charge_optimizer()
+
+    def _charge_optimizer(self) -> None:
+        """A budget in bytes also pays for what the optimizer keeps of every updated parameter."""
+        budget = self.method.budget
+        if budget is None or budget.kind != "bytes":
+            return
+        kept = state_bytes(self.optimizer)
+        if kept != budget.state_bytes:
+            self.method = replace(self.method, budget=replace(budget, state_bytes=kept))
+            self.method.selector.check(self._selectable, self.method.budget)
+            if not self.method.selector.needs_analysis:
+                self.select(epoch=0)
 
     def get_compile_config(self) -> dict[str, Any]:
         config = super().get_compile_config()
@@ -327,6 +369,7 @@ class OdlModel(keras.Model):
         Raises:
             UserError: the skip rule lets samples rest, and these are not stored.
         """
+        self.analyse()
         if isinstance(callbacks, keras.callbacks.CallbackList):
             callbacks.append(_BeforeAndAfter())
         else:
@@ -383,6 +426,8 @@ class OdlModel(keras.Model):
         return batch_size == 1 and flat and not self.run_eagerly
 
     def train_step(self, data: Any) -> dict[str, Any]:
+        if not self.masks:
+            raise UserError("nothing is selected yet: call fit, or analyse first")
         if not self.optimizer.built:
             self.optimizer.build(self.trained_variables)
         if isinstance(data, batches.Steps):
@@ -427,20 +472,6 @@ class OdlModel(keras.Model):
     def test_step(self, data: Any) -> dict[str, Any]:
         logs = super().test_step(data)
         return {k: v for k, v in logs.items() if k not in EffortMeter.LOGS}
-
-    # -- masks in the graph ------------------------------------------------------------------
-
-    def mask(self, name: str, part: str) -> keras.Variable:
-        """1 for neurons that may update, float32 [neurons]; part is "kernel" or "bias"."""
-        return self._mask[f"{name}/{part}"]
-
-    def variable_masks(self) -> dict[int, tf.Tensor]:
-        """By id of every neuron's variable: a bool mask that broadcasts over it."""
-        return {
-            id(v): tf.reshape(tf.convert_to_tensor(self.mask(s.layer.name, part)), shape) > 0
-            for s in self.sites.values()
-            for v, part, shape in s.masked()
-        }
 
 
 class _BeforeAndAfter(keras.callbacks.Callback):

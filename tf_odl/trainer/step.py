@@ -53,6 +53,7 @@ class _Sparsification(Hooks):
         self.y_max = dict(zip(owner.sites, before, strict=True))
         self.entries: dict[str, tf.Tensor] = {}
         self.nonzero: dict[str, tf.Tensor] = {}
+        self.dense_bias: dict[int, tf.Tensor] = {}  # gradients, by id of the bias
 
     def batch_normalization(self, layer: keras.layers.Layer, x: tf.Tensor, training: Any) -> Any:
         return False if self.frozen_statistics else training
@@ -66,6 +67,10 @@ class _Sparsification(Hooks):
             delta = rows * tf.cast(self.batch, rows.dtype)
             kept = self.owner.method.sparsifier.keep(delta, self.y_max[name], layer)
             self.y_max[name] = kept.y_max
+            bias = self.owner.sites[name].bias
+            if kept.dense_bias and bias is not None:
+                per_neuron = tf.reshape(error, [-1, layer.neurons])
+                self.dense_bias[id(bias)] = tf.reduce_sum(per_neuron, axis=0)
             used = rows != 0
             if kept.selected is None:
                 per_neuron = tf.cast(tf.shape(rows)[0] * layer.positions, tf.int64)
@@ -197,6 +202,9 @@ class _Taped:
         owner, hooks = self.owner, self.hooks
         weight = owner.optimizer.scale_loss(tf.ones_like(self.loss) if share is None else share)
         gradients = self.tape.gradient(self.loss, self.variables, output_gradients=weight)
+        gradients = [
+            hooks.dense_bias.get(id(v), g) for v, g in zip(self.variables, gradients, strict=True)
+        ]
         _update(owner, self.variables, gradients)
         owner.y_max.assign(tf.stack(list(hooks.y_max.values())))
         return tf.stack([_macs(owner, hooks.entries), _macs(owner, hooks.nonzero)])
@@ -212,7 +220,7 @@ def _update(
     if owner.method.selector.name == "full":
         owner.optimizer.apply_gradients(pairs)
         return
-    masks = owner.variable_masks()
+    masks = owner.mask.of_variables()
     before = [tf.identity(v.value) for _, v in pairs]
     owner.optimizer.apply_gradients([(tf.where(masks[id(v)], g, 0.0), v) for g, v in pairs])
     for (_, v), old in zip(pairs, before, strict=True):
@@ -222,18 +230,19 @@ def _update(
 def _macs(owner: OdlModel, entries: dict[str, tf.Tensor]) -> tf.Tensor:
     """Backward MACs of one step, int64 scalar (`effort.layer_backward_macs`, in the graph)."""
     propagate = tf.cast(tf.convert_to_tensor(owner.propagate), tf.int64)
+    gradient = tf.cast(tf.convert_to_tensor(owner.gradient_macs), tf.int64)
     layers = owner.layers_in_order
     if owner.whole_layers:
-        updates = tf.cast(tf.convert_to_tensor(owner.updates), tf.int64)
         fan_in = tf.constant([x.fan_in for x in layers], tf.int64)
         none = tf.zeros([], tf.int64)
         counts = tf.stack([entries.get(x.name, none) for x in layers])
-        return tf.reduce_sum(counts * fan_in * (updates + propagate))
+        return tf.reduce_sum(counts * (gradient + fan_in * propagate))
     total = tf.zeros([], tf.int64)
     for i, layer in enumerate(layers):
         if layer.name not in entries:
             continue
         count = entries[layer.name]
-        mask = tf.cast(tf.convert_to_tensor(owner.mask(layer.name, "kernel")), tf.int64)
-        total += layer.fan_in * (tf.reduce_sum(count * mask) + tf.reduce_sum(count) * propagate[i])
+        mask = tf.cast(owner.mask.kernel(layer.name), tf.int64)
+        total += tf.reduce_sum(count * mask) * gradient[i]
+        total += tf.reduce_sum(count) * layer.fan_in * propagate[i]
     return total
