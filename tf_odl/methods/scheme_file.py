@@ -63,10 +63,10 @@ def read_scheme(path: Path) -> SchemeFile:
 
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(
-            f"scheme {path} cannot be read: {error.strerror if isinstance(error, OSError) else error}"
-        ) from error
+    except OSError as error:
+        raise UserError(f"scheme {path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"scheme {path} is no text: {error}") from error
     except yaml.YAMLError as error:
         raise UserError(f"scheme {path} is no YAML: {' '.join(str(error).split())}") from error
     try:
