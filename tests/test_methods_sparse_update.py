@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
 
@@ -278,12 +278,13 @@ def test_the_analysis_measures_every_part_once() -> None:
     assert len(analysis.trained) == 1 + 2 + 12
     content = yaml.safe_load(text)
     assert content["analysis_macs"] == 15_000
-    gains = content["gains"]
-    assert gains["classifier"] == pytest.approx(0.5)
-    assert gains["biases"] == pytest.approx({"pw": 0.0, "dw": 0.02, "conv": 0.03})
-    for name, row in gains["weights"].items():
+    assert content["classifier_accuracy"] == pytest.approx(0.5)
+    assert [row["name"] for row in content["layers"]] == ["conv", "dw", "pw"]
+    gains = {row["name"]: row["gains"] for row in content["layers"]}
+    for name, gain in (("pw", 0.0), ("dw", 0.02), ("conv", 0.03)):
+        assert gains[name]["bias"] == pytest.approx(gain)
         shares = [0.25 if r < 0.25 and name != "conv" else r for r in RATIOS]  # at least one
-        assert row == pytest.approx([WEIGHT[name] * s**0.5 for s in shares])
+        assert gains[name]["weights"] == pytest.approx([WEIGHT[name] * s**0.5 for s in shares])
     assert len(analysis.notes) == 15 + 1
     assert analysis.notes[0].startswith("contribution 1/16: classifier alone: 50.00%")
 
@@ -334,34 +335,70 @@ def test_another_budget_searches_again_in_the_measured_gains(tmp_path: Path) -> 
         assert spent(NET, "1", again) <= limit
 
 
+def rows(*layers: str) -> str:
+    """A scheme of NET by hand; every layer is its bias and its weights, such as 'true 0.5'."""
+    text = ["layers:"]
+    for neurons, layer in zip((4, 4, 6), layers, strict=False):
+        bias, weights = layer.split()
+        text.append(f"- {{neurons: {neurons}, bias: {bias}, weights: {weights}}}")
+    return "\n".join(text)
+
+
 def test_a_scheme_by_hand(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
-    path.write_text("biases: 3\nweights: {dw: 1, pw: 0.5}\n")
+    path.write_text(rows("false 0", "true 1", "true 0.5"))
     masks, _, analysis = analysed(SparseUpdate(scheme=str(path)), Budget("share", 1.0))
     assert not analysis.trained
     assert masks["dw"].kernel.all() and masks["pw"].inputs.sum() == 2
     assert not masks["conv"].trains
 
 
+def test_layers_are_known_by_their_order_whatever_they_are_called(tmp_path: Path) -> None:
+    """And a classifier with other classes is no other model."""
+    masks, text, _ = analysed(SparseUpdate(), Budget("parameters", 120))
+    path = tmp_path / "scheme.yaml"
+    path.write_text(text)
+    renamed = [replace(x, name=f"{x.name}_7") for x in NET[:-1]]
+    renamed.append(replace(NET[-1], name="out_7", neurons=2))
+
+    class Renamed(Additive):
+        def weights(self) -> dict[str, np.ndarray]:
+            return {f"{name}_7": kernel for name, kernel in kernels().items()}
+
+    selector, rng = SparseUpdate(scheme=str(path)), np.random.default_rng(0)
+    budget = Budget("parameters", 120)
+    selector.check(renamed, budget)
+    state = selector.analyse(renamed, budget, Renamed(renamed, BIAS, WEIGHT), rng)
+    other = selector.select(renamed, budget, 0, rng, state)
+    for name in ("conv", "dw", "pw"):
+        np.testing.assert_array_equal(masks[name].kernel, other[f"{name}_7"].kernel)
+    assert "name: dw_7" in selector.files(state)["scheme.yaml"]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("biases: 3\nweights: {dw: 1, pw: 1}", r"costs 85, more than the budget of 80 parameters"),
-        ("weights: {dw: 1}", r"'biases' is missing"),
-        ("biases: 0", r"biases is a number of layers, at least 1, got 0"),
-        ("biases: true", r"biases is a number of layers"),
-        ("biases: 9", r"updates the biases of 9 layers; this model has 4"),
-        ("biases: 2\nweights: {dw: 1}", r"weights of 'dw' but not its bias: biases has .* least 3"),
-        ("biases: 2\nweights: {wd: 1}", r"names a layer 'wd'; this model has conv, dw, pw"),
-        ("biases: 2\nweights: {pw: 2}", r"weights of 'pw' are a share in \(0, 1\], got 2"),
-        ("biases: 2\nweights: {pw: all}", r"is not understood: could not convert"),
-        ("biases: 2\nweights: [pw]", r"is not understood"),
-        ("biases: 1\nchannels: output", r"is for channels=output: use --set channels=output"),
-        ("biases: 1\nscope: authors", r"is for scope=authors"),
+        (rows("false 0", "true 1", "true 1"), r"costs 85, more than the budget of 80 parameters"),
+        ("channels: input", r"'layers' is missing"),
+        ("layers: all", r"layers is no list"),
+        ("layers: [conv, dw, pw]", r"layer 1 is no mapping"),
+        ("layers: [{bias: true}]", r"'neurons' is missing"),
+        ("layers: [{neurons: 4}]", r"'bias' is missing"),
+        ("layers: [{neurons: 4, bias: 1, name: x}]", r"bias of 'x' is true or false, got 1"),
+        (rows("false 0", "true 2", "true 1"), r"weights of 'layer 2' are a share from 0 to 1"),
+        (rows("false 0", "true all", "true 1"), r"is not understood: could not convert"),
+        (rows("false 0", "false 1", "true 1"), r"weights of 'layer 2' update but not its bias"),
+        (rows("true 0", "false 0", "true 0"), r"bias of 'layer 1' updates but not that of 'layer"),
+        (rows("false 0", "true 1"), r"it has 2 layers before the classifier, this model has 3"),
+        (rows("true 0", "true 0", "true 0").replace("6", "5"), r"layer 3 \('layer 3'\) has 5 neur"),
+        ("channels: output\nlayers: []", r"is for channels=output: use --set channels=output"),
+        ("scope: authors\nlayers: []", r"is for scope=authors"),
         ("- 1\n- 2", r"no mapping"),
-        ("biases: [", r"is no YAML"),
-        ("biases: 1\ngains: {classifier: 1, biases: {}, weights: {}}", r"this model has conv, dw"),
-        ("biases: 1\ngains: {classifier: 1, biases: {}, weights: {pw: [1]}}", r"are 4 numbers"),
+        ("layers: [", r"is no YAML"),
+        (
+            "layers: [{neurons: 4, bias: true, gains: {bias: 1, weights: [1]}}]",
+            r"gains of the weights of 'layer 1' are 4 numbers",
+        ),
     ],
 )
 def test_schemes_that_cannot_be_used_say_why(tmp_path: Path, text: str, message: str) -> None:

@@ -13,7 +13,15 @@ from tf_odl.errors import UserError
 from tf_odl.methods.contribution import Contributions, measure_contributions
 from tf_odl.methods.interfaces import Analysis, Mask, Masks, Selector, SelectorState, WeightedLayer
 from tf_odl.methods.scheme import Channels, Scheme, masks_of, scheme_cost
-from tf_odl.methods.scheme_file import SchemeFile, read_scheme, write_scheme
+from tf_odl.methods.scheme_file import (
+    SchemeFile,
+    check_layers,
+    contributions_in,
+    entries_of,
+    read_scheme,
+    scheme_in,
+    write_scheme,
+)
 from tf_odl.methods.scheme_search import Search, TooLarge, problem_of, scheme_of, search
 from tf_odl.methods.scope import Scope, in_scope, with_what_is_free
 from tf_odl.methods.settings import check_choices
@@ -89,7 +97,7 @@ class SparseUpdate(Selector):
         searched = self._searched(layers)
         kernels = analysis.weights()
         if self.scheme:
-            content = self._from_file(searched, budget, rng)
+            scheme, found = self._from_file(searched, budget, rng)
         else:
 
             def measure(scheme: Scheme) -> float:
@@ -98,11 +106,10 @@ class SparseUpdate(Selector):
 
             found = measure_contributions(searched, measure, analysis)
             scheme = self._search(found, searched, budget, rng)
-            content = self._content(scheme, budget, found, analysis.macs)
-        text = write_scheme(content)
-        analysis.note(f"scheme: {content.scheme}")
+        analysis.note(f"{scheme}")
+        text = write_scheme(self._content(scheme, searched, budget, found, analysis.macs))
         state = {"scheme": np.frombuffer(text.encode(), np.uint8)}
-        for name, mask in self._masks(content.scheme, layers, kernels).items():
+        for name, mask in self._masks(scheme, layers, kernels).items():
             parts = mask._asdict().items()
             state |= {f"{name}/{part}": value for part, value in parts if value is not None}
         return state
@@ -163,14 +170,20 @@ class SparseUpdate(Selector):
             ) from None
 
     def _content(
-        self, scheme: Scheme, budget: Budget, found: Contributions | None, macs: int
+        self,
+        scheme: Scheme,
+        searched: Sequence[WeightedLayer],
+        budget: Budget,
+        found: Contributions | None,
+        macs: int = 0,
     ) -> SchemeFile:
-        kept = {"kind": budget.kind, "value": budget.value, "state_bytes": budget.state_bytes}
-        return SchemeFile(scheme, self.channels, self.scope, kept, found, macs)
+        entries = entries_of(scheme, searched, found)
+        accuracy = None if found is None else float(found.classifier)
+        return SchemeFile(entries, self.channels, self.scope, asdict(budget), accuracy, macs)
 
     def _from_file(
         self, searched: Sequence[WeightedLayer], budget: Budget, rng: np.random.Generator
-    ) -> SchemeFile:
+    ) -> tuple[Scheme, Contributions | None]:
         """The file's scheme for its own budget; for another budget searched again in its gains.
 
         Raises:
@@ -183,36 +196,18 @@ class SparseUpdate(Selector):
                     f"scheme {self.scheme} is for {key}={getattr(content, key)}: "
                     f"use --set {key}={getattr(content, key)}"
                 )
-        names = [x.name for x in searched]
-        found = content.contributions
+        try:
+            check_layers(content, searched)
+        except ValueError as error:
+            raise UserError(f"scheme {self.scheme} is of another model: {error}") from None
+        found = contributions_in(content, searched)
         if found is not None and dict(content.budget) != asdict(budget):
-            if set(found.weights) != set(names[:-1]) or set(found.biases) != set(names[:-1]):
-                raise UserError(
-                    f"scheme {self.scheme} has gains of {', '.join(found.weights)}; this model "
-                    f"has {', '.join(names[:-1])} and the classifier"
-                )
-            return self._content(self._search(found, searched, budget, rng), budget, found, 0)
-        scheme = content.scheme
-        if scheme.biases > len(names):
-            raise UserError(
-                f"scheme {self.scheme} updates the biases of {scheme.biases} layers; this model "
-                f"has {len(names)}"
-            )
-        for name in scheme.weights:
-            if name not in names[:-1]:
-                raise UserError(
-                    f"scheme {self.scheme} names a layer {name!r}; this model has "
-                    f"{', '.join(names[:-1])} before the classifier"
-                )
-            if name not in names[-scheme.biases :]:
-                raise UserError(
-                    f"scheme {self.scheme} updates weights of {name!r} but not its bias: biases "
-                    f"has to be at least {len(names) - names.index(name)}"
-                )
+            return self._search(found, searched, budget, rng), found
+        scheme = scheme_in(content, searched)
         cost, limit = scheme_cost(scheme, searched, self.channels, budget), budget.limit(searched)
         if cost > limit:
             raise UserError(
                 f"scheme {self.scheme} costs {cost}, more than the budget of {budget} "
                 f"({limit:.0f}): raise --budget"
             )
-        return self._content(scheme, budget, found, 0)
+        return scheme, found
