@@ -33,6 +33,17 @@ def sparsifier_fields(sparsifier: Sparsifier, depth: int) -> SparsifierFields:
             f"the sparsifier {sparsifier.name!r} does not exist on a board; "
             "choose dense, meprop or tinyprop"
         )
+    for setting, device in (
+        ("granularity", "element"),
+        ("variant", "paper"),
+        ("dense_bias", False),
+    ):
+        value = getattr(sparsifier, setting, device)
+        if value != device:
+            raise UserError(
+                f"{sparsifier.name} with {setting}={str(value).lower()} does not exist on a board, "
+                f"which has {setting}={str(device).lower()}"
+            )
     if depth == 0 and not sparsifier.sparsify_output:
         return dense
     if isinstance(sparsifier, MeProp):

@@ -432,6 +432,25 @@ def test_methods_reach_the_options(cnn: Export) -> None:
     assert XentOptions.unpack(blob(never)).skip_rule == 0
 
 
+@pytest.mark.parametrize(
+    ("sparsifier", "message"),
+    [
+        (
+            MeProp(granularity="channel"),
+            "meprop with granularity=channel does not exist on a board",
+        ),
+        (TinyProp(granularity="channel"), "which has granularity=element"),
+        (TinyProp(variant="authors"), "tinyprop with variant=authors does not exist"),
+        (TinyProp(dense_bias=True), "dense_bias=true does not exist on a board"),
+    ],
+)
+def test_settings_no_op_has_are_refused(
+    cnn: Export, sparsifier: MeProp | TinyProp, message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        rebuilt(cnn, sparsifier=sparsifier)
+
+
 # -- the packed options ---------------------------------------------------------------------
 
 F32 = st.floats(width=32, allow_nan=False, allow_infinity=False)
