@@ -7,12 +7,12 @@ import math
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from model_counts import forward_macs, full_backward_macs, upstream, weighted
 
 from tf_odl import models
 from tf_odl.errors import UserError
 from tf_odl.methods import get_method
-from tf_odl.methods.budget import parse_budget
 from tf_odl.trainer import effort
 from tf_odl.trainer.instrument import find_sites
 from tf_odl.trainer.model import OdlModel
@@ -99,19 +99,31 @@ def test_every_parameter_has_a_neuron(name):
     assert per_neuron == trainable(model)
 
 
-@pytest.mark.parametrize("budget", MOBILENETV2_BUDGETS)
-def test_random_masks_of_mobilenetv2_stay_within_the_posters_budgets(budget):
-    model = models.build("mobilenetv2", (32, 32, 3), 10, seed=0)
-    trainer = OdlModel(model, get_method("random", budget=str(budget)))
+@pytest.mark.parametrize("scope", ["all", "authors"])
+@pytest.mark.parametrize(
+    ("name", "budget"),
+    [
+        *(("mobilenetv2", b) for b in MOBILENETV2_BUDGETS),
+        ("resnet18", RESNET18_BUDGET),
+        *(("resnet50", b) for b in RESNET50_BUDGETS),
+    ],
+)
+def test_random_masks_stay_within_the_posters_budgets(name, budget, scope):
+    """`authors`: convolutions compete, normalization and the classifier train at no cost."""
+    model = models.build(name, (32, 32, 3), 10, seed=0)
+    method = get_method("random", budget=str(budget), settings={"scope": scope})
+    trainer = OdlModel(model, method)
     spent = 0
     for name, site in trainer.sites.items():
         for v, part, _ in site.masked():
-            kernel = v is site.kernel
-            neuron_axes = 2 if kernel and site.layer.kind == "depthwise" else 1
-            chosen = int(getattr(trainer.masks[name], part).sum())
-            spent += math.prod(v.shape[:-neuron_axes]) * chosen
-    assert budget - 1300 < spent <= budget  # the dearest neuron has 1283 parameters
-    assert parse_budget(str(budget)).cost(trainer.layers_in_order, trainer.masks) == spent
+            chosen = trainer.masks[name].part(part)
+            if scope == "authors" and (site.layer.kind == "dense" or part in ("scale", "shift")):
+                assert chosen.all()
+                continue
+            depthwise = v is site.kernel and site.layer.kind == "depthwise"
+            spent += math.prod(v.shape[: -2 if depthwise else -1]) * int(chosen.sum())
+    dearest = max(x.parameters_per_neuron for x in trainer.layers_in_order)
+    assert budget - dearest < spent <= budget
 
 
 def test_widths_of_mobilenetv2():
@@ -130,11 +142,41 @@ def test_widths_of_mobilenetv2():
     assert grey.input_shape == (None, 64, 64, 1)
 
 
+def test_images_can_be_enlarged_by_the_model():
+    """NAME@SIZE: the model for that size, with the weights it has without, after tf.image's."""
+    x = np.random.default_rng(0).random((2, 32, 16, 3), np.float32)
+    for name in ("mobilenetv2-0.35", "resnet18"):
+        model = models.build(f"{name}@64", (32, 16, 3), 5, seed=2)
+        plain = models.build(name, (64, 64, 3), 5, seed=2)
+        assert model.name == name and model.input_shape == (None, 32, 16, 3)
+        np.testing.assert_allclose(
+            model(x), plain(tf.image.resize(x, (64, 64))), rtol=1e-4, atol=1e-5
+        )
+        layers, others = ([s.layer for s in find_sites(m)] for m in (model, plain))
+        assert layers == others
+    same = models.build("resnet18@64", (64, 64, 3), 5, seed=2)
+    assert len(same.layers) == len(plain.layers)
+    with pytest.raises(UserError, match=r"resnet18@72: 72 is no multiple of the samples' 32x16"):
+        models.build("resnet18@72", (32, 16, 3), 5, seed=0)
+    with pytest.raises(UserError, match=r"resnet18 needs images .* at least 32x32"):
+        models.build("resnet18@16", (16, 8, 3), 5, seed=0)
+    with pytest.raises(UserError, match=r"resnet18@64 needs images .*\(49, 10\)"):
+        models.build("resnet18@64", (49, 10), 5, seed=0)
+
+
 def test_names():
-    assert all(models.is_built_in(n) for n in (*models.MODELS, "mobilenetv2-0.35"))
-    assert not any(
-        models.is_built_in(n) for n in ("mobilenetv3", "resnet50-0.5", "mobilenetv2-", "my.keras")
+    known = ("mobilenetv2-0.35", "mobilenetv2-1.4@96", "mobilenetv2@160", "resnet50@224")
+    assert all(models.is_built_in(n) for n in (*models.MODELS, *known))
+    unknown = (
+        "mobilenetv3",
+        "resnet50-0.5",
+        "mobilenetv2-",
+        "my.keras",
+        "cnn5@32",
+        "resnet18@",
+        "",
     )
+    assert not any(models.is_built_in(n) for n in unknown)
     for name in ("mobilenetv2-0", "mobilenetv2-3"):
         with pytest.raises(UserError, match=r"width of MobileNetV2 is 0\.1 to 2\.0"):
             models.is_built_in(name)

@@ -10,6 +10,7 @@ import h5py
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from click.testing import CliRunner
 
 from tf_odl import models
@@ -200,6 +201,22 @@ def test_imagenet_weights_from_keras_folder(keras_folder, capsys):
     save_legacy(donor, keras_folder / MOBILENETV2_FILE)
     model = models.load_weights(models.build(name, SHAPE, 5, seed=0), "imagenet")
     want = expected_features(name, donor)
+    found = run(features(model), images())
+    np.testing.assert_allclose(found, want, rtol=1e-3, atol=1e-4 * np.abs(want).max())
+
+
+def test_models_that_enlarge_take_the_weights_of_their_size(keras_folder):
+    """96 pixels have weights of their own; small images are rescaled, then enlarged."""
+    donor = application("mobilenetv2-0.35")
+    save_legacy(donor, keras_folder / MOBILENETV2_FILE.replace("224", "96"))
+    model = models.build("mobilenetv2-0.35@96", SHAPE, 5, seed=0)
+    model = models.load_weights(model, "imagenet")
+    large = keras.applications.MobileNetV2(
+        (96, 96, 3), 0.35, include_top=False, weights=None, pooling="avg"
+    )
+    large.set_weights(donor.get_weights())
+    scaled = tf.image.resize(images(), (96, 96))
+    want = run(large, keras.applications.mobilenet_v2.preprocess_input(255 * scaled))
     found = run(features(model), images())
     np.testing.assert_allclose(found, want, rtol=1e-3, atol=1e-4 * np.abs(want).max())
 

@@ -15,9 +15,11 @@ from tf_odl.models.ds_cnn import ds_cnn
 from tf_odl.models.files import check_fits_data, load
 from tf_odl.models.mlp5 import mlp5
 from tf_odl.models.mobilenetv2 import mobilenetv2
+from tf_odl.models.preprocessing import begin_with
 from tf_odl.models.resnet8 import resnet8
 from tf_odl.models.resnet18 import resnet18
 from tf_odl.models.resnet50 import resnet50
+from tf_odl.models.samples import need_images
 from tf_odl.models.statistics import set_statistics
 from tf_odl.models.weights import load_weights
 
@@ -44,11 +46,20 @@ MODELS: dict[str, Builder] = {
     "resnet18": resnet18,
     "resnet50": resnet50,
 }
-WIDTHS = (0.1, 2.0)  # of mobilenetv2-ALPHA
+SCALABLE = ("mobilenetv2", "resnet18", "resnet50")
+WIDTHS = (0.1, 2.0)
+_FORM = re.compile(r"(?P<base>.+?)(?:-(?P<width>\d+(?:\.\d+)?))?(?:@(?P<size>\d+))?")
 
 
 def is_built_in(name: str) -> bool:
-    """Whether `build` knows the name: one of MODELS, or MobileNetV2 with a width."""
+    """Whether `build` knows the name.
+
+    That is one of MODELS; of SCALABLE ones also NAME@SIZE, which enlarges images to SIZE x SIZE
+    first; and mobilenetv2-WIDTH.
+
+    Raises:
+        UserError: such a name with a width or a size that cannot be.
+    """
     return _builder(name) is not None
 
 
@@ -66,13 +77,37 @@ def build(name: str, shape: tuple[int, ...], classes: int, seed: int) -> keras.M
 
 
 def _builder(name: str) -> Builder | None:
-    width = re.fullmatch(r"mobilenetv2-(\d+(?:\.\d+)?)", name)
-    if width is None:
-        return MODELS.get(name)
-    alpha = float(width[1])
-    if not WIDTHS[0] <= alpha <= WIDTHS[1]:
+    if name in MODELS:
+        return MODELS[name]
+    form = _FORM.fullmatch(name)
+    base, width, size = form.group("base", "width", "size") if form else ("", None, None)
+    if base not in SCALABLE or (width and base != "mobilenetv2"):
+        return None
+    builder = MODELS[base]
+    if width:
+        if not WIDTHS[0] <= float(width) <= WIDTHS[1]:
+            raise UserError(
+                f"{name}: the width of MobileNetV2 is {WIDTHS[0]} to {WIDTHS[1]}, "
+                "as in mobilenetv2-0.35"
+            )
+        builder = partial(mobilenetv2, alpha=float(width))
+    return partial(_scaled, name, builder, int(size)) if size else builder
+
+
+def _scaled(
+    name: str, builder: Builder, size: int, shape: tuple[int, ...], classes: int
+) -> keras.Model:
+    """The model for images of size x size, behind a layer that enlarges images of `shape`."""
+    need_images(name, shape, smallest=1)
+    if size % shape[0] or size % shape[1]:
         raise UserError(
-            f"{name}: the width of MobileNetV2 is {WIDTHS[0]} to {WIDTHS[1]}, "
-            "as in mobilenetv2-0.35"
+            f"{name}: {size} is no multiple of the samples' {shape[0]}x{shape[1]}; name one, or "
+            "scale images with --data-size"
         )
-    return partial(mobilenetv2, alpha=alpha)
+    model = builder((size, size, shape[2]), classes)
+    if shape[:2] == (size, size):
+        return model
+    factors = (size // shape[0], size // shape[1])
+    # Not Resizing: called without `training`, it sets all layers after it to training (Keras 3.15).
+    enlarge = keras.layers.UpSampling2D(factors, interpolation="bilinear", name="enlarge")
+    return begin_with(model, enlarge, shape)

@@ -16,6 +16,7 @@ import numpy as np
 
 from tf_odl.errors import UserError
 from tf_odl.models.files import read
+from tf_odl.models.preprocessing import begin_with
 
 IMAGENET = "imagenet"
 APPLICATIONS = {
@@ -131,7 +132,8 @@ def _holds_model(path: Path) -> bool:
 def _download(model: keras.Model) -> keras.Model:
     """keras.applications' model without its output layer, from Keras' folder or the network."""
     family, _, width = model.name.partition("-")
-    shape = tuple(model.inputs[0].shape[1:])
+    enlarging = [x for x in model.layers if isinstance(x, keras.layers.UpSampling2D)]
+    shape = tuple((enlarging[0].output if enlarging else model.inputs[0]).shape[1:])
     if family not in APPLICATIONS:
         raise UserError(
             f"keras.applications has no ImageNet weights of {model.name}, only of "
@@ -178,18 +180,10 @@ def _from_keras_applications(model: keras.Model, donor: keras.Model | None = Non
 
 
 def _begin_with(model: keras.Model, rescaling: keras.layers.Rescaling) -> keras.Model:
-    """A copy of a functional model that begins with a copy of this layer."""
     if isinstance(model, keras.Sequential):
         raise UserError(
             f"the weights belong to a model that begins with {rescaling.name!r}, {model.name} does "
             "not: give that file as --model"
         )
-    inputs = keras.Input(model.inputs[0].shape[1:])
-    rescaled = keras.layers.Rescaling.from_config(rescaling.get_config())(inputs)
-
-    def call(layer: keras.layers.Layer, x: Any, *args: Any, **kwargs: Any) -> Any:
-        return layer(rescaled if x is inputs else x, *args, **kwargs)
-
-    copy = keras.models.clone_model(model, input_tensors=inputs, call_function=call)
-    copy.set_weights(model.get_weights())
-    return copy
+    layer = keras.layers.Rescaling.from_config(rescaling.get_config())
+    return begin_with(model, layer, tuple(model.inputs[0].shape[1:]))
