@@ -240,6 +240,8 @@ class _Reader:
             values["samples"] = min(values.get("samples", QUICK_SAMPLES), QUICK_SAMPLES)
             if "data_size" in values:
                 values["data_size"] = min(values["data_size"], QUICK_PIXELS)
+            if "@" in values.get("model", ""):
+                values["model"] = values["model"].partition("@")[0]  # enlarges small images
             values.pop("weights", None)
         epochs = values.get("epochs", Settings().epochs)
         values["warmup"] = min(values.get("warmup", Settings().warmup), epochs / 2)
