@@ -56,6 +56,7 @@ def export(
     board = get_target(target)
     masks = None
     person = size = None
+    standardise = False
     chosen = get_method(method or "tinypropv2")
     if source.is_dir():
         record = run.read_record(source)
@@ -66,7 +67,7 @@ def export(
         settings = run.settings_of(record)
         model = models.load(source / "model.keras")
         if data is None:
-            person, size = settings.person, settings.data_size
+            person, size, standardise = settings.person, settings.data_size, settings.standardise
         data, data_dir = data or settings.data or "digits", data_dir or settings.data_dir
         shift = shift or settings.shift
         if method is None:
@@ -84,6 +85,7 @@ def export(
         shift=shift,
         person=person,
         size=size,
+        standardise=standardise,
     )
     models.check_fits_data(model, dataset)
     with progress_bar(quiet=as_json) as progress:
@@ -107,6 +109,7 @@ def export(
                 "shift": shift,
                 "person": person,
                 "data_size": size,
+                "standardise": standardise,
                 "method": chosen.to_dict(),
             },
         )

@@ -28,6 +28,9 @@ from tf_odl.errors import UserError
 )
 @click.option("--person", type=int, help="Only this subject's or speaker's samples.")
 @click.option("--data-size", type=int, metavar="PIXELS", help="Scale images to a square.")
+@click.option(
+    "--standardise", is_flag=True, help="Mean 0 and deviation 1 of each channel; sound has them."
+)
 @click.option("--samples", type=int, help="Train on at most so many samples.")
 @click.option("--method", default="tinypropv2", show_default=True, help="See: tf-odl methods.")
 @click.option("--selector", help="Replace the method's selector.")

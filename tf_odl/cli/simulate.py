@@ -58,6 +58,7 @@ def simulate(
         shift=shift or (None if data else provenance["shift"]),
         person=None if data else provenance.get("person"),
         size=None if data else provenance.get("data_size"),
+        standardise=not data and provenance.get("standardise", False),
     )
     out = out or export_dir / "simulation"
     with progress_bar(quiet=as_json) as progress:

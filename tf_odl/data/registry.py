@@ -25,6 +25,7 @@ def load(
     shift: str | None = None,
     person: int | None = None,
     size: int | None = None,
+    standardise: bool = False,
 ) -> Dataset:
     """Load and check a data set, then shift it. The same arguments give the same samples.
 
@@ -37,6 +38,8 @@ def load(
             standardised like the whole set, by the training part of the official split.
         size: edge of the images in pixels; without it images have the size of the files, or a
             default if those differ.
+        standardise: give the channels mean 0 and deviation 1 over the training part; features
+            and sound always have them.
 
     Raises:
         UserError: there is no such data, or it cannot be used.
@@ -64,7 +67,8 @@ def load(
     else:
         known = ", ".join(DATASETS)
         raise UserError(f"no data {name!r}: use {known}, an .npz file or a folder of classes")
-    scale = statistics(data.x_train) if entry and entry.standardise else None
+    always = entry is not None and entry.standardise
+    scale = statistics(data.x_train) if standardise or always else None
     if person is not None:
         data = one_person(data, person)
     if entry and entry.ordered:

@@ -38,15 +38,18 @@ def cnn5_1d(shape: tuple[int, ...], classes: int) -> keras.Model:
 def _cnn5(
     name: str, convolution: type, pooling: type, shape: tuple[int, ...], classes: int
 ) -> keras.Model:
-    first, second, third = (convolution(n, 3, padding="same", activation="relu") for n in CHANNELS)
     layers = keras.layers
+    init = {"kernel_initializer": "he_normal"}
+    first, second, third = (
+        convolution(n, 3, padding="same", activation="relu", **init) for n in CHANNELS
+    )
     return keras.Sequential(
         [
             keras.Input(shape),
             *(first, pooling(), second, pooling(), third),
             layers.Flatten(),
-            layers.Dense(HIDDEN, activation="relu"),
-            layers.Dense(classes),
+            layers.Dense(HIDDEN, activation="relu", **init),
+            layers.Dense(classes, **init),
         ],
         name=name,
     )

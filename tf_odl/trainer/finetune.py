@@ -92,6 +92,7 @@ def load_data(settings: Settings) -> Dataset:
         shift=settings.shift,
         person=settings.person,
         size=settings.data_size,
+        standardise=settings.standardise,
     )
     if settings.samples is None or settings.samples >= len(data.x_train):
         return data

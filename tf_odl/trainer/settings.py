@@ -22,6 +22,7 @@ class Settings:
     shift: str | None = None
     person: int | None = None
     data_size: int | None = None
+    standardise: bool = False
     samples: int | None = None  # at most so many training samples; None takes all
     method: str = "tinypropv2"
     selector: str | None = None
