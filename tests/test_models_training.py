@@ -15,6 +15,7 @@ from model_counts import (
 )
 
 from tf_odl import models
+from tf_odl.methods import METHODS as PRESETS
 from tf_odl.methods import Mask, get_method
 from tf_odl.trainer import effort
 from tf_odl.trainer.model import OdlModel
@@ -36,7 +37,12 @@ def trainer_for(name: str, method: str, *, eager: bool = False, **settings: str)
     rng = np.random.default_rng(0)
     subset = rng.random((8, *SHAPES[name]), np.float32)
     models.set_statistics(model, subset)
-    trainer = OdlModel(model, get_method(method, **settings), selection_data=subset)
+    trainer = OdlModel(
+        model,
+        get_method(method, **settings),
+        selection_data=subset,
+        support_data=(subset, np.arange(len(subset)) % CLASSES),
+    )
     trainer.compile(
         keras.optimizers.SGD(2e-4),  # a fresh ResNet50 with fixed statistics bears no more
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
@@ -81,6 +87,29 @@ def test_a_step_moves_what_the_masks_allow_and_costs_what_it_should(name, method
     else:
         assert cost == SAMPLES * masked_backward_macs(model, trainer.masks)
         assert cost < full
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        pytest.param(m, marks=[pytest.mark.slow] if m == "sparse-update" else [])
+        for m in PRESETS
+        if m not in METHODS
+    ],
+)
+def test_an_epoch_of_every_other_method(method):
+    """With the presets' own settings, on the model with branches."""
+    trainer = trainer_for("resnet8", method)
+    before = {v.path: np.array(v) for v in trainer.model.trainable_variables}
+    history = trainer.fit(*data("resnet8"), batch_size=3, verbose=0).history
+    assert all(np.isfinite(values).all() for values in history.values())
+    assert 0 < history["effort"][0] <= 1
+    assert all(np.isfinite(v).all() for v in trainer.model.get_weights())
+    found = neurons_that_moved(trainer.model, before)
+    for layer, (kernel, bias) in found.items():
+        mask = trainer.masks[layer]
+        assert not kernel[~mask.kernel].any() and not bias[~mask.bias].any(), layer
+    assert any(k.any() or b.any() for k, b in found.values())
 
 
 @pytest.mark.slow
