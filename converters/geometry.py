@@ -62,10 +62,17 @@ def one_to_one(rows: int, in_c: int, out_c: int) -> Window:
     return Window(1, rows, in_c, 1, rows, out_c, 1, 1, 1, 1, 0, 0)
 
 
+def map_shape(shape: tuple[int, ...]) -> tuple[int, int, int]:
+    """Height, width and channels of a tensor with batch 1 and at most four dimensions."""
+    sizes = (1, 1, 1, *shape[1:])
+    return sizes[-3], sizes[-2], sizes[-1]
+
+
 def activation_range(flat: FlatModel, op: Any) -> tuple[int, int]:
     """(low, high): the error passes where low < y < high.
 
-    Without an activation, or where its bound lies outside int8, the range ends beyond int8.
+    The activation is fused into the op, or is the op itself. Without one, or where its bound lies
+    outside int8, the range ends beyond int8.
     """
     kinds = schema().ActivationFunctionType
     bounds = {
@@ -74,7 +81,8 @@ def activation_range(flat: FlatModel, op: Any) -> tuple[int, int]:
         kinds.RELU6: (0, 6),
         kinds.RELU_N1_TO_1: (-1, 1),
     }
-    lowest, highest = bounds[op.builtinOptions.fusedActivationFunction]
+    fused = getattr(op.builtinOptions, "fusedActivationFunction", kinds.NONE)
+    lowest, highest = bounds[getattr(kinds, flat.op_name(op), fused)]
     y = int(op.outputs[0])
     scale, zero_point = flat.scales(y)[0], flat.zero_point(y)
 

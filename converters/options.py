@@ -150,6 +150,35 @@ class PoolOptions(_Options):
 
 
 @dataclass(frozen=True)
+class AddOptions(_Options):
+    """TFODL_ADD_BWD; `count` elements."""
+
+    count: int = _u32()
+    act_min: int = _i32()
+    act_max: int = _i32()
+
+
+@dataclass(frozen=True)
+class CropOptions(_Options):
+    """TFODL_CROP_BWD: a box of [in_h, in_w, in_c] in a map of [out_h, out_w, out_c]."""
+
+    in_h: int = _u32()
+    in_w: int = _u32()
+    in_c: int = _u32()
+    out_h: int = _u32()
+    out_w: int = _u32()
+    out_c: int = _u32()
+    top: int = _u32()
+    left: int = _u32()
+    first_c: int = _u32()
+
+
+@dataclass(frozen=True)
+class AddErrorsOptions(_Options):
+    """TFODL_ADD_ERRORS: nothing but the version."""
+
+
+@dataclass(frozen=True)
 class LayerOptions(_Options):
     """TFODL_FULLY_CONNECTED_BWD, TFODL_CONV_2D_BWD and TFODL_DEPTHWISE_CONV_2D_BWD
 

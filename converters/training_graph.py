@@ -8,19 +8,30 @@ from typing import Any
 
 import numpy as np
 
-from tf_odl.converters.backward_path import PASS_THROUGH, backward_path, logits_of
+from tf_odl.converters.backward_path import (
+    BOXES,
+    PASS_THROUGH,
+    SUMS,
+    BackwardPath,
+    backward_path,
+    logits_of,
+)
 from tf_odl.converters.flatbuffer import FlatModel
 from tf_odl.converters.geometry import (
     NO_MAXIMUM,
     NO_MINIMUM,
     Window,
     activation_range,
+    map_shape,
     one_to_one,
     sliding_window,
 )
 from tf_odl.converters.layers import WEIGHTED_OPS
 from tf_odl.converters.method_options import SparsifierFields, sparsifier_fields, xent_options
 from tf_odl.converters.options import (
+    AddErrorsOptions,
+    AddOptions,
+    CropOptions,
     Flags,
     LayerOptions,
     PoolOptions,
@@ -90,39 +101,51 @@ class _Builder:
         self.masks = masks
         self.sparsifier = sparsifier
         self.state = _ABSENT
+        self.errors: dict[int, int] = {}  # of tensors whose readers have been crossed
         self.variables: list[int] = []
         self.ops: list[Any] = []
 
     def build(
         self,
         logits: int,
-        path: list[Any],
+        path: BackwardPath,
         skip_rule: SkipRule,
         learning_rate: float,
         seed: int,
         checksum: int,
     ) -> bytes:
         flat = self.flat
-        layer = sum(flat.op_name(op) in WEIGHTED_OPS for op in path)
+        layer = sum(flat.op_name(op) in WEIGHTED_OPS for op in path.ops)
         self.state = flat.add_tensor(STATE, (STATE_WORDS + layer,), np.int32, is_variable=True)
         label = flat.add_tensor(LABEL, (1,), np.int32)
         report = flat.add_tensor(REPORT, (4,), np.float32)
-        error = self._error(logits)
+        self.errors[logits] = self._error(logits)
         xent = xent_options(skip_rule, float(flat.scales(logits)[0]))
         self._append(
-            "TFODL_SOFTMAX_XENT", [logits, label, self.state], [error, report], xent.pack()
+            "TFODL_SOFTMAX_XENT",
+            [logits, label, self.state],
+            [self.errors[logits], report],
+            xent.pack(),
         )
-        for op in path:
-            is_last = op is path[-1]
-            if flat.op_name(op) in PASS_THROUGH:
-                continue
-            below = _ABSENT if is_last else self._error(int(op.inputs[0]))
-            if flat.op_name(op) in WEIGHTED_OPS:
-                layer -= 1
-                self._layer(op, error, below, layer)
+        for op in path.ops:
+            error = self.errors.pop(int(op.outputs[0]))
+            below = [int(i) for i in op.inputs if int(i) in path.tensors]
+            kind = flat.op_name(op)
+            if kind in PASS_THROUGH:
+                self._hand_on(error, below[0])
+            elif kind in SUMS:
+                self._sum(op, error, below)
+            elif kind in BOXES:
+                self._boxes(op, error, below)
             else:
-                self._pool(op, error, below)
-            error = below
+                error_x = self._error(below[0]) if below else _ABSENT
+                if kind in WEIGHTED_OPS:
+                    layer -= 1
+                    self._layer(op, error, error_x, layer)
+                else:
+                    self._pool(op, error, error_x)
+                if below:
+                    self._hand_on(error_x, below[0])
         for op in self.ops:
             checksum = zlib.crc32(op.customOptions.tobytes(), checksum)
         # The seed is spread over all bits: xorshift starts badly from a small number.
@@ -147,6 +170,14 @@ class _Builder:
         """The error of an activation, float32 of the same shape."""
         name = f"{self.flat.name(tensor)}/error"
         return self.flat.add_tensor(name, self.flat.shape(tensor), np.float32)
+
+    def _hand_on(self, error: int, tensor: int) -> None:
+        """An error has arrived at a tensor: from one more of its readers."""
+        if tensor in self.errors:
+            inputs = [self.errors[tensor], self.state, error]
+            self._append("TFODL_ADD_ERRORS", inputs, [], AddErrorsOptions().pack())
+        else:
+            self.errors[tensor] = error
 
     def _seed_of(self, variable: int) -> int:
         """A constant with the variable's first values, which shares their buffer."""
@@ -261,6 +292,50 @@ class _Builder:
             return SparsifierFields(SparsifierCode.DENSE)
         return sparsifier_fields(self.sparsifier, len(self.sites) - 1 - self.sites.index(site))
 
+    def _sum(self, op: Any, error: int, below: list[int]) -> None:
+        """The summands share the error: where both have none yet, the second gets a copy."""
+        flat = self.flat
+        y = int(op.outputs[0])
+        options = AddOptions(int(np.prod(flat.shape(y))), *activation_range(flat, op))
+        fresh = [t for t in dict.fromkeys(below) if t not in self.errors]
+        copies = [self._error(t) for t in fresh[1:]]
+        self._append("TFODL_ADD_BWD", [error, self.state, y], copies, options.pack())
+        # First what is added to an error that exists: the error itself is handed on last.
+        for tensor in below:
+            if tensor not in fresh:
+                self._hand_on(error, tensor)
+        for tensor, own in zip(fresh, [error, *copies], strict=False):
+            self._hand_on(own, tensor)
+            if below.count(tensor) == 2:  # x + x
+                self._hand_on(own, tensor)
+
+    def _boxes(self, op: Any, error: int, below: list[int]) -> None:
+        flat = self.flat
+        y = int(op.outputs[0])
+        whole = map_shape(flat.shape(y))
+        for tensor, first in self._box_origins(op):
+            if tensor not in below:
+                continue
+            options = CropOptions(*map_shape(flat.shape(tensor)), *whole, *first)
+            error_x = self._error(tensor)
+            self._append("TFODL_CROP_BWD", [error, self.state], [error_x], options.pack())
+            self._hand_on(error_x, tensor)
+
+    def _box_origins(self, op: Any) -> list[tuple[int, tuple[int, int, int]]]:
+        """Every input with the row, column and channel of the output where it starts."""
+        flat = self.flat
+        rank = len(flat.shape(int(op.outputs[0])))
+        if flat.op_name(op) != "CONCATENATION":
+            margins = flat.constant(int(op.inputs[1]))
+            assert margins is not None
+            return [(int(op.inputs[0]), _origin(margins[:, 0].tolist()))]
+        axis = int(op.builtinOptions.axis) % rank
+        found, start = [], 0
+        for tensor in (int(i) for i in op.inputs):
+            found.append((tensor, _origin([start if i == axis else 0 for i in range(rank)])))
+            start += flat.shape(tensor)[axis]
+        return found
+
     def _pool(self, op: Any, error: int, below: int) -> None:
         flat = self.flat
         kind = flat.op_name(op)
@@ -297,6 +372,12 @@ class _Builder:
             y if _has_activation(low, high) else _ABSENT,
         ]
         self._append(code, inputs, [below], packed)
+
+
+def _origin(starts: list[int]) -> tuple[int, int, int]:
+    """Of a box in a tensor with batch 1: as `map_shape` orders the axes."""
+    padded = [0, 0, 0, *starts[1:]]
+    return padded[-3], padded[-2], padded[-1]
 
 
 def _has_activation(low: int, high: int) -> bool:

@@ -12,7 +12,14 @@ from tf_odl.converters import options
 from tf_odl.tflm_port import state
 
 CONTRACT = Path(__file__).resolve().parents[1] / "docs" / "training-graph.md"
-STRUCTS = ["SeedOptions", "XentOptions", "LayerOptions", "PoolOptions"]
+STRUCTS = [
+    "SeedOptions",
+    "XentOptions",
+    "LayerOptions",
+    "PoolOptions",
+    "AddOptions",
+    "CropOptions",
+]
 
 
 class Field(ctypes.Structure):

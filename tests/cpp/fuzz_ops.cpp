@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "random_cases.h"
+#include "tfodl/join_options.h"
 #include "tfodl/ops/compat.h"
 #include "tfodl/ops/register.h"
 #include "tfodl/session.h"
@@ -149,6 +150,43 @@ Node PoolNode(Random* random, bool max) {
   return node;
 }
 
+Node AddNode(Random* random) {
+  Node node;
+  const uint32_t count = random->Size(1, 60);
+  const bool bounded = random->Chance(50);
+  const AddOptions options = {kAbiVersion, count, bounded ? random->Int(-129, 0) : -129,
+                              bounded ? random->Int(1, 128) : 128};
+  node.options = Pack(options);
+  node.inputs = {Make(kTfLiteFloat32, count), Make(kTfLiteInt32, kStateWords),
+                 Make(kTfLiteInt8, count)};
+  if (random->Chance(50)) node.outputs = {Make(kTfLiteFloat32, count)};
+  return node;
+}
+
+Node AddErrorsNode(Random* random) {
+  Node node;
+  const uint32_t count = random->Size(1, 60);
+  const uint32_t version = kAbiVersion;
+  node.options = Pack(version);
+  node.inputs = {Make(kTfLiteFloat32, count), Make(kTfLiteInt32, kStateWords),
+                 Make(kTfLiteFloat32, count)};
+  return node;
+}
+
+Node CropNode(Random* random) {
+  Node node;
+  const uint32_t in[] = {random->Size(1, 5), random->Size(1, 5), random->Size(1, 5)};
+  const uint32_t first[] = {random->Size(0, 3), random->Size(0, 3), random->Size(0, 3)};
+  uint32_t out[3];
+  for (int i = 0; i < 3; ++i) out[i] = first[i] + in[i] + random->Size(0, 3);
+  const CropOptions options = {kAbiVersion, in[0],    in[1],    in[2],   out[0],
+                               out[1],      out[2],   first[0], first[1], first[2]};
+  node.options = Pack(options);
+  node.inputs = {Make(kTfLiteFloat32, out[0] * out[1] * out[2]), Make(kTfLiteInt32, kStateWords)};
+  node.outputs = {Make(kTfLiteFloat32, in[0] * in[1] * in[2])};
+  return node;
+}
+
 Node RandomNode(Random* random, int op) {
   Node node;
   switch (op) {
@@ -158,7 +196,10 @@ Node RandomNode(Random* random, int op) {
     case 3: node = LayerNode(random, LayerKind::kConv2D); break;
     case 4: node = LayerNode(random, LayerKind::kDepthwiseConv2D); break;
     case 5: node = PoolNode(random, true); break;
-    default: node = PoolNode(random, false);
+    case 6: node = PoolNode(random, false); break;
+    case 7: node = AddNode(random); break;
+    case 8: node = AddErrorsNode(random); break;
+    default: node = CropNode(random);
   }
   node.op = op;
   node.label = random->Int(-1, 14);

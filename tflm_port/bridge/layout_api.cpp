@@ -2,6 +2,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "tfodl/join_options.h"
 #include "tfodl/options.h"
 
 namespace {
@@ -71,6 +72,20 @@ const Field kFields[] = {
     TFODL_FIELD(PoolOptions, pad_left),
     TFODL_FIELD(PoolOptions, act_min),
     TFODL_FIELD(PoolOptions, act_max),
+    TFODL_FIELD(AddOptions, abi_version),
+    TFODL_FIELD(AddOptions, count),
+    TFODL_FIELD(AddOptions, act_min),
+    TFODL_FIELD(AddOptions, act_max),
+    TFODL_FIELD(CropOptions, abi_version),
+    TFODL_FIELD(CropOptions, in_h),
+    TFODL_FIELD(CropOptions, in_w),
+    TFODL_FIELD(CropOptions, in_c),
+    TFODL_FIELD(CropOptions, out_h),
+    TFODL_FIELD(CropOptions, out_w),
+    TFODL_FIELD(CropOptions, out_c),
+    TFODL_FIELD(CropOptions, top),
+    TFODL_FIELD(CropOptions, left),
+    TFODL_FIELD(CropOptions, first_c),
 };
 
 #undef TFODL_FIELD

@@ -13,6 +13,9 @@ extern const OpDefinition kConv2DBwdOp;
 extern const OpDefinition kDepthwiseConv2DBwdOp;
 extern const OpDefinition kMaxPool2DBwdOp;
 extern const OpDefinition kAveragePool2DBwdOp;
+extern const OpDefinition kAddBwdOp;
+extern const OpDefinition kAddErrorsOp;
+extern const OpDefinition kCropBwdOp;
 
 }  // namespace tfodl
 

@@ -6,7 +6,7 @@
 
 namespace tfodl {
 
-constexpr int kOpCount = 7;
+constexpr int kOpCount = 10;
 
 const char* OpName(int op);
 Registration OpRegistration(int op);

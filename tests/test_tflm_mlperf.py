@@ -1,0 +1,129 @@
+"""Residual and depthwise networks as they are used: they train from any depth in the real TFLM.
+
+The first step of every layer is the gradient of TensorFlow's autodiff of the dequantized graph.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from converter_models import Export
+from test_tflm_branching import assert_first_step
+
+from tf_odl import models
+from tf_odl.converters.flatbuffer import FlatModel
+from tf_odl.converters.targets import get_target
+from tf_odl.converters.training_graph import build_training_graph
+from tf_odl.methods import Mask
+from tf_odl.methods.dense import Dense
+from tf_odl.methods.never import Never
+from tf_odl.tflm_port.interpreter import TrainingInterpreter, available
+
+pytestmark = pytest.mark.skipif(available() is not None, reason=str(available()))
+
+INPUTS = {
+    "resnet8": (32, 32, 3),
+    "ds-cnn": (49, 10, 1),
+    "mobilenetv2-0.35": (32, 32, 3),
+}
+CLASSES = 5
+
+
+def blobs(shape: tuple[int, ...], count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Noisy patterns, one for each class."""
+    patterns = np.random.default_rng(0).normal(size=(CLASSES, *shape))
+    random = np.random.default_rng(seed)
+    labels = random.integers(0, CLASSES, count)
+    return (patterns[labels] + random.normal(0, 0.5, (count, *shape))).astype(np.float32), labels
+
+
+@pytest.fixture(scope="module", params=INPUTS)
+def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Export:
+    """On a board of any size: what is shown is the gradient, not that it fits."""
+    from dataclasses import replace
+
+    shape = INPUTS[request.param]
+    x, _ = blobs(shape, 40, 1)
+    model = models.build(request.param, shape, CLASSES, 0)
+    models.set_statistics(model, x)
+    board = replace(get_target("nano33"), arena_bytes=1 << 30, flash_bytes=1 << 30)
+    folder = tmp_path_factory.mktemp("export") / "export"
+    return Export(model, folder, target=board, calibration_x=x)
+
+
+def sites(export: Export) -> dict[str, int]:
+    return {layer["name"]: layer["neurons"] for layer in export.report.export["layers"]}
+
+
+def graphs(export: Export, lowest: int) -> Callable[..., bytes]:
+    """Training graphs of all layers from `lowest` on."""
+    neurons = sites(export)
+    masks = {s: Mask(np.ones(n, bool), np.ones(n, bool)) for s, n in neurons.items()}
+    for site in list(neurons)[:lowest]:
+        del masks[site]
+
+    def build(learning_rate: float) -> bytes:
+        return build_training_graph(
+            export.int8,
+            list(neurons),
+            masks,
+            sparsifier=Dense(),
+            skip_rule=Never(),
+            learning_rate=learning_rate,
+            seed=0,
+        )
+
+    return build
+
+
+def test_the_first_step_is_the_gradient_from_any_depth(exported: Export) -> None:
+    names = list(sites(exported))
+    x, labels = blobs(exported.model.input_shape[1:], 3, 2)
+    for lowest, sample, label in zip(
+        (0, len(names) // 2, len(names) - 1), exported.codes(x), labels, strict=True
+    ):
+        assert_first_step(
+            exported.int8, graphs(exported, lowest), names[lowest:], sample, int(label)
+        )
+
+
+def test_every_depth_has_a_graph_that_runs(exported: Export) -> None:
+    """The remaining plan, TFLM's own check of it, and inference bit for bit as before."""
+    names = list(sites(exported))
+    x, labels = blobs(exported.model.input_shape[1:], 2, 3)
+    codes = exported.codes(x)
+    with TrainingInterpreter(exported.int8) as plain:
+        expected = plain.infer(codes)
+    for lowest in range(0, len(names), 7):
+        graph = graphs(exported, lowest)(0.01)
+        with TrainingInterpreter(graph) as board:
+            np.testing.assert_array_equal(board.infer(codes), expected)
+            board.train(codes, labels)
+            state = board.state()
+            assert (state.trained, state.non_finite) == (2, 0)
+        assert len(FlatModel(graph).find("tfodl/state") is not None and state.y_max) >= 1
+
+
+@pytest.mark.slow
+def test_a_residual_network_learns_new_classes(tmp_path: Path) -> None:
+    """Trained in Keras on patterns whose labels then all change."""
+    from dataclasses import replace
+
+    shape = (16, 16, 3)
+    x, labels = blobs(shape, 200, 4)
+    keras.utils.set_random_seed(0)
+    model = models.build("resnet8", shape, CLASSES, 0)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(0.003), loss)
+    model.fit(x, (labels + 1) % CLASSES, epochs=6, batch_size=16, verbose=0)
+    board = replace(get_target("nano33"), arena_bytes=1 << 30, flash_bytes=1 << 30)
+    export = Export(model, tmp_path / "export", target=board, calibration_x=x[:60])
+    codes = export.codes(x)
+    with TrainingInterpreter(graphs(export, 0)(0.005)) as interpreter:
+        before = (interpreter.infer(codes).argmax(1) == labels).mean()
+        for _ in range(2):
+            interpreter.train(codes, labels)
+        after = (interpreter.infer(codes).argmax(1) == labels).mean()
+    assert before < 0.1 and after > 0.9, (before, after)

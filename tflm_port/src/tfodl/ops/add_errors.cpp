@@ -1,0 +1,52 @@
+// TFODL_ADD_ERRORS: sums up the errors of a tensor that several ops read.
+//
+// inputs: sum, state, other; no outputs. `sum` is overwritten; it may be `other`.
+#include "tfodl/kernels/add_errors.h"
+
+#include <string.h>
+
+#include "tfodl/ops/ops.h"
+#include "tfodl/options.h"
+#include "tfodl/state.h"
+
+namespace tfodl {
+namespace {
+
+const char kName[] = "TFODL_ADD_ERRORS";
+
+enum Inputs { kSum, kState, kOther, kInputs };
+
+TfLiteStatus Prepare(TfLiteContext* context, TfLiteNode* node) {
+  const OpData* data = GetOpData(node);
+  uint32_t version = 0;
+  if (data == nullptr || data->length != sizeof version) return Refuse(kName, "invalid options");
+  memcpy(&version, data->options, sizeof version);
+  if (version != kAbiVersion) return Refuse(kName, "invalid options");
+  if (InputCount(node) != kInputs || OutputCount(node) != 0) {
+    return Refuse(kName, "wrong number of tensors");
+  }
+  const TfLiteEvalTensor* state = Input(context, node, kState);
+  const uint32_t words = ElementCount(state);
+  if (words < kStateWords || !IsWritable(state, kTfLiteInt32, words)) {
+    return Refuse(kName, "the state tensor does not fit");
+  }
+  const uint32_t count = ElementCount(Input(context, node, kSum));
+  if (!IsWritable(Input(context, node, kSum), kTfLiteFloat32, count) ||
+      !IsTensor(Input(context, node, kOther), kTfLiteFloat32, count)) {
+    return Refuse(kName, "an input does not fit");
+  }
+  return kTfLiteOk;
+}
+
+TfLiteStatus Invoke(TfLiteContext* context, TfLiteNode* node) {
+  if (Data<State>(Input(context, node, kState))->active == 0) return kTfLiteOk;
+  const TfLiteEvalTensor* sum = Input(context, node, kSum);
+  AddErrors(Data<float>(Input(context, node, kOther)), ElementCount(sum), Data<float>(sum));
+  return kTfLiteOk;
+}
+
+}  // namespace
+
+const OpDefinition kAddErrorsOp = {kName, InitOpData, Prepare, Invoke};
+
+}  // namespace tfodl

@@ -1,0 +1,54 @@
+// TFODL_CROP_BWD: the part of an error that belongs to one input of PAD or CONCATENATION.
+//
+// inputs: error, state; output: error_x. `error` is only read, so several of these may share it.
+#include "tfodl/kernels/crop_error.h"
+
+#include "tfodl/join_options.h"
+#include "tfodl/ops/ops.h"
+#include "tfodl/state.h"
+
+namespace tfodl {
+namespace {
+
+const char kName[] = "TFODL_CROP_BWD";
+
+enum Inputs { kError, kState, kInputs };
+
+TfLiteStatus Prepare(TfLiteContext* context, TfLiteNode* node) {
+  const OpData* data = GetOpData(node);
+  CropOptions options;
+  if (data == nullptr || !ParseCrop(data->options, data->length, &options)) {
+    return Refuse(kName, "invalid options");
+  }
+  if (InputCount(node) != kInputs || OutputCount(node) != 1) {
+    return Refuse(kName, "wrong number of tensors");
+  }
+  const TfLiteEvalTensor* state = Input(context, node, kState);
+  const uint32_t words = ElementCount(state);
+  if (words < kStateWords || !IsWritable(state, kTfLiteInt32, words)) {
+    return Refuse(kName, "the state tensor does not fit");
+  }
+  if (!IsTensor(Input(context, node, kError), kTfLiteFloat32,
+                options.out_h * options.out_w * options.out_c) ||
+      !IsWritable(Output(context, node, 0), kTfLiteFloat32,
+                  options.in_h * options.in_w * options.in_c)) {
+    return Refuse(kName, "a tensor does not fit");
+  }
+  return kTfLiteOk;
+}
+
+TfLiteStatus Invoke(TfLiteContext* context, TfLiteNode* node) {
+  if (Data<State>(Input(context, node, kState))->active == 0) return kTfLiteOk;
+  const OpData* data = GetOpData(node);
+  CropOptions options;
+  if (!ParseCrop(data->options, data->length, &options)) return kTfLiteError;
+  CropError(options, Data<float>(Input(context, node, kError)),
+            Data<float>(Output(context, node, 0)));
+  return kTfLiteOk;
+}
+
+}  // namespace
+
+const OpDefinition kCropBwdOp = {kName, InitOpData, Prepare, Invoke};
+
+}  // namespace tfodl

@@ -1,0 +1,35 @@
+// The checks that the parsers of all options share.
+#ifndef TFODL_OPTION_CHECKS_H_
+#define TFODL_OPTION_CHECKS_H_
+
+#include <stdint.h>
+#include <string.h>
+
+#include "tfodl/float_math.h"
+#include "tfodl/options.h"
+
+namespace tfodl {
+
+// Copies options without arrays behind them out of `blob`, which is only 4-byte aligned. Returns
+// false, and leaves `options` alone, unless length and version are those of T.
+template <class T>
+bool CopyOptions(const uint8_t* blob, uint32_t length, T* options) {
+  uint32_t version;
+  if (blob == nullptr || length != sizeof *options) return false;
+  memcpy(&version, blob, sizeof version);
+  if (version != kAbiVersion) return false;
+  memcpy(options, blob, sizeof *options);
+  return true;
+}
+
+inline bool IsPositiveNumber(float value) { return IsFinite(value) && value > 0.0f; }
+
+inline bool IsInt8(int32_t value) { return value >= -128 && value <= 127; }
+
+inline bool IsRangeAroundInt8(int32_t low, int32_t high) {
+  return low >= -129 && high <= 128 && low < high;
+}
+
+}  // namespace tfodl
+
+#endif  // TFODL_OPTION_CHECKS_H_
