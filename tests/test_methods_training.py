@@ -244,9 +244,11 @@ def weights(run_dir: Path) -> list[np.ndarray]:
 
 def test_a_run_keeps_its_scheme_and_the_cost_of_finding_it(data_file: Path, tmp_path: Path) -> None:
     out = tmp_path / "first"
-    result = CliRunner().invoke(main, command(data_file, out, *SPARSE_UPDATE, "--json"))
+    result = CliRunner().invoke(main, command(data_file, out, *SPARSE_UPDATE))
     assert result.exit_code == 0, result.output
-    record = json.loads(result.stdout)
+    assert "contribution 1/21: classifier alone:" in result.stderr
+    assert "contribution 21/21:" in result.stderr
+    record = json.loads((out / "run.json").read_text())
     rows = record["epochs"]
     assert rows[0]["selection_macs"] > 0 and rows[1]["selection_macs"] == 0
     assert f"analysis_macs: {rows[0]['selection_macs']}" in (out / "scheme.yaml").read_text()

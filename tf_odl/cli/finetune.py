@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -139,7 +142,25 @@ def _train(out: Path, record: dict[str, Any], quiet: bool) -> dict[str, Any]:
                 soft_wrap=True,
             )
 
-        return run.resume(out, on_epoch=on_epoch, on_batch=on_batch)
+        with _log_shown(console):
+            return run.resume(out, on_epoch=on_epoch, on_batch=on_batch)
+
+
+@contextmanager
+def _log_shown(console: Any) -> Iterator[None]:
+    """What the package logs, such as how far a long analysis is, appears on the console."""
+    from rich.logging import RichHandler
+
+    handler = RichHandler(console=console, show_time=False, show_level=False, show_path=False)
+    log = logging.getLogger("tf_odl")
+    level = log.level
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
 
 
 def _figures(logs: dict[str, float]) -> str:
