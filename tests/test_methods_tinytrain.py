@@ -40,13 +40,15 @@ def test_scores_by_hand() -> None:
     assert scores["out"] > scores["hidden"] > scores["conv"]
 
 
-def test_layers_by_score_and_neurons_by_fisher_information() -> None:
-    """out (3 x 4), then hidden (4 x 5), then conv (2 x 9): 22 parameters are 12 + 10."""
+def test_whole_layers_by_score_then_neurons_by_fisher_information() -> None:
+    """out (3 x 4), hidden (4 x 5), conv (2 x 9): 22 parameters are 12 + 10."""
     for budget, expected in (
         (4, {"conv": [], "hidden": [], "out": [0]}),
         (11, {"conv": [], "hidden": [], "out": [0, 1]}),
         (22, {"conv": [], "hidden": [0, 1], "out": [0, 1, 2]}),
-        (31, {"conv": [], "hidden": [0, 1, 2], "out": [0, 1, 2]}),
+        (29, {"conv": [], "hidden": [0, 1, 2], "out": [0, 1, 2]}),
+        (30, {"conv": [0, 1], "hidden": [], "out": [0, 1, 2]}),  # 18 fit whole, 20 do not
+        (32, {"conv": [], "hidden": [0, 1, 2, 3], "out": [0, 1, 2]}),
         (32 + 9, {"conv": [1], "hidden": [0, 1, 2, 3], "out": [0, 1, 2]}),
         (50, {"conv": [0, 1], "hidden": [0, 1, 2, 3], "out": [0, 1, 2]}),
     ):
@@ -108,16 +110,13 @@ def test_both_budgets_hold_and_are_filled(
     for x in layers:
         taken, left = fisher[x.name][masks[x.name].kernel], fisher[x.name][~masks[x.name].kernel]
         assert not (len(taken) and len(left)) or taken.min() >= left.max()
-    # The layer of best score is taken as far as it fits.
-    scores = layer_scores(layers, fisher)
-    best = max(layers, key=lambda x: scores[x.name])
-    kernel = masks[best.name].kernel.copy()
-    if not kernel.all():
-        kernel[np.argmax(np.where(kernel, -1, fisher[best.name]))] = True
-        none = {x.name: Mask(np.zeros(x.neurons, bool), np.zeros(x.neurons, bool)) for x in layers}
-        one_more = none | {best.name: Mask(kernel, kernel)}
-        too_dear = spent(layers, text, one_more) > limit_of(layers, text)
-        assert too_dear or dense_macs(layers, one_more) > allowed
+    for x in layers:  # nothing more fits
+        kernel = masks[x.name].kernel.copy()
+        if not kernel.all():
+            kernel[np.argmax(np.where(kernel, -1, fisher[x.name]))] = True
+            one_more = masks | {x.name: Mask(kernel, kernel)}
+            too_dear = spent(layers, text, one_more) > limit_of(layers, text)
+            assert too_dear or dense_macs(layers, one_more) > allowed
 
 
 @dataclass

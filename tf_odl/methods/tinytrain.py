@@ -51,7 +51,9 @@ def fill_layers(
     budget: Budget,
     compute: float,
 ) -> Masks:
-    """Layer by layer, best score first, as many of its best neurons as both budgets allow.
+    """Whole layers by score, then the best neurons of the others, as far as both budgets allow.
+
+    A layer that does not fit whole waits, so that one large layer cannot take all.
 
     Args:
         trainable: the layers to choose from.
@@ -63,17 +65,25 @@ def fill_layers(
     memory_limit = budget.limit(trainable)
     compute_limit = compute * full_backward_macs(layers)
     masks = {x.name: all_neurons(x, False) for x in trainable}
-    scores = layer_scores(trainable, fisher)
-    for layer in sorted(trainable, key=lambda x: -scores[x.name]):
-        first = masks | {layer.name: _best(fisher[layer.name], 1)}
-        memory_left = memory_limit - budget.cost(trainable, first)
-        compute_left = compute_limit - masked_backward_macs(layers, first)
-        if memory_left < 0 or compute_left < 0:
-            continue
-        more = min(
-            memory_left // budget.neuron_cost(layer),
-            compute_left // (layer.fan_in * layer.positions),
+
+    def left(layer: WeightedLayer, count: int) -> tuple[float, float]:
+        """Memory and compute that remain with so many neurons of a layer."""
+        wanted = masks | {layer.name: _best(fisher[layer.name], count)}
+        return (
+            memory_limit - budget.cost(trainable, wanted),
+            compute_limit - masked_backward_macs(layers, wanted),
         )
+
+    scores = layer_scores(trainable, fisher)
+    by_score = sorted(trainable, key=lambda x: -scores[x.name])
+    for layer in by_score:
+        if min(left(layer, layer.neurons)) >= 0:
+            masks[layer.name] = all_neurons(layer)
+    for layer in by_score:
+        memory, macs = left(layer, 1)
+        if masks[layer.name].trains or memory < 0 or macs < 0:
+            continue
+        more = min(memory // budget.neuron_cost(layer), macs // (layer.fan_in * layer.positions))
         masks[layer.name] = _best(fisher[layer.name], 1 + int(more))
     return masks
 
