@@ -51,7 +51,6 @@ def main() -> None:
     tf-odl simulate runs/first/export-nano33      let it learn inside TensorFlow Lite Micro
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")  # small models; a GPU is not repeatable
 
 
 for _command in (

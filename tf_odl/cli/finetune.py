@@ -47,6 +47,9 @@ from tf_odl.errors import UserError
 @click.option("--schedule", default="cosine", show_default=True, help="cosine or constant.")
 @click.option("--warmup", type=float, default=0.5, show_default=True, help="Epochs, with cosine.")
 @click.option("--seed", type=int, default=0, show_default=True)
+@click.option(
+    "--strategy", default="none", show_default=True, help="none, or mirrored: on all GPUs."
+)
 @click.option("--out", type=click.Path(path_type=Path), help="Run directory [runs/finetune-TIME].")
 @click.option("--resume", is_flag=True, help="Continue the run in --out.")
 @click.option("--json", "as_json", is_flag=True, help="Print the run record as JSON.")
@@ -67,7 +70,7 @@ def finetune(
     options["set"] = _read_settings(options.pop("settings"))
     if resume and out is None:
         raise UserError("--resume needs --out RUN_DIR")
-    load_tensorflow()
+    load_tensorflow(graphics=options["strategy"] == "mirrored")
     from tf_odl.trainer import finetune as run
     from tf_odl.trainer.settings import Settings
 

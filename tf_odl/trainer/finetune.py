@@ -34,6 +34,7 @@ from tf_odl.trainer.model import OdlModel
 from tf_odl.trainer.plot import plot_curves
 from tf_odl.trainer.schedule import learning_rate
 from tf_odl.trainer.settings import Settings
+from tf_odl.trainer.strategy import strategy
 
 SELECTION_SAMPLES = 20  # as good as 200 and a tenth of the cost
 DEMO_SHIFT = "rotate:30"
@@ -132,37 +133,41 @@ def resume(
     settings = settings_of(record)
     keras.utils.set_random_seed(settings.seed)
     data = load_data(settings)
-    model = models.load(run_dir / "initial.keras")
-    trainer = _wrap(model, data, settings)
     size = settings.batch_size
     steps = batches.steps_per_epoch(len(data.x_train), size)
     per_call = batches.steps_per_call(data.x_train[0].nbytes, size)
-    trainer.compile(
-        keras.optimizers.SGD(
-            learning_rate(
-                settings.learning_rate,
-                schedule=settings.schedule,
-                steps=settings.epochs * steps,
-                warmup_steps=round(settings.warmup * steps),
-            )
-        ),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=gives_logits(model)),
-        metrics=["accuracy"],
-        steps_per_execution=per_call,
-    )
-    trainer.optimizer.build(trainer.trained_variables)
-    done, history = checkpoint.load_latest(trainer, run_dir / "checkpoints")
+    with strategy(settings.strategy).scope():
+        model = models.load(run_dir / "initial.keras")
+        trainer = _wrap(model, data, settings)
+        trainer.compile(
+            keras.optimizers.SGD(
+                learning_rate(
+                    settings.learning_rate,
+                    schedule=settings.schedule,
+                    steps=settings.epochs * steps,
+                    warmup_steps=round(settings.warmup * steps),
+                )
+            ),
+            loss=keras.losses.SparseCategoricalCrossentropy(from_logits=gives_logits(model)),
+            metrics=["accuracy"],
+            steps_per_execution=per_call,
+        )
+        trainer.optimizer.build(trainer.trained_variables)
+        done, history = checkpoint.load_latest(trainer, run_dir / "checkpoints")
     if "before" not in record:
         record["before"] = _evaluate(trainer, data)
         write_json(run_dir / "run.json", record)
     if done < settings.epochs:
+        samples: dict[str, Any] = {"x": data.x_train, "y": data.y_train, "batch_size": size}
         calls = batches.calls_per_epoch(len(data.x_train), size, per_call)
+        if settings.strategy != "none":  # single batches, of which every device takes a part
+            order = {"batch_size": size, "seed": settings.seed, "first": done}
+            single = batches.epochs(data.x_train, data.y_train, **order, last=settings.epochs)
+            samples, calls = {"x": single, "steps_per_epoch": steps, "shuffle": False}, steps
         recorder = _Recorder(run_dir, record, history, on_epoch, on_batch, calls)
         try:
             trainer.fit(
-                data.x_train,
-                data.y_train,
-                batch_size=size,
+                **samples,
                 initial_epoch=done,
                 epochs=settings.epochs,
                 validation_data=(data.x_test, data.y_test),

@@ -25,6 +25,7 @@ from tf_odl.trainer.loop import every_step, no_step, single_samples
 from tf_odl.trainer.masks import MaskVariables
 from tf_odl.trainer.meters import EffortMeter
 from tf_odl.trainer.optimizer_state import state_bytes
+from tf_odl.trainer.replicas import replicated_step
 from tf_odl.trainer.rest import RestingSamples
 from tf_odl.trainer.step import training_step
 
@@ -176,7 +177,12 @@ class OdlModel(keras.Model):
 
     def _state(self, name: str, shape: Sequence[int]) -> keras.Variable:
         return self.add_weight(
-            name=name, shape=tuple(shape), initializer="zeros", trainable=False, dtype="float32"
+            name=name,
+            shape=tuple(shape),
+            initializer="zeros",
+            trainable=False,
+            dtype="float32",
+            aggregation="only_first_replica",  # all devices agree before they assign
         )
 
     def _check_method(self, outside: Sequence[keras.Variable]) -> None:
@@ -375,6 +381,11 @@ class OdlModel(keras.Model):
         else:
             callbacks = [_BeforeAndAfter(), *keras.tree.flatten(callbacks or [])]
         storable = self._storable(x, y, args, kwargs)
+        if self.rests and self.distribute_strategy.num_replicas_in_sync > 1:
+            raise UserError(
+                f"skip rule {self.method.skip.name!r} lets samples rest, which works on one device "
+                "only: use the skip rule tinypropv2 or no strategy"
+            )
         if self.rests and not storable:
             raise UserError(
                 f"skip rule {self.method.skip.name!r} lets samples rest, so it needs them stored: "
@@ -433,7 +444,9 @@ class OdlModel(keras.Model):
         if isinstance(data, batches.Steps):
             return self._train_steps(data)
         x, y, weights = data_adapter_utils.unpack_x_y_sample_weight(data)
-        done = training_step(self, x, y, weights)
+        alone = self.distribute_strategy.num_replicas_in_sync == 1
+        step = training_step if alone else replicated_step
+        done = step(self, x, y, weights)
         self._loss_tracker.update_state(done.loss, sample_weight=tf.shape(x)[0])
         self._meter.update_state(done.counts)
         return self.compute_metrics(x, y, done.y_pred, sample_weight=weights)
@@ -448,7 +461,7 @@ class OdlModel(keras.Model):
         loop = single_samples if skipping and data.x.shape[1] == 1 else every_step
         run = functools.partial(loop, self, data.x, data.y, data.count)
         if data.x.shape[0] is not None:  # padded to one shape, so that XLA can compile it
-            done = tf.function(run, jit_compile=True)()
+            done = tf.function(run, autograph=False, jit_compile=True)()
         else:
             done = tf.cond(data.count > 0, run, lambda: no_step(self, data.x))
 

@@ -8,6 +8,7 @@ from typing import Any
 from tf_odl.errors import UserError
 from tf_odl.methods import Method, get_method
 
+STRATEGIES = ("none", "mirrored")
 SCHEDULES = ("cosine", "constant")
 
 
@@ -36,6 +37,7 @@ class Settings:
     schedule: str = "cosine"
     warmup: float = 0.5
     seed: int = 0
+    strategy: str = "none"
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size"):
@@ -49,6 +51,8 @@ class Settings:
             raise UserError(f"warm-up must be 0 to {self.epochs} epochs, got {self.warmup}")
         if self.schedule not in SCHEDULES:
             raise UserError(f"unknown schedule {self.schedule!r}: choose {' or '.join(SCHEDULES)}")
+        if self.strategy not in STRATEGIES:
+            raise UserError(f"unknown strategy {self.strategy!r}: choose {' or '.join(STRATEGIES)}")
         if self.seed < 0:
             raise UserError(f"seed must not be negative, got {self.seed}")
 

@@ -113,8 +113,8 @@ def training_step(owner: OdlModel, x: Any, y: Any, weights: Any = None) -> Outco
     """Train on one batch: x [B, ...], y [B, ...], sample weights [B] or None."""
     batch = tf.shape(x)[0]
     if owner.method.skip.always_trains:
-        taped = _Taped(owner, x, y, weights, batch)
-        counts = _counts(taped.backward(), batch, batch, 0)
+        taped = Taped(owner, x, y, weights, batch)
+        counts = counts_of(taped.train(), batch, batch, 0)
         return Outcome(taped.loss, counts, taped.y_pred, tf.ones([batch], tf.bool))
     y_pred, loss, trained, alpha_max = decide(owner, x, y, weights, owner.alpha_max)
     owner.alpha_max.assign(alpha_max)
@@ -126,10 +126,11 @@ def training_step(owner: OdlModel, x: Any, y: Any, weights: Any = None) -> Outco
         return train_on(owner, *chosen, batch=batch)
 
     macs = tf.cond(kept > 0, train, lambda: _no_step(owner))
-    return Outcome(loss, _counts(macs, batch, kept, kept), y_pred, trained)
+    return Outcome(loss, counts_of(macs, batch, kept, kept), y_pred, trained)
 
 
-def _counts(macs: tf.Tensor, batch: tf.Tensor, kept: tf.Tensor, again: Any) -> tf.Tensor:
+def counts_of(macs: tf.Tensor, batch: tf.Tensor, kept: tf.Tensor, again: Any) -> tf.Tensor:
+    """What `EffortMeter.update_state` takes, int64 [5]."""
     return tf.concat([macs, tf.cast(tf.stack([batch, kept, again]), tf.int64)], axis=0)
 
 
@@ -140,9 +141,12 @@ def _no_step(owner: OdlModel) -> tf.Tensor:
 
 
 def decide(
-    owner: OdlModel, x: Any, y: Any, weights: Any, alpha_max: tf.Tensor
+    owner: OdlModel, x: Any, y: Any, weights: Any, alpha_max: tf.Tensor, replicas: int = 1
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
     """Forward pass without a tape over the network, and the skip rule's answer.
+
+    Args:
+        replicas: devices that share the batch, see `replicated_step`.
 
     Returns:
         y_pred [B, ...], loss, who trains as bool [B], the new running maximum alpha_max.
@@ -154,7 +158,7 @@ def decide(
             y_pred = owner.model(x, training=False)
         loss = owner.compute_loss(x, y, y_pred, weights, training=False)
     error = tape.gradient(loss, hooks.z)
-    delta = tf.reshape(error, [batch, -1]) * tf.cast(batch, error.dtype)
+    delta = tf.reshape(error, [batch, -1]) * tf.cast(batch * replicas, error.dtype)
     alpha = tf.reduce_sum(tf.abs(delta), axis=1)
     return y_pred, loss, *owner.method.skip.decide(alpha, tf.convert_to_tensor(alpha_max))
 
@@ -168,12 +172,24 @@ def train_on(owner: OdlModel, x: Any, y: Any, weights: Any = None, *, batch: Any
     Returns:
         Nominal and non-zero backward MACs, int64 [2].
     """
-    taped = _Taped(owner, x, y, weights, batch)
+    taped = Taped(owner, x, y, weights, batch)
     share = tf.cast(tf.shape(x)[0], taped.loss.dtype) / tf.cast(batch, taped.loss.dtype)
-    return taped.backward(share)
+    return taped.train(share)
 
 
-class _Taped:
+class Backward(NamedTuple):
+    """What a backward pass found.
+
+    gradients: of `trained_variables`, None where nothing depends on one. y_max: the running
+    maxima, float32 [layers]. macs: nominal and non-zero, int64 [2].
+    """
+
+    gradients: list[tf.Tensor | None]
+    y_max: tf.Tensor
+    macs: tf.Tensor
+
+
+class Taped:
     """A forward pass with what its backward pass needs.
 
     Args:
@@ -193,24 +209,26 @@ class _Taped:
                 self.y_pred = owner.model(x, training=True)
             self.loss = owner.compute_loss(x, y, self.y_pred, weights, training=True)
 
-    def backward(self, share: tf.Tensor | None = None) -> tf.Tensor:
-        """Sparse backward pass of share * loss and masked update.
+    def train(self, share: tf.Tensor | None = None) -> tf.Tensor:
+        """Sparse backward pass of share * loss and masked update: MACs, int64 [2]."""
+        found = self.backward(share)
+        update(self.owner, self.variables, found.gradients)
+        self.owner.y_max.assign(found.y_max)
+        return found.macs
 
-        Returns:
-            Nominal and non-zero MACs, int64 [2].
-        """
+    def backward(self, share: tf.Tensor | None = None) -> Backward:
+        """Sparse backward pass of share * loss, which is 1 * loss without one."""
         owner, hooks = self.owner, self.hooks
         weight = owner.optimizer.scale_loss(tf.ones_like(self.loss) if share is None else share)
         gradients = self.tape.gradient(self.loss, self.variables, output_gradients=weight)
         gradients = [
             hooks.dense_bias.get(id(v), g) for v, g in zip(self.variables, gradients, strict=True)
         ]
-        _update(owner, self.variables, gradients)
-        owner.y_max.assign(tf.stack(list(hooks.y_max.values())))
-        return tf.stack([_macs(owner, hooks.entries), _macs(owner, hooks.nonzero)])
+        macs = tf.stack([_macs(owner, hooks.entries), _macs(owner, hooks.nonzero)])
+        return Backward(gradients, tf.stack(list(hooks.y_max.values())), macs)
 
 
-def _update(
+def update(
     owner: OdlModel,
     variables: Sequence[keras.Variable],
     gradients: Sequence[tf.Tensor | None],
