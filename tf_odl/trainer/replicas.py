@@ -43,8 +43,8 @@ def replicated_step(owner: OdlModel, x: Any, y: Any, weights: Any = None) -> Out
         kept = again = tf.shape(places)[0]
 
         def train() -> Backward:
-            chosen = [None if t is None else tf.gather(t, places) for t in (x, y, weights)]
-            taped = Taped(owner, *chosen, batch=whole)
+            some = [None if t is None else tf.gather(t, places) for t in (x, y, weights)]
+            taped = Taped(owner, some[0], some[1], some[2], whole)
             return _without_gaps(owner, backward(taped, kept))
 
         found = tf.cond(kept > 0, train, lambda: _nothing(owner))
