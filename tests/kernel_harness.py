@@ -17,7 +17,16 @@ NO_ACTIVATION = (-129, 128)
 library = host.load()
 library.tfodl_count_of_fraction.argtypes = [ctypes.c_float, ctypes.c_uint32]
 library.tfodl_count_of_fraction.restype = ctypes.c_uint32
-library.tfodl_update_weights.restype = ctypes.c_uint32
+library.tfodl_error_unit.argtypes = [ctypes.c_float, ctypes.c_uint32]
+library.tfodl_error_unit.restype = ctypes.c_float
+library.tfodl_integer_error.argtypes = [
+    ctypes.c_float,
+    ctypes.c_float,
+    ctypes.c_float,
+    ctypes.c_uint32,
+]
+for _name in ("outer", "row", "four"):
+    getattr(library, f"tfodl_update_{_name}").restype = ctypes.c_uint32
 
 
 def pointer(array: np.ndarray | None) -> ctypes.c_void_p:
@@ -112,33 +121,23 @@ class Memory:
 
 @dataclass
 class Result:
-    delta: np.ndarray
+    delta: np.ndarray  # what the op makes of the error in place: overwritten, unless it stops early
     error_x: np.ndarray
-    weight_steps: np.ndarray
-    bias_steps: np.ndarray
 
 
-def run_layer(layer: Layer, error: np.ndarray, memory: Memory, *, record: bool) -> Result:
-    """Run one backward op. With record the float updates are returned and nothing is updated."""
+def run_layer(layer: Layer, error: np.ndarray, memory: Memory) -> Result:
+    """Run one backward op. Updates the layer's weights and biases and the memory."""
     error = np.array(error, np.float32)
     error_x = np.full(layer.in_shape, np.nan, np.float32)
-    scratch = np.full(layer.fan_in, np.nan, np.float32)
-    weight_steps = np.zeros(layer.weights.shape, np.float32)
-    bias_steps = np.zeros(layer.bias.shape, np.float32)
+    scratch = np.full(layer.fan_in, -1, np.int32)
     addresses = [error, layer.x, layer.y, layer.weights, layer.bias, error_x, scratch]
     tensors = LayerTensors(*[pointer(array) for array in addresses])
     blob = layer.options()
     accepted = library.tfodl_layer_step(
-        layer.kind,
-        blob,
-        len(blob),
-        ctypes.byref(tensors),
-        pointer(memory.words),
-        pointer(weight_steps if record else None),
-        pointer(bias_steps if record else None),
+        layer.kind, blob, len(blob), ctypes.byref(tensors), pointer(memory.words)
     )
     assert accepted, "the options were refused"
-    return Result(error, error_x, weight_steps, bias_steps)
+    return Result(error, error_x)
 
 
 def pool_options(

@@ -6,6 +6,7 @@ does the kernel, and the tests use many equal elements.
 
 import kernel_harness as harness
 import numpy as np
+import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -88,11 +89,37 @@ def test_a_mean_is_a_pool_with_a_window_of_the_whole_map() -> None:
     np.testing.assert_array_equal(error_x, np.broadcast_to([1.0, 2.0], (2, 3, 2)))
 
 
+def mask_error(
+    y: np.ndarray, activation: tuple[int, int], error: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns (delta_z, [sum, largest, non-zero entries])."""
+    delta, summary = error.astype(np.float32), np.zeros(3, np.float32)
+    harness.library.tfodl_mask_error(
+        harness.pointer(y), *activation, len(y), harness.pointer(delta), harness.pointer(summary)
+    )
+    return delta, summary
+
+
 def test_the_mask_of_a_fused_activation() -> None:
     """Only act_min < y < act_max lets the error through; both bounds block."""
     y = np.array([-128, -127, 0, 99, 100, 127], np.int8)
-    error = np.arange(1, 7, dtype=np.float32)
-    harness.library.tfodl_activation_mask(
-        harness.pointer(y), -128, 100, len(y), harness.pointer(error)
-    )
-    np.testing.assert_array_equal(error, [0, 2, 3, 4, 0, 0])
+    delta, summary = mask_error(y, (-128, 100), np.array([1.0, -2, 3, 4, 5, 6]))
+    np.testing.assert_array_equal(delta, [0, -2, 3, 4, 0, 0])
+    np.testing.assert_array_equal(summary, [9, 4, 3])
+
+
+@pytest.mark.parametrize(
+    "activation", [(-129, 128), (-128, 128), (-128, 127), (-30, 41), (126, 128)]
+)
+def test_the_end_of_int8_passes_only_what_pulls_back(activation: tuple[int, int]) -> None:
+    y = np.repeat(np.arange(-128, 128, dtype=np.int8), 3)
+    error = np.tile([1.5, -0.25, 0.0], 256)
+    low, high = activation
+    blocked = (y <= low) | (y >= high)
+    blocked |= ((y == 127) & (error < 0)) | ((y == -128) & (error > 0))
+    wanted = np.where(blocked, 0.0, error)
+    delta, summary = mask_error(y, activation, error)
+    np.testing.assert_array_equal(delta, wanted)
+    assert summary[0] == np.abs(wanted).sum()
+    assert summary[1] == np.abs(wanted).max()
+    assert summary[2] == np.count_nonzero(wanted)

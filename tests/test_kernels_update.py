@@ -1,18 +1,41 @@
-"""Stochastic rounding: its expectation, its bounds, and its generator."""
+"""Stochastic rounding: its expectation, its bounds, its generator, and that weights round apart."""
 
 import kernel_harness as harness
 import numpy as np
 import pytest
+from backward_reference import Generator, fraction
 
 INT32 = np.iinfo(np.int32)
+ONE = 2**16  # a step of 1
 
 
-def update_weights(weights: np.ndarray, steps: np.ndarray, seed: int = 1) -> tuple[int, int]:
+def update_outer(
+    weights: np.ndarray, x: np.ndarray, factor: float, *, zero_point: int = 0, seed: int = 1
+) -> tuple[int, int]:
     """Update in place. Returns (saturated updates, generator state afterwards)."""
     rng = np.array([seed], np.uint32)
-    steps = np.ascontiguousarray(steps, np.float32)
-    saturated = harness.library.tfodl_update_weights(
-        harness.pointer(weights), harness.pointer(steps), len(steps), harness.pointer(rng)
+    saturated = harness.library.tfodl_update_outer(
+        harness.pointer(weights),
+        harness.pointer(x),
+        zero_point,
+        harness.ctypes.c_float(factor),
+        len(weights),
+        harness.pointer(rng),
+    )
+    return saturated, int(rng[0])
+
+
+def update_row(
+    weights: np.ndarray, gradient: np.ndarray, factor: float, *, seed: int = 1
+) -> tuple[int, int]:
+    rng = np.array([seed], np.uint32)
+    gradient = np.ascontiguousarray(gradient, np.int32)
+    saturated = harness.library.tfodl_update_row(
+        harness.pointer(weights),
+        harness.pointer(gradient),
+        harness.ctypes.c_float(factor),
+        len(weights),
+        harness.pointer(rng),
     )
     return saturated, int(rng[0])
 
@@ -26,76 +49,152 @@ def update_biases(biases: np.ndarray, steps: np.ndarray, seed: int = 1) -> int:
     return int(rng[0])
 
 
-def xorshift32(state: int) -> int:
-    state ^= state << 13 & 0xFFFFFFFF
-    state ^= state >> 17
-    return state ^ (state << 5 & 0xFFFFFFFF)
-
-
 def test_the_generator_is_xorshift32() -> None:
     rng = np.array([2463534242], np.uint32)
     actual = np.empty(100, np.float32)
     harness.library.tfodl_uniform(harness.pointer(rng), 100, harness.pointer(actual))
-    state = 2463534242
+    generator = Generator(2463534242)
     for value in actual:
-        state = xorshift32(state)
-        assert value == (state >> 8) / 2**24
-    assert state == rng[0]
-    assert xorshift32(2463534242) == 723471715  # Marsaglia, "Xorshift RNGs" (2003)
+        assert value == generator.uniform()
+    assert generator.state == rng[0]
+    assert Generator(2463534242).draw() == 723471715  # Marsaglia, "Xorshift RNGs" (2003)
 
 
-@pytest.mark.parametrize("step", [0.001, -0.001, 0.25, -0.75, 0.999, 3.4, -17.5, 2.0, -5.0])
-@pytest.mark.parametrize("parameter", ["weight", "bias"])
-def test_the_expectation_is_the_float_step(step: float, parameter: str) -> None:
-    count = 200_000
-    steps = np.full(count, step)
-    if parameter == "weight":
-        values = np.zeros(count, np.int8)
-        update_weights(values, steps, seed=987654321)
-    else:
-        values = np.zeros(count, np.int32)
-        update_biases(values, steps, seed=987654321)
-    moved = -values.astype(np.float64)
-    assert set(np.unique(moved)) <= {np.floor(step), np.floor(step) + 1}
+STEPS = [0.001, -0.001, 0.25, -0.75, 0.999, 3.4, -17.5, 2.0, -5.0]
+
+
+def assert_unbiased(
+    moved: np.ndarray, step: float, resolution: float, *, rounded_by: float = 0.0
+) -> None:
+    """Every value is floor or ceil of a step that is within `rounded_by` of the wanted one."""
+    assert moved.min() >= np.floor(step - rounded_by)
+    assert moved.max() <= np.floor(step + rounded_by) + 1
     chance = step - np.floor(step)
-    sigma = np.sqrt(chance * (1 - chance) / count)
-    assert abs(moved.mean() - step) <= 5 * sigma + 2.0**-24
+    sigma = np.sqrt(chance * (1 - chance) / len(moved))
+    assert abs(moved.mean() - step) <= 5 * sigma + resolution
 
 
-def test_rounding_repeats_bit_for_bit() -> None:
-    steps = np.random.default_rng(1).normal(0, 3, 5000)
-    weights = np.random.default_rng(2).integers(-127, 128, 5000).astype(np.int8)
-    state, saturated, wanted = 77, 0, []
-    for weight, step in zip(weights, steps.astype(np.float32), strict=True):
-        state = xorshift32(state)
-        moved = int(weight) - int(np.floor(step + np.float32((state >> 8) / 2**24)))
+@pytest.mark.parametrize("step", STEPS)
+def test_the_expectation_of_a_row_is_the_float_step(step: float) -> None:
+    count = 200_000
+    weights = np.zeros(count, np.int8)
+    gradient = np.full(count, 3_000_000 if step > 0 else -3_000_000)
+    update_row(weights, gradient, abs(step) / 3_000_000, seed=987654321)
+    assert_unbiased(-weights.astype(float), step, 2.0**-16)
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_the_expectation_of_an_outer_product_is_the_float_step(step: float) -> None:
+    """The factor of x is rounded once per row: the mean is over rows, too."""
+    rows, count = 3000, 64
+    x = np.full(count, 100, np.int8)
+    moved = np.zeros(rows * count)
+    seed = 987654321
+    for row in range(rows):
+        weights = np.zeros(count, np.int8)
+        _, seed = update_outer(weights, x, step / 93, zero_point=7, seed=seed)
+        moved[row * count : (row + 1) * count] = -weights.astype(float)
+    slack = 93 * 2.0**-16
+    assert_unbiased(moved, step, 5 * slack / np.sqrt(rows), rounded_by=slack)
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_the_expectation_of_a_bias_is_the_float_step(step: float) -> None:
+    biases = np.zeros(200_000, np.int32)
+    update_biases(biases, np.full(len(biases), step), seed=987654321)
+    assert_unbiased(-biases.astype(float), step, 2.0**-24)
+
+
+@pytest.mark.parametrize("step", [0.02, 0.3, 0.5])
+def test_weights_round_independently(step: float) -> None:
+    """Weights that share a draw see parts of it; that must not make them move together.
+
+    Those half a range away from each other move together less often than by chance.
+    """
+    rows = 100_000
+    weights = np.zeros(rows * 8, np.int8)
+    update_row(weights, np.full(rows * 8, 1_000_000), step / 1e6, seed=5)
+    moved = -weights.reshape(rows, 8).astype(float)
+    correlation = np.corrcoef(moved.T)
+    opposite = np.abs(np.subtract.outer(range(8), range(8))) == 4
+    apart = step / (step - 1)  # never both, for a step up to a half
+    np.testing.assert_allclose(correlation[opposite], apart, atol=0.02)
+    others = ~opposite & ~np.eye(8, dtype=bool)
+    assert np.abs(correlation[others]).max() < 0.02
+    later = np.corrcoef(moved[:-1].T, moved[1:].T)[:8, 8:]
+    assert np.abs(later).max() < 0.02
+    # Sums over a neuron scatter less than those of independent weights.
+    assert moved.sum(1).var() < 1.02 * 8 * step * (1 - step)
+
+
+@pytest.mark.parametrize("count", [1, 3, 8, 11, 64])
+def test_rows_repeat_bit_for_bit(count: int) -> None:
+    """Eight weights to a draw; the generator moves on by that many draws."""
+    random = np.random.default_rng(count)
+    gradient = random.integers(-(2**24), 2**24, count)
+    weights = random.integers(-127, 128, count).astype(np.int8)
+    generator, saturated, wanted = Generator(77), 0, []
+    draw = 0
+    for i, (weight, g) in enumerate(zip(weights, gradient, strict=True)):
+        if i % 8 == 0:
+            draw = generator.draw()
+        t = int(np.floor(int(g) * 2.0**-20 * ONE + 0.5))
+        moved = int(weight) - min(max((t + fraction(draw, i % 8)) >> 16, -128), 127)
         saturated += abs(moved) > 127
-        wanted.append(np.clip(moved, -127, 127))
-    assert update_weights(weights, steps, seed=77) == (saturated, state)
+        wanted.append(min(max(moved, -127), 127))
+    assert update_row(weights, gradient, 2.0**-20, seed=77) == (saturated, generator.state)
     np.testing.assert_array_equal(weights, wanted)
 
 
+def test_four_neighbours_share_a_draw() -> None:
+    gradient = np.array([2**16, 2**15, -(2**16), 3], np.int32)
+    factors = np.array([2.0**-16, 2.0**-17, 2.0**-16, 0.0], np.float32)
+    weights = np.array([0, 0, 0, 9], np.int8)
+    rng = np.array([5], np.uint32)
+    arrays = [harness.pointer(a) for a in (weights, gradient, factors)]
+    saturated = harness.library.tfodl_update_four(*arrays, 4, harness.pointer(rng))
+    generator = Generator(5)
+    draw = generator.draw()
+    second = (ONE // 4 + fraction(draw, 1)) >> 16
+    np.testing.assert_array_equal(weights, [-1, -second, 1, 9])
+    assert saturated == 0 and rng[0] == generator.state
+
+
 def test_a_zero_step_draws_nothing() -> None:
-    weights = np.array([1, 2], np.int8)
-    assert update_weights(weights, np.array([0.0, -0.0]), seed=5) == (0, 5)
+    weights, x = np.array([1, 2], np.int8), np.array([3, 4], np.int8)
+    assert update_outer(weights, x, 0.0, seed=5) == (0, 5)
+    assert update_outer(weights, x, -0.0, seed=5) == (0, 5)
+    assert update_row(weights, np.array([7, 8]), 0.0, seed=5) == (0, 5)
     biases = np.array([1, 2], np.int32)
     assert update_biases(biases, np.array([0.0, -0.0]), seed=5) == 5
     assert list(weights) == list(biases) == [1, 2]
 
 
-def test_weights_saturate_and_are_counted() -> None:
-    weights = np.array([120, -120, 127, -127, 127, 0, 0], np.int8)
-    steps = np.array([-20.0, 20.0, -1.0, 1.0, 3.0, -127.0, 127.0])
-    saturated, _ = update_weights(weights, steps)
-    np.testing.assert_array_equal(weights, [127, -127, 127, -127, 124, 127, -127])
-    assert saturated == 4
+@pytest.mark.parametrize("factor", [2.0**-18, 1.0, 2000.0])
+def test_weights_saturate_and_are_counted(factor: float) -> None:
+    weights = np.array([120, -120, 127, -127, 127, -127, 0, 0, 126, -126, 5], np.int8)
+    steps = np.array([-20, 20, -1, 1, 3, -3, -127, 127, -2, 2, 0])
+    wanted = [127, -127, 127, -127, 124, -124, 127, -127, 127, -127, 5]
+    if factor < 1:
+        gradient = steps * 2**18
+    else:  # every step is clipped
+        gradient = np.sign(steps) * 1000
+        wanted = [127, -127, 127, -127, 0, 1, 127, -127, 127, -127, 5]
+    saturated, _ = update_row(weights, gradient, factor)
+    np.testing.assert_array_equal(weights, wanted)
+    assert saturated == (6 if factor < 1 else 7)
 
 
-@pytest.mark.parametrize("huge", [1e3, 1e10, 3e38, np.inf])
-def test_huge_steps_saturate(huge: float) -> None:
-    weights = np.array([0, 0], np.int8)
-    assert update_weights(weights, np.array([huge, -huge]))[0] == 2
-    np.testing.assert_array_equal(weights, [-127, 127])
+@pytest.mark.parametrize("huge", [127.0, 1e3, 1e10, 3e38, np.inf])
+def test_huge_steps_are_clipped_to_int8(huge: float) -> None:
+    for update in (
+        lambda w, sign: update_outer(w, np.array([100], np.int8), sign * huge),
+        lambda w, sign: update_row(w, np.array([1000 * sign]), huge),
+    ):
+        for sign, wanted in ((1, -127), (-1, 127)):
+            weights = np.zeros(1, np.int8)
+            update(weights, sign)
+            assert weights[0] == wanted
     if huge >= 1e10:
         biases = np.array([5, 5], np.int32)
         update_biases(biases, np.array([huge, -huge]))
@@ -111,6 +210,7 @@ def test_biases_saturate_at_int32() -> None:
 
 def test_nan_changes_nothing() -> None:
     weights, biases = np.array([3], np.int8), np.array([3], np.int32)
-    assert update_weights(weights, np.array([np.nan])) == (0, 1)
+    assert update_outer(weights, np.array([9], np.int8), np.nan) == (0, 1)
+    assert update_row(weights, np.array([9]), np.nan) == (0, 1)
     assert update_biases(biases, np.array([np.nan])) == 1
     assert weights[0] == biases[0] == 3

@@ -70,6 +70,7 @@ class Exported:
         sparsifier: object = None,
         skip_rule: object = None,
         learning_rate: float = 0.05,
+        seed: int = 3,
     ) -> bytes:
         """A training graph with the lowest `frozen` layers left out, and a share of the neurons."""
         random = np.random.default_rng(1)
@@ -85,7 +86,7 @@ class Exported:
             sparsifier=sparsifier or Dense(),
             skip_rule=skip_rule or Never(),
             learning_rate=learning_rate,
-            seed=3,
+            seed=seed,
         )
 
 
@@ -106,7 +107,7 @@ def exported() -> Exported:
         pytest.param({"share": 0.5}, id="masked"),
         pytest.param({"frozen": 3}, id="upper layers"),
         pytest.param({"frozen": 1, "sparsifier": MeProp()}, id="meprop"),
-        pytest.param({"sparsifier": TinyProp(), "share": 0.6}, id="tinyprop"),
+        pytest.param({"sparsifier": TinyProp(), "share": 0.8}, id="tinyprop"),
         pytest.param({"skip_rule": TinyPropV2(threshold=0.8), "frozen": 1}, id="tinypropv2"),
         pytest.param({"learning_rate": 3.0}, id="saturating"),
     ],
@@ -265,14 +266,19 @@ def test_a_trained_model_learns_as_in_float() -> None:
     model.fit(images, (labels + 1) % CLASSES, epochs=3, **one_by_one)
     exported = Exported(model, images)
 
-    rate, passes = 0.002, 4
+    rate, passes, seeds = 0.002, 4, 9
     model.compile(keras.optimizers.SGD(rate), loss)
     in_float = model.fit(images, labels, epochs=passes, **one_by_one).history["loss"]
     samples = quantize_input(exported.model, images)
-    with TrainingInterpreter(exported.graph(learning_rate=rate)) as interpreter:
-        before = (interpreter.infer(samples).argmax(1) == labels).mean()
-        losses = [interpreter.train(samples, labels)[1][:, 0].mean() for _ in range(passes)]
-        after = (interpreter.infer(samples).argmax(1) == labels).mean()
-    assert before < 0.1 and after > 0.95
-    assert losses[-1] < 0.1 * losses[0]
-    np.testing.assert_allclose(losses, in_float, rtol=0.1, atol=0.02)
+    losses = np.zeros((seeds, passes))
+    for seed in range(seeds):
+        graph = exported.graph(learning_rate=rate, seed=seed)
+        with TrainingInterpreter(graph) as interpreter:
+            before = (interpreter.infer(samples).argmax(1) == labels).mean()
+            for i in range(passes):
+                losses[seed, i] = interpreter.train(samples, labels)[1][:, 0].mean()
+            after = (interpreter.infer(samples).argmax(1) == labels).mean()
+        assert before < 0.1 and after > 0.95
+        assert losses[seed, -1] < 0.1 * losses[seed, 0]
+    # One seed scatters as much as the tolerance.
+    np.testing.assert_allclose(np.median(losses, 0), in_float, rtol=0.1, atol=0.02)

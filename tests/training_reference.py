@@ -7,6 +7,7 @@ biases, the generator and the counters have to come out bit for bit.
 from typing import Any
 
 import numpy as np
+from backward_reference import Generator, backward
 
 from tf_odl.converters.flatbuffer import FlatModel, schema
 from tf_odl.converters.options import (
@@ -110,7 +111,7 @@ class Reference:
         self.variables = [int(i) for i in seed_op.inputs[1 : 1 + n]]
         for variable, seed in zip(self.variables, seed_op.inputs[1 + n :], strict=True):
             self.data[variable] = self.data[int(seed)].copy()
-        self.rng = self.seed.rng_seed
+        self.generator = Generator(self.seed.rng_seed)
         self.learning_rate = f32(self.seed.learning_rate)
         self.counts = dict.fromkeys(
             ("samples", "trained", "skipped", "saturated", "macs", "macs_nonzero"), 0
@@ -130,7 +131,7 @@ class Reference:
     def assert_state(self, state: State) -> None:
         """The state words of the real graph are the same."""
         assert state.sentinel == self.seed.sentinel
-        assert state.rng == self.rng
+        assert state.rng == self.generator.state
         assert state.active == self.active
         assert state.samples == self.counts["samples"]
         assert state.trained == self.counts["trained"]
@@ -252,14 +253,6 @@ class Reference:
         """The op's error, with the mask of the activation; RESHAPE hands it on."""
         return self.data[int(op.inputs[0])].reshape(shape).copy()
 
-    def _uniform(self) -> np.float32:
-        x = self.rng
-        x ^= x << 13 & 0xFFFFFFFF
-        x ^= x >> 17
-        x ^= x << 5 & 0xFFFFFFFF
-        self.rng = x
-        return f32((x >> 8) / 2**24)
-
     def _layer(self, op: Any, name: str) -> None:
         o = LayerOptions.unpack(self._blob(op))
         depthwise = name.startswith("TFODL_DEPTHWISE")
@@ -279,55 +272,25 @@ class Reference:
         self.counts["macs"] += nominal * fan_in
         self.counts["macs_nonzero"] += non_zero * fan_in
 
-        x = self.data[int(op.inputs[2])] if op.inputs[2] >= 0 else None
-        weights = self.data[int(op.inputs[4])] if op.inputs[4] >= 0 else None
-        error_x = np.zeros((o.in_h, o.in_w, o.in_c), f32)
-        if x is not None:
-            x = x.reshape(error_x.shape).astype(np.int32) - o.x_zero_point
-        for neuron in range(o.out_c):
-            positions = np.argwhere(delta[..., neuron] != 0)
-            if len(positions) == 0:
-                continue
-            scale = f32(o.scales[neuron if o.n_scales > 1 else 0])
-            channels: Any = neuron // (o.out_c // o.in_c) if depthwise else slice(None)
-            row: Any = None
-            if weights is not None and depthwise:
-                row = weights[0, :, :, neuron]
-            elif weights is not None:
-                row = weights.reshape(o.out_c, o.kernel_h, o.kernel_w, o.in_c)[neuron]
-            gradient = np.zeros((o.kernel_h, o.kernel_w) + (() if depthwise else (o.in_c,)), f32)
-            total = f32(0)
-            for y, column in positions:
-                entry = delta[y, column, neuron]
-                total += entry
-                for ky, kx, i, j in windows(o, y, column, o.kernel_h, o.kernel_w):
-                    if propagates:
-                        error_x[i, j, channels] += entry * scale * row[ky, kx].astype(f32)
-                    if x is not None:
-                        gradient[ky, kx] += entry * x[i, j, channels].astype(f32)
-            if not may_update[neuron]:
-                continue
-            if updates:
-                factor = self.learning_rate * f32(o.x_scale) / scale
-                flat_row = row.reshape(-1).copy()
-                for j, value in enumerate(gradient.ravel()):
-                    flat_row[j] = self._rounded_weight(int(flat_row[j]), value * factor)
-                row[...] = flat_row.reshape(row.shape)
-            if o.flags & Flags.UPDATE_BIAS:
-                step = self.learning_rate * total / (f32(o.x_scale) * scale)
-                bias = self.data[int(op.inputs[5])]
-                if step != 0:
-                    moved = int(bias[neuron]) - int(np.floor(step + self._uniform()))
-                    bias[neuron] = np.clip(moved, -(2**31), 2**31 - 1)
-        if propagates:
-            self.data[int(op.outputs[0])] = error_x
+        def tensor(position: int) -> np.ndarray | None:
+            index = int(op.inputs[position])
+            return self.data[index] if index >= 0 else None
 
-    def _rounded_weight(self, weight: int, step: np.float32) -> int:
-        if step == 0:
-            return weight
-        moved = weight - int(np.floor(np.clip(step, f32(-512), f32(512)) + self._uniform()))
-        self.counts["saturated"] += abs(moved) > 127
-        return int(np.clip(moved, -127, 127))
+        x = tensor(2)
+        result = backward(
+            o,
+            delta,
+            None if x is None else x.reshape(o.in_h, o.in_w, o.in_c),
+            tensor(4),
+            tensor(5),
+            self.learning_rate,
+            self.generator,
+            dense=name.startswith("TFODL_FULLY_CONNECTED"),
+            depthwise=depthwise,
+        )
+        self.counts["saturated"] += result.saturated
+        if propagates:
+            self.data[int(op.outputs[0])] = result.error_x
 
     def _sparsify(self, o: LayerOptions, delta: np.ndarray) -> np.ndarray:
         """Zeroes entries of delta in place. Returns which entries count as kept."""

@@ -132,7 +132,7 @@ void Network::Build(TrainedLayer* made, uint32_t index, const Method& method, bo
   }
   made->bias = Pool::Get<int32_t>(map.out_c);
   made->y = Pool::Get<int8_t>(OutputCount(map));
-  made->scratch = Pool::Get<float>(fan_in);
+  made->scratch = Pool::Get<int32_t>(fan_in);
 
   LayerOptions options;
   memset(&options, 0, sizeof options);

@@ -70,7 +70,7 @@ struct TrainedLayer {
   int8_t* weights;
   int32_t* bias;
   int8_t* y;
-  float* scratch;
+  int32_t* scratch;
 };
 
 class Network {

@@ -52,7 +52,7 @@ void RunLayer(Random* random, const Layer& layer, LayerKind kind) {
   std::vector<int8_t> weights = RandomInt8(random, fan_in * o.out_c, -127);
   std::vector<int32_t> bias = RandomInt32(random, o.out_c);
   std::vector<float> error_x(layer.InputCount());
-  std::vector<float> scratch(fan_in);
+  std::vector<int32_t> scratch(fan_in);
   const std::vector<int8_t> weights_before = weights;
   const std::vector<int32_t> bias_before = bias;
   StateMemory state(random, o.layer + 1);
@@ -109,7 +109,7 @@ void TryPool(Random* random, const Blob& blob, bool intact, Counts* counts) {
   const std::vector<int8_t> x = RandomInt8(random, static_cast<uint32_t>(inputs));
   const std::vector<int8_t> y = RandomInt8(random, static_cast<uint32_t>(outputs));
   std::vector<float> error_x(inputs);
-  ApplyActivationMask(y.data(), o.act_min, o.act_max, static_cast<uint32_t>(outputs), error.data());
+  MaskError(y.data(), o.act_min, o.act_max, static_cast<uint32_t>(outputs), error.data());
   MaxPool2DBackward(o, error.data(), x.data(), error_x.data());
   AveragePool2DBackward(o, error.data(), error_x.data());
   ++counts->ran;
@@ -163,10 +163,18 @@ void TrySparsifier(Random* random) {
 
 void TryUpdates(Random* random) {
   StochasticRounder rounder(random->Bits());
-  for (int i = 0; i < 50; ++i) {
-    int8_t weight = static_cast<int8_t>(random->Int(-127, 127));
-    rounder.UpdateWeight(&weight, random->AnyFloat());
-    Check(weight >= -127, "a weight left [-127, 127]");
+  for (int i = 0; i < 10; ++i) {
+    const uint32_t count = random->Size(1, 40);
+    std::vector<int8_t> weights = RandomInt8(random, count, -127);
+    const std::vector<int8_t> x = RandomInt8(random, count);
+    std::vector<int32_t> gradient(count);
+    for (int32_t& sum : gradient) sum = static_cast<int32_t>(random->Bits());
+    const StepScale scale = MakeStepScale(random->AnyFloat());
+    rounder.UpdateOuter(weights.data(), x.data(), random->Int(-128, 127), random->AnyFloat(), count);
+    rounder.UpdateRow(weights.data(), gradient.data(), scale, count);
+    const StepScale scales[4] = {scale, MakeStepScale(random->AnyFloat()), scale, scale};
+    rounder.UpdateFour(weights.data(), gradient.data(), scales, count < 4 ? count : 4);
+    for (const int8_t weight : weights) Check(weight >= -127, "a weight left [-127, 127]");
     int32_t bias = static_cast<int32_t>(random->Bits());
     rounder.UpdateBias(&bias, random->AnyFloat());
   }

@@ -6,7 +6,6 @@
 
 #include "random_cases.h"
 #include "tfodl/kernels/average_pool_2d_backward.h"
-#include "tfodl/kernels/delta.h"
 #include "tfodl/kernels/max_pool_2d_backward.h"
 #include "tfodl/layer_step.h"
 #include "tfodl/xent_step.h"
@@ -103,7 +102,7 @@ struct Trained {
   std::vector<int8_t> weights;
   std::vector<int32_t> bias;
   std::vector<float> error_x;
-  std::vector<float> scratch;
+  std::vector<int32_t> scratch;
 };
 
 int Run() {

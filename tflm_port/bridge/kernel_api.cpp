@@ -3,6 +3,7 @@
 
 #include "tfodl/kernels/average_pool_2d_backward.h"
 #include "tfodl/kernels/delta.h"
+#include "tfodl/kernels/integer_error.h"
 #include "tfodl/kernels/max_pool_2d_backward.h"
 #include "tfodl/kernels/softmax_cross_entropy.h"
 #include "tfodl/kernels/sparsify.h"
@@ -19,21 +20,6 @@ using tfodl::Layer;
 using tfodl::LayerKind;
 using tfodl::LayerTensors;
 using tfodl::State;
-
-// Records the float updates in place of applying them.
-class Recorder {
- public:
-  Recorder(const LayerTensors& tensors, float* weight_steps, float* bias_steps)
-      : tensors_(tensors), weight_steps_(weight_steps), bias_steps_(bias_steps) {}
-
-  void UpdateWeight(int8_t* weight, float step) { weight_steps_[weight - tensors_.weights] = step; }
-  void UpdateBias(int32_t* bias, float step) { bias_steps_[bias - tensors_.bias] = step; }
-
- private:
-  const LayerTensors& tensors_;
-  float* weight_steps_;
-  float* bias_steps_;
-};
 
 }  // namespace
 
@@ -60,20 +46,13 @@ int tfodl_parse_pool(const uint8_t* blob, uint32_t length) {
   return tfodl::ParsePool(blob, length, &options) ? 1 : 0;
 }
 
-// One weighted backward op. With weight_steps the float updates are written there and to bias_steps
-// and nothing is updated. Returns 0 when the options are refused.
+// One weighted backward op. Returns 0 when the options are refused.
 int tfodl_layer_step(int kind, const uint8_t* blob, uint32_t length, const LayerTensors* tensors,
-                     State* state, float* weight_steps, float* bias_steps) {
+                     State* state) {
   const LayerKind layer_kind = static_cast<LayerKind>(kind);
   Layer layer;
   if (!tfodl::ParseLayer(blob, length, layer_kind, &layer)) return 0;
-  if (weight_steps == nullptr) {
-    tfodl::LayerStep(layer, layer_kind, *tensors, state);
-  } else if (tfodl::PrepareDelta(layer, layer_kind, *tensors, state)) {
-    Recorder recorder(*tensors, weight_steps, bias_steps);
-    tfodl::RunBackwardKernel(layer_kind, tfodl::MakeBackwardArgs(layer, *tensors, *state),
-                             &recorder);
-  }
+  tfodl::LayerStep(layer, layer_kind, *tensors, state);
   return 1;
 }
 
@@ -110,15 +89,47 @@ uint32_t tfodl_count_of_fraction(float fraction, uint32_t count) {
   return tfodl::CountOfFraction(fraction, count);
 }
 
-void tfodl_activation_mask(const int8_t* y, int32_t act_min, int32_t act_max, uint32_t count,
-                           float* error) {
-  tfodl::ApplyActivationMask(y, act_min, act_max, count, error);
+// summary: sum, largest, and the count of non-zero entries as a float.
+void tfodl_mask_error(const int8_t* y, int32_t act_min, int32_t act_max, uint32_t count,
+                      float* error, float* summary) {
+  const tfodl::ErrorSummary found = tfodl::MaskError(y, act_min, act_max, count, error);
+  summary[0] = found.sum;
+  summary[1] = found.largest;
+  summary[2] = static_cast<float>(found.non_zero);
 }
 
-// Applies one step to each weight in turn. Returns the number of saturated updates.
-uint32_t tfodl_update_weights(int8_t* weights, const float* steps, uint32_t count, uint32_t* rng) {
+// E of a layer whose errors times the weight scales are at most `largest`.
+float tfodl_error_unit(float largest, uint32_t limit) {
+  return tfodl::MakeErrorUnit(largest, limit).unit;
+}
+
+int32_t tfodl_integer_error(float delta, float weight_scale, float largest, uint32_t limit) {
+  return tfodl::IntegerError(delta, weight_scale, tfodl::MakeErrorUnit(largest, limit));
+}
+
+// These return the number of saturated updates.
+uint32_t tfodl_update_outer(int8_t* weights, const int8_t* x, int32_t x_zero_point, float factor,
+                            uint32_t count, uint32_t* rng) {
   tfodl::StochasticRounder rounder(*rng);
-  for (uint32_t i = 0; i < count; ++i) rounder.UpdateWeight(&weights[i], steps[i]);
+  rounder.UpdateOuter(weights, x, x_zero_point, factor, count);
+  *rng = rounder.rng();
+  return rounder.saturated();
+}
+
+uint32_t tfodl_update_row(int8_t* weights, const int32_t* gradient, float factor, uint32_t count,
+                          uint32_t* rng) {
+  tfodl::StochasticRounder rounder(*rng);
+  rounder.UpdateRow(weights, gradient, tfodl::MakeStepScale(factor), count);
+  *rng = rounder.rng();
+  return rounder.saturated();
+}
+
+uint32_t tfodl_update_four(int8_t* weights, const int32_t* gradient, const float* factors,
+                           uint32_t count, uint32_t* rng) {
+  tfodl::StochasticRounder rounder(*rng);
+  tfodl::StepScale scales[4];
+  for (uint32_t i = 0; i < count; ++i) scales[i] = tfodl::MakeStepScale(factors[i]);
+  rounder.UpdateFour(weights, gradient, scales, count);
   *rng = rounder.rng();
   return rounder.saturated();
 }

@@ -6,31 +6,32 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "tfodl/optimize.h"
 #include "tfodl/float_contract.h"
 
 namespace tfodl {
 
-inline uint32_t FloatBits(float value) {
+TFODL_INLINE uint32_t FloatBits(float value) {
   uint32_t bits;
   memcpy(&bits, &value, sizeof bits);
   return bits;
 }
 
-inline float FloatFromBits(uint32_t bits) {
+TFODL_INLINE float FloatFromBits(uint32_t bits) {
   float value;
   memcpy(&value, &bits, sizeof value);
   return value;
 }
 
 // The bits of |value|. For two finite floats they order like the magnitudes.
-inline uint32_t MagnitudeBits(float value) { return FloatBits(value) & 0x7fffffffu; }
+TFODL_INLINE uint32_t MagnitudeBits(float value) { return FloatBits(value) & 0x7fffffffu; }
 
-inline float Magnitude(float value) { return FloatFromBits(MagnitudeBits(value)); }
+TFODL_INLINE float Magnitude(float value) { return FloatFromBits(MagnitudeBits(value)); }
 
-inline bool IsFinite(float value) { return MagnitudeBits(value) < 0x7f800000u; }
+TFODL_INLINE bool IsFinite(float value) { return MagnitudeBits(value) < 0x7f800000u; }
 
 // floor(value) for |value| < 2^31.
-inline int32_t FloorToInt(float value) {
+TFODL_INLINE int32_t FloorToInt(float value) {
   const int32_t truncated = static_cast<int32_t>(value);
   return static_cast<float>(truncated) > value ? truncated - 1 : truncated;
 }

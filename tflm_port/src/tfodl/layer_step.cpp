@@ -1,7 +1,13 @@
+#include "tfodl/optimize.h"
+
 #include "tfodl/layer_step.h"
 
 #include "tfodl/float_math.h"
+#include "tfodl/kernels/conv_2d_backward.h"
 #include "tfodl/kernels/delta.h"
+#include "tfodl/kernels/depthwise_conv_2d_backward.h"
+#include "tfodl/kernels/fully_connected_backward.h"
+#include "tfodl/kernels/integer_error.h"
 #include "tfodl/kernels/sparsify.h"
 #include "tfodl/kernels/update.h"
 
@@ -19,59 +25,83 @@ uint32_t EntriesToKeep(const LayerOptions& options, float y_sum, uint32_t count,
   return CountOfFraction((options.s_min + share) * options.damping, count);
 }
 
-// Step 6. `delta` has been sparsified to `kept` entries; where fewer are non-zero, the entries kept
-// beside them are the first zeros in scan order.
-void CountWork(const Layer& layer, LayerKind kind, const float* delta, uint32_t kept,
-               State* state) {
-  const uint32_t count = layer.OutputCount();
-  const uint32_t outputs = layer.options.out_c;
-  uint32_t non_zero = 0;
-  for (uint32_t i = 0; i < count; ++i) non_zero += delta[i] != 0.0f;
-  uint32_t zeros_kept = kept - non_zero;
+struct Entries {
+  uint32_t kept, non_zero;
+};
 
-  uint32_t updating = 0;
-  uint32_t updating_non_zero = 0;
-  if (layer.Has(kUpdateWeights)) {
-    uint32_t neuron = 0;
-    for (uint32_t i = 0; i < count; ++i) {
-      const bool is_non_zero = delta[i] != 0.0f;
-      const bool is_kept = is_non_zero || zeros_kept > 0;
-      if (!is_non_zero && zeros_kept > 0) --zeros_kept;
-      if (is_kept && layer.MayUpdate(neuron)) {
-        ++updating;
-        updating_non_zero += is_non_zero;
-      }
-      if (++neuron == outputs) neuron = 0;
+// Of the entries of `delta` that are kept, those whose neuron may update. Where fewer than
+// `entries.kept` are non-zero, the entries kept beside them are the first zeros in scan order.
+Entries OfNeuronsThatUpdate(const Layer& layer, const float* delta, const Entries& entries) {
+  if (layer.mask == nullptr) return entries;
+  const uint32_t count = layer.OutputCount();
+  uint32_t zeros_kept = entries.kept - entries.non_zero;
+  Entries updating = {0, 0};
+  uint32_t neuron = 0;
+  for (uint32_t i = 0; i < count; ++i) {
+    const bool is_non_zero = MagnitudeBits(delta[i]) != 0;
+    const bool is_kept = is_non_zero || zeros_kept > 0;
+    if (!is_non_zero && zeros_kept > 0) --zeros_kept;
+    if (is_kept && layer.MayUpdate(neuron)) {
+      ++updating.kept;
+      updating.non_zero += is_non_zero;
     }
+    if (++neuron == layer.options.out_c) neuron = 0;
   }
-  const uint64_t fan_in = FanIn(layer.options, kind);
-  const bool propagates = layer.Has(kPropagate);
-  AddToCounter(state->backward_macs, ((propagates ? kept : 0) + uint64_t{updating}) * fan_in);
-  AddToCounter(state->backward_macs_nonzero,
-               ((propagates ? non_zero : 0) + uint64_t{updating_non_zero}) * fan_in);
+  return updating;
+}
+
+void CountWork(const Layer& layer, LayerKind kind, const float* delta, const Entries& entries,
+               State* state) {
+  Entries work = {0, 0};
+  if (layer.Has(kUpdateWeights)) work = OfNeuronsThatUpdate(layer, delta, entries);
+  if (layer.Has(kPropagate)) {
+    work.kept += entries.kept;
+    work.non_zero += entries.non_zero;
+  }
+  const uint32_t fan_in = FanIn(layer.options, kind);
+  AddToCounter(state->backward_macs, uint64_t{work.kept} * fan_in);
+  AddToCounter(state->backward_macs_nonzero, uint64_t{work.non_zero} * fan_in);
+}
+
+void RunBackwardKernel(LayerKind kind, const BackwardArgs& args, StochasticRounder* rounder) {
+  switch (kind) {
+    case LayerKind::kFullyConnected:
+      FullyConnectedBackward(args, rounder);
+      break;
+    case LayerKind::kConv2D:
+      Conv2DBackward(args, rounder);
+      break;
+    case LayerKind::kDepthwiseConv2D:
+      DepthwiseConv2DBackward(args, rounder);
+      break;
+  }
 }
 
 }  // namespace
 
-bool PrepareDelta(const Layer& layer, LayerKind kind, const LayerTensors& tensors, State* state) {
+void LayerStep(const Layer& layer, LayerKind kind, const LayerTensors& tensors, State* state) {
+  if (state->active == 0) return;
   const LayerOptions& options = layer.options;
   const uint32_t count = layer.OutputCount();
-  ApplyActivationMask(tensors.y, options.act_min, options.act_max, count, tensors.error);
-  const float y_sum = SumOfMagnitudes(tensors.error, count);
-  if (!IsFinite(y_sum)) {
+  const ErrorSummary error =
+      MaskError(tensors.y, options.act_min, options.act_max, count, tensors.error);
+  const ErrorUnit unit = ErrorUnitOf(layer, kind, error.largest);
+  if (!IsFinite(error.sum) || unit.unit == 0.0f) {
     AbandonStep(state);
-    return false;
+    return;
   }
-  const uint32_t kept = EntriesToKeep(options, y_sum, count, state);
-  KeepLargest(tensors.error, count, kept);
-  CountWork(layer, kind, tensors.error, kept, state);
-  return true;
-}
+  Entries entries = {EntriesToKeep(options, error.sum, count, state), error.non_zero};
+  if (entries.non_zero > entries.kept) {
+    KeepLargest(tensors.error, count, entries.kept);
+    entries.non_zero = entries.kept;
+  }
+  CountWork(layer, kind, tensors.error, entries, state);
 
-void LayerStep(const Layer& layer, LayerKind kind, const LayerTensors& tensors, State* state) {
-  if (state->active == 0 || !PrepareDelta(layer, kind, tensors, state)) return;
   StochasticRounder rounder(state->rng);
-  RunBackwardKernel(kind, MakeBackwardArgs(layer, tensors, *state), &rounder);
+  const BackwardArgs args = {layer,     state->learning_rate, tensors.error,   unit,
+                             tensors.x, tensors.weights,      tensors.bias,    tensors.error_x,
+                             tensors.scratch};
+  RunBackwardKernel(kind, args, &rounder);
   state->rng = rounder.rng();
   state->saturated += rounder.saturated();
 }

@@ -1,7 +1,5 @@
 #include "tfodl/options.h"
 
-#include <string.h>
-
 #include <initializer_list>
 
 #include "tfodl/float_math.h"
@@ -76,10 +74,6 @@ bool HasValidSettings(const LayerOptions& o) {
 }
 
 }  // namespace
-
-float Layer::WeightScale(uint32_t neuron) const {
-  return Copy<float>(scales + (options.n_scales == 1 ? 0 : neuron * sizeof(float)));
-}
 
 uint32_t FanIn(const LayerOptions& options, LayerKind kind) {
   const uint32_t window = options.kernel_h * options.kernel_w;

@@ -7,6 +7,9 @@
 #define TFODL_OPTIONS_H_
 
 #include <stdint.h>
+#include <string.h>
+
+#include "tfodl/optimize.h"
 
 namespace tfodl {
 
@@ -85,11 +88,15 @@ struct Layer {
   const uint8_t* scales;  // n_scales floats, unaligned
   const uint8_t* mask;    // bit o % 8 of byte o / 8, or null when every neuron may update
 
-  bool Has(LayerFlag flag) const { return (options.flags & flag) != 0; }
+  TFODL_INLINE bool Has(LayerFlag flag) const { return (options.flags & flag) != 0; }
   uint32_t InputCount() const { return options.in_h * options.in_w * options.in_c; }
   uint32_t OutputCount() const { return options.out_h * options.out_w * options.out_c; }
-  float WeightScale(uint32_t neuron) const;
-  bool MayUpdate(uint32_t neuron) const {
+  TFODL_INLINE float WeightScale(uint32_t neuron) const {
+    float scale;
+    memcpy(&scale, scales + (options.n_scales == 1 ? 0 : neuron * sizeof scale), sizeof scale);
+    return scale;
+  }
+  TFODL_INLINE bool MayUpdate(uint32_t neuron) const {
     return mask == nullptr || ((mask[neuron / 8] >> (neuron % 8)) & 1) != 0;
   }
 };

@@ -4,12 +4,13 @@
 
 #include <stdint.h>
 
+#include "tfodl/optimize.h"
 #include "tfodl/float_contract.h"
 
 namespace tfodl {
 
 // Advances the state (never 0) and returns it.
-inline uint32_t NextRandom(uint32_t* state) {
+TFODL_INLINE uint32_t NextRandom(uint32_t* state) {
   uint32_t x = *state;
   x ^= x << 13;
   x ^= x >> 17;
@@ -19,7 +20,7 @@ inline uint32_t NextRandom(uint32_t* state) {
 }
 
 // Uniform in [0, 1): the upper 24 bits times 2^-24, exact in a float.
-inline float NextUniform(uint32_t* state) {
+TFODL_INLINE float NextUniform(uint32_t* state) {
   return static_cast<float>(NextRandom(state) >> 8) * (1.0f / 16777216.0f);
 }
 

@@ -1,14 +1,10 @@
 // The error in front of the activation.
 //
 //   delta_z[i] = error[i]  where act_min < y[i] < act_max, else 0
-//   Y          = sum |delta_z[i]|, added up in scan order
 //
 // act_min = -129 and act_max = 128 mean no bound. There y can be stuck at the end of int8 instead:
 // an error that would push it further out has no effect on the loss and would drive the weights
 // away without end, so of y = 127 only errors > 0 pass, of y = -128 only errors < 0.
-//
-// error: dLoss/dy in real units, `count` floats, overwritten with delta_z. y: the op's int8 output,
-// or null to let every error pass.
 #ifndef TFODL_KERNELS_DELTA_H_
 #define TFODL_KERNELS_DELTA_H_
 
@@ -16,10 +12,16 @@
 
 namespace tfodl {
 
-void ApplyActivationMask(const int8_t* y, int32_t act_min, int32_t act_max, uint32_t count,
-                         float* error);
+struct ErrorSummary {
+  float sum;          // Y = sum |delta_z[i]|, added up in scan order
+  float largest;      // max |delta_z[i]|
+  uint32_t non_zero;  // entries that are not 0
+};
 
-float SumOfMagnitudes(const float* values, uint32_t count);
+// error: dLoss/dy in real units, `count` floats, overwritten with delta_z. y: the op's int8 output,
+// or null to let every error pass. `largest` means nothing where `sum` is not finite.
+ErrorSummary MaskError(const int8_t* y, int32_t act_min, int32_t act_max, uint32_t count,
+                       float* error);
 
 }  // namespace tfodl
 

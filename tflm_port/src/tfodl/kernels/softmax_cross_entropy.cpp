@@ -1,7 +1,6 @@
 #include "tfodl/kernels/softmax_cross_entropy.h"
 
 #include "tfodl/float_math.h"
-#include "tfodl/kernels/delta.h"
 
 namespace tfodl {
 
@@ -21,7 +20,8 @@ CrossEntropy SoftmaxCrossEntropy(const int8_t* logits, uint32_t classes, float s
 
   CrossEntropy result;
   result.loss = LogOfAtLeastOne(sum) - scale * static_cast<float>(logits[label] - largest);
-  result.alpha = SumOfMagnitudes(error, classes);
+  result.alpha = 0.0f;
+  for (uint32_t i = 0; i < classes; ++i) result.alpha += Magnitude(error[i]);
   return result;
 }
 

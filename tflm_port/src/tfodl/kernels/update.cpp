@@ -1,5 +1,8 @@
+#include "tfodl/optimize.h"
+
 #include "tfodl/kernels/update.h"
 
+#include "tfodl/dsp.h"
 #include "tfodl/float_math.h"
 #include "tfodl/random.h"
 
@@ -7,37 +10,226 @@ namespace tfodl {
 namespace {
 
 constexpr int32_t kWeightLimit = 127;
+constexpr int32_t kLargestStep = 127;
+constexpr int32_t kSmallestStep = -128;
+constexpr int32_t kOne = 1 << 16;  // a step of 1
 
-// No update can use more than the range of its parameter; beyond these bounds the conversion to an
-// integer would be undefined.
-constexpr float kLargestWeightStep = 512.0f;
-constexpr float kLargestBiasStep = 8589934592.0f;  // 2^33
+constexpr int32_t kLargestScaled = 128 * kOne;
+constexpr float kLargestOuterFactor = 127.0f;
+// Beyond 2^30 floats are multiples of four; 2^33 is beyond the range of biases.
+constexpr float kLargeBiasStep = 1073741824.0f;
+constexpr float kLargestBiasStep = 8589934080.0f;  // the float below 2^33
 
-bool ChangesNothing(float step) { return step == 0.0f || step != step; }
+constexpr uint32_t kInfinityBits = 0x7f800000u;
 
-float Clamp(float value, float limit) {
-  if (value > limit) return limit;
-  return value < -limit ? -limit : value;
+// 0 and NaN, by the bits of the magnitude.
+TFODL_INLINE bool ChangesNothing(uint32_t magnitude) {
+  return magnitude == 0 || magnitude > kInfinityBits;
 }
+
+TFODL_INLINE float WithSignOf(float sign, float magnitude) {
+  return FloatFromBits((FloatBits(sign) & 0x80000000u) | FloatBits(magnitude));
+}
+
+// t, or a bound that gives the largest step.
+int32_t ScaledGradient(int32_t gradient, const StepScale& scale) {
+  const int64_t product = static_cast<int64_t>(gradient) * scale.multiplier;
+  const int64_t t = (product + (int64_t{1} << (scale.shift - 1))) >> scale.shift;
+  if (t > kLargestScaled) return kLargestScaled;
+  return t < -kLargestScaled ? -kLargestScaled : static_cast<int32_t>(t);
+}
+
+constexpr uint32_t kSigns = 0x80808080u;  // the top bits of four bytes
+
+// r of weight `lane` of eight.
+int32_t RandomFraction(uint32_t draw, uint32_t lane) {
+  if (lane >= 4) draw ^= kSigns;
+  const uint32_t rotation = 8 * (lane % 4);
+  return static_cast<int32_t>((draw >> rotation | draw << (32 - rotation) % 32) & 0xffffu);
+}
+
+// Subtracts floor(noisy / 2^16). Returns whether the weight saturated.
+bool Subtract(int8_t* weight, int32_t noisy) {
+  int32_t step = noisy >> 16;
+  if (step > kLargestStep) step = kLargestStep;
+  if (step < kSmallestStep) step = kSmallestStep;
+  const int32_t updated = *weight - step;
+  if (updated > kWeightLimit) {
+    *weight = kWeightLimit;
+    return true;
+  }
+  if (updated < -kWeightLimit) {
+    *weight = -kWeightLimit;
+    return true;
+  }
+  *weight = static_cast<int8_t>(updated);
+  return false;
+}
+
+// The generator of a row and what it has counted.
+struct Draws {
+  uint32_t rng;
+  uint32_t saturated;
+};
+
+#if TFODL_HAS_DSP
+
+// Eight weights at a time. Steps are kept as unsigned bytes, 128 + floor(noisy / 2^16), until four
+// are in one word, to keep them free of signs.
+constexpr int32_t kBase = 128 * kOne;
+constexpr uint32_t kOnes = 0x01010101u;
+
+TFODL_INLINE uint32_t PackSteps(int32_t t0, int32_t t1, int32_t t2, int32_t t3) {
+  return (TopHalves(t0, t2) | TopHalves(t1, t3) << 8) ^ kSigns;
+}
+
+TFODL_NOINLINE uint32_t CountDifferent(uint32_t bytes, uint32_t others) {
+  uint32_t count = 0;
+  for (bytes ^= others; bytes != 0; bytes >>= 8) count += (bytes & 0xffu) != 0;
+  return count;
+}
+
+// Subtracts `steps` per byte; -128 becomes -127.
+TFODL_INLINE void SubtractFour(int8_t* weights, uint32_t steps, uint32_t* saturated) {
+  const uint32_t before = LoadWord(weights);
+  const uint32_t above = SubtractBytesSaturating(SubtractBytesSaturating(before, steps), kOnes);
+  const uint32_t after = AddBytesSaturating(above, kOnes);
+  const uint32_t taken = SubtractBytes(before, after);
+  if (__builtin_expect(taken != steps, 0)) *saturated += CountDifferent(taken, steps);
+  StoreWord(weights, after);
+}
+
+TFODL_INLINE uint32_t OuterSteps(uint32_t factors, uint32_t offsets, const int8_t* x,
+                                 uint32_t draw) {
+  const uint32_t word = LoadWord(x);
+  const uint32_t even = EvenBytes(offsets, word);
+  const uint32_t odd = OddBytes(offsets, word);
+  return PackSteps(MultiplyLowLow(factors, even, AddLow16(kBase, draw)),
+                   MultiplyLowLow(factors, odd, AddLow16Rotated8(kBase, draw)),
+                   MultiplyLowHigh(factors, even, AddLow16Rotated16(kBase, draw)),
+                   MultiplyLowHigh(factors, odd, AddLow16Rotated24(kBase, draw)));
+}
+
+// From `weights` to `end`, a multiple of eight. No step is clipped.
+TFODL_NOINLINE void OuterWords(int8_t* weights, const int8_t* end, const int8_t* x,
+                               int32_t x_zero_point, int32_t scale, Draws* draws) {
+  const uint32_t offsets = MakePair(-x_zero_point, -x_zero_point);
+  const uint32_t factors = static_cast<uint32_t>(scale);
+  uint32_t rng = draws->rng;
+  for (; weights != end; weights += 8, x += 8) {
+    const uint32_t draw = NextRandom(&rng);
+    SubtractFour(weights, OuterSteps(factors, offsets, x, draw), &draws->saturated);
+    SubtractFour(weights + 4, OuterSteps(factors, offsets, x + 4, draw ^ kSigns),
+                 &draws->saturated);
+  }
+  draws->rng = rng;
+}
+
+TFODL_INLINE uint32_t RowSteps(const int32_t* gradient, int32_t multiplier, uint32_t draw) {
+  const FourSums g = LoadFour(gradient);
+  return PackSteps(Clip24(MultiplyTop(g.s0, multiplier, AddLow16(kBase, draw))),
+                   Clip24(MultiplyTop(g.s1, multiplier, AddLow16Rotated8(kBase, draw))),
+                   Clip24(MultiplyTop(g.s2, multiplier, AddLow16Rotated16(kBase, draw))),
+                   Clip24(MultiplyTop(g.s3, multiplier, AddLow16Rotated24(kBase, draw))));
+}
+
+// From `weights` to `end`, a multiple of eight.
+TFODL_NOINLINE void RowWords(int8_t* weights, const int8_t* end, const int32_t* gradient,
+                             int32_t multiplier, Draws* draws) {
+  uint32_t rng = draws->rng;
+  for (; weights != end; weights += 8, gradient += 8) {
+    const uint32_t draw = NextRandom(&rng);
+    SubtractFour(weights, RowSteps(gradient, multiplier, draw), &draws->saturated);
+    SubtractFour(weights + 4, RowSteps(gradient + 4, multiplier, draw ^ kSigns),
+                 &draws->saturated);
+  }
+  draws->rng = rng;
+}
+
+#endif  // TFODL_HAS_DSP
 
 }  // namespace
 
-void StochasticRounder::UpdateWeight(int8_t* weight, float step) {
-  if (ChangesNothing(step)) return;
-  const float noisy = Clamp(step, kLargestWeightStep) + NextUniform(&rng_);
-  int32_t updated = *weight - FloorToInt(noisy);
-  if (updated > kWeightLimit || updated < -kWeightLimit) {
-    updated = updated > 0 ? kWeightLimit : -kWeightLimit;
-    ++saturated_;
+StepScale MakeStepScale(float factor) {
+  float scaled = factor * 65536.0f;
+  if (!(scaled > 0.0f)) return StepScale{0, 32};
+  int32_t shift = 32;
+  while (scaled >= 0.5f && shift > 16) {
+    scaled *= 0.5f;
+    --shift;
   }
-  *weight = static_cast<int8_t>(updated);
+  if (scaled >= 0.5f) return StepScale{INT32_MAX, shift};
+  return StepScale{static_cast<int32_t>(scaled * 4294967296.0f), shift};
+}
+
+void StochasticRounder::UpdateOuter(int8_t* weights, const int8_t* x, int32_t x_zero_point,
+                                    float factor, uint32_t count) {
+  const uint32_t magnitude = MagnitudeBits(factor);
+  if (ChangesNothing(magnitude)) return;
+  if (magnitude > FloatBits(kLargestOuterFactor)) factor = WithSignOf(factor, kLargestOuterFactor);
+  const int32_t scale = FloorToInt(factor * 65536.0f + NextUniform(&rng_));
+  if (scale == 0) return;
+  Draws draws = {rng_, 0};
+  uint32_t i = 0;
+#if TFODL_HAS_DSP
+  constexpr int32_t kMost = (kLargestStep - 1) * kOne / 255;
+  if (scale <= kMost && scale >= -kMost) {
+    i = count & ~7u;
+    OuterWords(weights, weights + i, x, x_zero_point, scale, &draws);
+  }
+#endif
+  uint32_t draw = 0;
+  for (uint32_t lane = 0; i < count; ++i, lane = (lane + 1) % 8) {
+    if (lane == 0) draw = NextRandom(&draws.rng);
+    const int32_t noisy = scale * (x[i] - x_zero_point) + RandomFraction(draw, lane);
+    draws.saturated += Subtract(&weights[i], noisy);
+  }
+  rng_ = draws.rng;
+  saturated_ += draws.saturated;
+}
+
+void StochasticRounder::UpdateRow(int8_t* weights, const int32_t* gradient, const StepScale& scale,
+                                  uint32_t count) {
+  if (scale.multiplier == 0) return;
+  Draws draws = {rng_, 0};
+  uint32_t i = 0;
+#if TFODL_HAS_DSP
+  if (scale.shift == 32) {
+    i = count & ~7u;
+    RowWords(weights, weights + i, gradient, scale.multiplier, &draws);
+  }
+#endif
+  uint32_t draw = 0;
+  for (uint32_t lane = 0; i < count; ++i, lane = (lane + 1) % 8) {
+    if (lane == 0) draw = NextRandom(&draws.rng);
+    const int32_t noisy = ScaledGradient(gradient[i], scale) + RandomFraction(draw, lane);
+    draws.saturated += Subtract(&weights[i], noisy);
+  }
+  rng_ = draws.rng;
+  saturated_ += draws.saturated;
+}
+
+void StochasticRounder::UpdateFour(int8_t* weights, const int32_t* gradient,
+                                   const StepScale* scales, uint32_t count) {
+  const uint32_t draw = NextRandom(&rng_);
+  for (uint32_t lane = 0; lane < count; ++lane) {
+    const int32_t noisy =
+        ScaledGradient(gradient[lane], scales[lane]) + RandomFraction(draw, lane);
+    saturated_ += Subtract(&weights[lane], noisy);
+  }
 }
 
 void StochasticRounder::UpdateBias(int32_t* bias, float step) {
-  if (ChangesNothing(step)) return;
-  const float noisy = Clamp(step, kLargestBiasStep) + NextUniform(&rng_);
-  int64_t rounded = static_cast<int64_t>(noisy);
-  if (static_cast<float>(rounded) > noisy) --rounded;
+  const uint32_t magnitude = MagnitudeBits(step);
+  if (ChangesNothing(magnitude)) return;
+  const float uniform = NextUniform(&rng_);
+  int64_t rounded;
+  if (magnitude < FloatBits(kLargeBiasStep)) {
+    rounded = FloorToInt(step + uniform);
+  } else {
+    if (magnitude > FloatBits(kLargestBiasStep)) step = WithSignOf(step, kLargestBiasStep);
+    rounded = int64_t{4} * static_cast<int32_t>(step * 0.25f);
+  }
   const int64_t updated = *bias - rounded;
   if (updated > INT32_MAX) {
     *bias = INT32_MAX;

@@ -84,7 +84,7 @@ TfLiteStatus InvokeLayerBwd(TfLiteContext* context, TfLiteNode* node, LayerKind 
   tensors.bias = Data<int32_t>(Input(context, node, kBias));
   int position = 0;
   if (layer.Has(kPropagate)) tensors.error_x = Data<float>(Output(context, node, position++));
-  if (NeedsScratch(layer, kind)) tensors.scratch = Data<float>(Output(context, node, position));
+  if (NeedsScratch(layer, kind)) tensors.scratch = Data<int32_t>(Output(context, node, position));
   LayerStep(layer, kind, tensors, state);
   return kTfLiteOk;
 }

@@ -49,8 +49,9 @@ PoolTensors GetPoolTensors(const TfLiteContext* context, const TfLiteNode* node)
 
 bool PreparePoolError(const PoolOptions& options, const PoolTensors& tensors) {
   const uint32_t count = options.out_h * options.out_w * options.in_c;
-  ApplyActivationMask(tensors.y, options.act_min, options.act_max, count, tensors.error);
-  if (IsFinite(SumOfMagnitudes(tensors.error, count))) return true;
+  const ErrorSummary error =
+      MaskError(tensors.y, options.act_min, options.act_max, count, tensors.error);
+  if (IsFinite(error.sum)) return true;
   AbandonStep(tensors.state);
   return false;
 }

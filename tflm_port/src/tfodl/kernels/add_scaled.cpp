@@ -1,0 +1,70 @@
+#include "tfodl/optimize.h"
+
+#include "tfodl/kernels/add_scaled.h"
+
+#include "tfodl/dsp.h"
+
+namespace tfodl {
+namespace {
+
+#if TFODL_HAS_DSP
+
+// Four elements at a time until `first` is at `end`. All three pointers move on.
+TFODL_INLINE void AddScaledWords(const int8_t** first, const int8_t** second, const int8_t* end,
+                                 uint32_t factors, uint32_t offsets, int32_t** sums) {
+  uint32_t even, odd;
+  int32_t s0, s1, s2, s3;
+  __asm__ volatile(
+      "1:\n\t"
+      "ldr %[even], [%[first]], #4\n\t"
+      "ldrd %[s0], %[s1], [%[sums]]\n\t"
+      "sxtab16 %[odd], %[offsets], %[even], ror #8\n\t"
+      "sxtab16 %[even], %[offsets], %[even]\n\t"
+      "ldrd %[s2], %[s3], [%[sums], #8]\n\t"
+      "smlabb %[s0], %[factors], %[even], %[s0]\n\t"
+      "smlabb %[s1], %[factors], %[odd], %[s1]\n\t"
+      "smlabt %[s2], %[factors], %[even], %[s2]\n\t"
+      "smlabt %[s3], %[factors], %[odd], %[s3]\n\t"
+      "ldr %[even], [%[second]], #4\n\t"
+      "sxtab16 %[odd], %[offsets], %[even], ror #8\n\t"
+      "sxtab16 %[even], %[offsets], %[even]\n\t"
+      "smlatb %[s0], %[factors], %[even], %[s0]\n\t"
+      "smlatb %[s1], %[factors], %[odd], %[s1]\n\t"
+      "smlatt %[s2], %[factors], %[even], %[s2]\n\t"
+      "smlatt %[s3], %[factors], %[odd], %[s3]\n\t"
+      "cmp %[first], %[end]\n\t"
+      "strd %[s0], %[s1], [%[sums]], #8\n\t"
+      "strd %[s2], %[s3], [%[sums]], #8\n\t"
+      "bne 1b"
+      : [first] "+&r"(*first), [second] "+&r"(*second), [sums] "+&r"(*sums), [even] "=&r"(even),
+        [odd] "=&r"(odd), [s0] "=&r"(s0), [s1] "=&r"(s1), [s2] "=&r"(s2), [s3] "=&r"(s3)
+      : [end] "r"(end), [factors] "r"(factors), [offsets] "r"(offsets)
+      : "cc", "memory");
+}
+
+#endif  // TFODL_HAS_DSP
+
+}  // namespace
+
+void AddScaled(const RowBlock& block, const int8_t* first, const int8_t* second, uint32_t factors,
+               int32_t offset, int32_t* sums) {
+  for (uint32_t row = block.rows; row > 0; --row) {
+    uint32_t left = block.count;
+#if TFODL_HAS_DSP
+    if (left >= 4) {
+      AddScaledWords(&first, &second, first + (left & ~3u), factors, MakePair(offset, offset),
+                     &sums);
+      left &= 3;
+    }
+#endif
+    for (; left > 0; --left) {
+      *sums++ += static_cast<int16_t>(factors) * (*first++ + offset) +
+                 static_cast<int16_t>(factors >> 16) * (*second++ + offset);
+    }
+    first += block.gap;
+    second += block.gap;
+    sums += block.sums_gap;
+  }
+}
+
+}  // namespace tfodl

@@ -1,0 +1,47 @@
+// The error of a layer as 16-bit integers, so that the backward pass is integer arithmetic.
+//
+//   e[p, o] = round(delta[p, o] * s[o] / E)          s: the weight scales
+//
+// E is the smallest power of two with max |delta| * max s <= L E; rounding is half to even.
+// L <= 32767 is as large as it can be while no sum of the layer leaves the int32 range:
+//
+//   input gradient   sum of e w,          |w| <= 127, ceil(kernel / stride) windows over an input
+//   weight gradient  sum of e (x - x_zp), |x - x_zp| <= 255, out_h * out_w positions
+#ifndef TFODL_KERNELS_INTEGER_ERROR_H_
+#define TFODL_KERNELS_INTEGER_ERROR_H_
+
+#include <stdint.h>
+
+#include "tfodl/float_math.h"
+#include "tfodl/optimize.h"
+#include "tfodl/options.h"
+
+namespace tfodl {
+
+// L of a layer.
+uint32_t LargestIntegerError(const Layer& layer, LayerKind kind);
+
+struct ErrorUnit {
+  float unit;   // E, a power of two from 2^-126 to 2^100
+  float magic;  // 1.5 * 2^23 * E: the last bit of a sum with it is worth E
+};
+
+// E for max |delta| * max s = `largest`. 0 where `largest` needs more than 2^100, infinity and NaN.
+ErrorUnit MakeErrorUnit(float largest, uint32_t limit);
+
+// E of a layer whose errors are at most `largest` in magnitude; 0 as above.
+ErrorUnit ErrorUnitOf(const Layer& layer, LayerKind kind, float largest);
+
+TFODL_INLINE int32_t IntegerError(float delta, float weight_scale, const ErrorUnit& unit) {
+  return static_cast<int16_t>(FloatBits(delta * weight_scale + unit.magic) & 0xffffu);
+}
+
+// Converts the whole error in place; what is returned lies where delta lay.
+const int16_t* ToIntegerErrors(const Layer& layer, const ErrorUnit& unit, float* delta);
+
+// In place: from int32 sums to floats in real units, sum * E.
+void ToRealErrors(int32_t* sums, uint32_t count, const ErrorUnit& unit);
+
+}  // namespace tfodl
+
+#endif  // TFODL_KERNELS_INTEGER_ERROR_H_
