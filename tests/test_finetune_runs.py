@@ -86,8 +86,8 @@ def test_same_seed_same_result_other_seed_other_result(data_file, tmp_path):
 
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT])
 def test_a_killed_run_resumes_to_the_same_result(data_file, tmp_path, sent):
-    """velocity: masks, velocities and random generators have to survive, too."""
-    more = ["--method", "tinypropv2", "--selector", "velocity", "--budget", "50%", "--epochs", 12]
+    """Masks, velocities, random generators and who rests have to survive, too."""
+    more = ["--method", "rest", "--selector", "velocity", "--budget", "50%", "--epochs", 40]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     assert run(*small(data_file, whole, *more)).exit_code == 0
     process = subprocess.Popen(
@@ -114,6 +114,12 @@ def test_a_killed_run_resumes_to_the_same_result(data_file, tmp_path, sent):
     for one, other in zip(*rows, strict=True):
         one.pop("seconds"), other.pop("seconds")
         assert one == other
+    assert max(row["resting"] for row in rows[0]) > 0
+    record = json.loads((whole / "run.json").read_text())
+    spent = sum(r["forward_macs"] + r["backward_macs"] + r["selection_macs"] for r in rows[0])
+    full = record["model"]["forward_macs"] + record["model"]["full_backward_macs"]
+    samples = len(rows[0]) * record["data"]["train"][0]
+    assert record["result"]["effort_total"] == pytest.approx(spent / (samples * full))
 
 
 def test_resume_refuses_other_settings_and_finished_runs_stay_as_they_are(data_file, tmp_path):

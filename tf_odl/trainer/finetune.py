@@ -370,6 +370,7 @@ def summarize(record: dict[str, Any], full_backward_macs: int) -> dict[str, floa
     rows = record["epochs"]
     samples = record["data"]["train"][0] * len(rows)
     full = samples * full_backward_macs
+    full_forward = samples * record["model"]["forward_macs"]
     forward = sum(r["forward_macs"] for r in rows)
     backward = sum(r["backward_macs"] for r in rows)
     selection = sum(r["selection_macs"] for r in rows)
@@ -379,7 +380,7 @@ def summarize(record: dict[str, Any], full_backward_macs: int) -> dict[str, floa
         "loss": rows[-1]["val_loss"],
         "effort": backward / full,
         "effort_nonzero": sum(r["effort_nonzero"] for r in rows) / len(rows),
-        "effort_total": (forward + backward + selection) / (forward + full),
+        "effort_total": (forward + backward + selection) / (full_forward + full),
         "skipped": sum(r["skipped"] for r in rows) / len(rows),
         "backward_macs": backward,
         "forward_macs": forward,
