@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 FILE = "scheme.yaml"
 
 
+def _bits(mask: Mask) -> list[np.ndarray]:
+    return [np.zeros(0, bool) if part is None else part for part in mask]
+
+
 @dataclass(frozen=True)
 class SparseUpdate(Selector):
     """The biases of the last layers and a share of some layers' weights, chosen once.
@@ -99,10 +103,14 @@ class SparseUpdate(Selector):
         if self.scheme:
             scheme, found = self._from_file(searched, budget, rng)
         else:
+            known: dict[bytes, float] = {}  # few channels: different shares are the same masks
 
             def measure(scheme: Scheme) -> float:
                 masks = self._masks(scheme, layers, kernels)
-                return analysis.accuracy(masks, self.epochs, self.rate)
+                key = b"|".join(np.packbits(p).tobytes() for m in masks.values() for p in _bits(m))
+                if key not in known:
+                    known[key] = analysis.accuracy(masks, self.epochs, self.rate)
+                return known[key]
 
             found = measure_contributions(searched, measure, analysis)
             scheme = self._search(found, searched, budget, rng)
