@@ -1,10 +1,10 @@
-"""From a Keras model to a folder with everything a board needs."""
+"""From a Keras model or an int8 .tflite file to a folder with everything a board needs."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,11 +16,12 @@ from tf_odl.converters import reference
 from tf_odl.converters.flatbuffer import FlatModel
 from tf_odl.converters.fold import Folded, fold
 from tf_odl.converters.header import model_header
-from tf_odl.converters.layers import match_layers
+from tf_odl.converters.layers import BIAS, WEIGHTED_OPS, match_layers
 from tf_odl.converters.plan import make_plan
 from tf_odl.converters.quantize import check_known_to_tflm, check_samples, quantize
-from tf_odl.converters.rescale import rename, rescale
+from tf_odl.converters.rescale import add_bias, has_bias, rename, rescale
 from tf_odl.converters.targets import Target
+from tf_odl.converters.third_party import adapt
 from tf_odl.converters.training_graph import build_training_graph
 from tf_odl.converters.write_back import with_variables, write_back
 from tf_odl.errors import UserError
@@ -30,9 +31,10 @@ from tf_odl.methods import Mask, SkipRule, Sparsifier
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["ExportReport", "export", "with_variables", "write_back"]
+__all__ = ["ExportReport", "export", "export_tflite", "with_variables", "write_back"]
 
 RECORD = "export.json"
+FOLDED = "model_folded.keras"
 
 Progress = Callable[[str, int, int], None]
 
@@ -46,6 +48,22 @@ class ExportReport:
     plan: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class OnBoard:
+    """What the board does with a model.
+
+    `sparsifier` tells which entries of a layer's error it keeps and `skip_rule` which samples it
+    trains on; the learning rate is that of plain SGD, per sample, and a sketch may change it;
+    `seed` is that of the stochastic rounding.
+    """
+
+    target: Target
+    sparsifier: Sparsifier
+    skip_rule: SkipRule
+    learning_rate: float
+    seed: int
+
+
 def export(
     model: keras.Model,
     calibration_x: np.ndarray,
@@ -55,6 +73,7 @@ def export(
     sparsifier: Sparsifier,
     skip_rule: SkipRule,
     masks: Mapping[str, Mask] | None = None,
+    layers: Sequence[str] | None = None,
     train_layers: int | None = None,
     learning_rate: float = 0.005,
     seed: int = 0,
@@ -75,6 +94,7 @@ def export(
         sparsifier: which entries of a layer's error the board keeps.
         skip_rule: which samples the board trains on.
         masks: which neurons of which layer may update; by default all of all layers.
+        layers: freeze all layers but these.
         train_layers: freeze all but the last so many weighted layers.
         learning_rate: of plain SGD, per sample; a sketch may change it.
         seed: of the stochastic rounding.
@@ -89,57 +109,155 @@ def export(
         UserError: settings, samples or masks that do not fit, a layer that cannot be exported or
             trained, or a board that is too small.
     """
+    board = OnBoard(target, sparsifier, skip_rule, learning_rate, seed)
     _check_settings(learning_rate, headroom, margin)
-    if (Path(out_dir) / RECORD).is_file() and not overwrite:
-        raise UserError(f"{out_dir} holds an earlier export: use --overwrite to replace it")
+    _check_earlier(out_dir, overwrite)
     with new_folder(Path(out_dir), replaces=RECORD) as folder:
         folded = fold(model)
-        allowed = _allowed(folded, masks, train_layers)
+        neurons = {
+            site: folded.model.get_layer(name).output.shape[-1]
+            for site, name in folded.sites.items()
+        }
+        allowed = _allowed(neurons, masks, layers, train_layers)
         data = _int8_model(folded, calibration_x, allowed, headroom, margin, progress)
-
-        def build(restricted: Mapping[str, Mask]) -> bytes:
-            return build_training_graph(
-                data,
-                list(folded.sites),
-                restricted,
-                sparsifier=sparsifier,
-                skip_rule=skip_rule,
-                learning_rate=learning_rate,
-                seed=seed,
-            )
-
-        training = build(allowed)
+        training = _training_graph(data, allowed, board)
         check_known_to_tflm(data, folded.model)
-        plan = make_plan(data, training, target)
-        if not plan["fits"]:
-            raise UserError(_too_large(plan, data, build, allowed, target))
-        record = {
-            "tf_odl": __version__,
-            "model": model.name,
-            "target": target.name,
-            **_signature(data),
-            "layers": _layer_records(allowed),
-            "sparsifier": _describe(sparsifier),
-            "skip_rule": _describe(skip_rule),
-            "learning_rate": learning_rate,
-            "seed": seed,
+        plan = _plan_that_fits(data, training, allowed, board)
+        record = _record(model.name, data, allowed, board) | {
             "headroom": headroom,
             "margin": margin,
             "calibration_samples": len(calibration_x),
             "accuracy": None if test is None else _accuracy(folded.model, data, test, progress),
             "provenance": dict(provenance or {}),
         }
-        (folder / "model.tflite").write_bytes(data)
-        (folder / "model_train.tflite").write_bytes(training)
-        header = model_header({"model_tflite": data, "model_train_tflite": training})
-        (folder / "model_data.h").write_text(header)
-        folded.model.save(folder / "model_folded.keras")
-        (folder / "plan.json").write_text(json.dumps(plan, indent=2) + "\n")
-        (folder / RECORD).write_text(json.dumps(record, indent=2) + "\n")
+        folded.model.save(folder / FOLDED)
+        _write(folder, data, training, plan, record)
     return ExportReport(Path(out_dir), record, plan)
 
 
-def _check_settings(learning_rate: float, headroom: float, margin: float) -> None:
+def export_tflite(
+    model: bytes,
+    *,
+    name: str,
+    target: Target,
+    out_dir: Path,
+    sparsifier: Sparsifier,
+    skip_rule: SkipRule,
+    masks: Mapping[str, Mask] | None = None,
+    layers: Sequence[str] | None = None,
+    train_layers: int | None = None,
+    learning_rate: float = 0.005,
+    seed: int = 0,
+    test: tuple[np.ndarray, np.ndarray] | None = None,
+    overwrite: bool = False,
+    provenance: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+) -> ExportReport:
+    """Like `export`, of any int8 .tflite file: the training graph is made from the file alone.
+
+    The scales are those of the file. It was not calibrated with room for learning, so activations
+    and weights reach the ends of int8 sooner than in an export of the Keras model.
+
+    Args:
+        model: the contents of the file.
+        name: of the model, for the record.
+
+    Other arguments and errors are those of `export`; layers are named as `third_party.adapt` does.
+    """
+    board = OnBoard(target, sparsifier, skip_rule, learning_rate, seed)
+    _check_settings(learning_rate)
+    _check_earlier(out_dir, overwrite)
+    with new_folder(Path(out_dir), replaces=RECORD) as folder:
+        data, neurons = adapt(model)
+        allowed = _allowed(neurons, masks, layers, train_layers)
+        data = _prepared(data, allowed)
+        training = _training_graph(data, allowed, board)
+        plan = _plan_that_fits(data, training, allowed, board)
+        accuracy = None
+        if test is not None:
+            accuracy = {"samples": len(test[0]), "int8": _int8_accuracy(data, *test, progress)}
+        record = _record(name, data, allowed, board) | {
+            "accuracy": accuracy,
+            "provenance": dict(provenance or {}),
+        }
+        _write(folder, data, training, plan, record)
+    return ExportReport(Path(out_dir), record, plan)
+
+
+def _prepared(data: bytes, masks: Mapping[str, Mask]) -> bytes:
+    """The model with a bias in every layer whose bias trains.
+
+    Raises:
+        UserError: a layer that trains shares its weights with another one.
+    """
+    flat = FlatModel(data)
+    for op in flat.operators:
+        site = flat.name(int(op.outputs[0]))
+        if flat.op_name(op) not in WEIGHTED_OPS or not _trains(masks[site]):
+            continue
+        constants = [int(i) for i in op.inputs[1:] if i >= 0]
+        if any(len(flat.consumers(i)) > 1 for i in constants):
+            raise UserError(
+                f"layer {site!r} shares its weights with another one, so it cannot be trained; "
+                "choose others with --layers"
+            )
+        if masks[site].bias.any() and not has_bias(op):
+            add_bias(flat, op, f"{site}/{BIAS}")
+    return flat.pack()
+
+
+def _training_graph(data: bytes, masks: Mapping[str, Mask], board: OnBoard) -> bytes:
+    return build_training_graph(
+        data,
+        list(masks),
+        masks,
+        sparsifier=board.sparsifier,
+        skip_rule=board.skip_rule,
+        learning_rate=board.learning_rate,
+        seed=board.seed,
+    )
+
+
+def _plan_that_fits(
+    data: bytes, training: bytes, masks: Mapping[str, Mask], board: OnBoard
+) -> dict[str, Any]:
+    plan = make_plan(data, training, board.target)
+    if not plan["fits"]:
+        raise UserError(_too_large(plan, data, masks, board))
+    return plan
+
+
+def _record(name: str, data: bytes, masks: Mapping[str, Mask], board: OnBoard) -> dict[str, Any]:
+    return {
+        "tf_odl": __version__,
+        "model": name,
+        "target": board.target.name,
+        **_signature(data),
+        "layers": _layer_records(masks),
+        "sparsifier": _describe(board.sparsifier),
+        "skip_rule": _describe(board.skip_rule),
+        "learning_rate": board.learning_rate,
+        "seed": board.seed,
+    }
+
+
+def _write(
+    folder: Path, data: bytes, training: bytes, plan: dict[str, Any], record: dict[str, Any]
+) -> None:
+    (folder / "model.tflite").write_bytes(data)
+    (folder / "model_train.tflite").write_bytes(training)
+    header = model_header({"model_tflite": data, "model_train_tflite": training})
+    (folder / "model_data.h").write_text(header)
+    (folder / "plan.json").write_text(json.dumps(plan, indent=2) + "\n")
+    (folder / RECORD).write_text(json.dumps(record, indent=2) + "\n")
+
+
+def _check_earlier(out_dir: Path, overwrite: bool) -> None:
+    if (Path(out_dir) / RECORD).is_file() and not overwrite:
+        raise UserError(f"{out_dir} holds an earlier export: use --overwrite to replace it")
+
+
+def _check_settings(learning_rate: float, headroom: float = 1.0, margin: float = 1.0) -> None:
     # The board holds it as float32.
     if not np.finfo(np.float32).tiny <= learning_rate <= np.finfo(np.float32).max:
         raise UserError(f"the learning rate must be positive and finite, got {learning_rate}")
@@ -149,26 +267,31 @@ def _check_settings(learning_rate: float, headroom: float, margin: float) -> Non
 
 
 def _allowed(
-    folded: Folded, masks: Mapping[str, Mask] | None, train_layers: int | None
+    neurons: Mapping[str, int],
+    masks: Mapping[str, Mask] | None,
+    layers: Sequence[str] | None,
+    train_layers: int | None,
 ) -> dict[str, Mask]:
     """The mask of every weighted layer."""
-    sites = list(folded.sites)
+    sites = list(neurons)
     if not sites:
         raise UserError("the model has no Dense or convolution layer to train")
     if train_layers is not None and not 1 <= train_layers <= len(sites):
         raise UserError(
             f"--train-layers {train_layers}: the model has {len(sites)} layers with weights"
         )
-    unknown = sorted(set(masks or {}) - set(sites))
-    if unknown:
-        raise UserError(f"the masks name a layer {unknown[0]!r}, the model has {', '.join(sites)}")
+    for what, names in (("the masks name", masks), ("--layers names", layers)):
+        unknown = sorted(set(names or ()) - set(sites))
+        if unknown:
+            raise UserError(f"{what} a layer {unknown[0]!r}, the model has {', '.join(sites)}")
     result = {}
-    for site in sites:
-        neurons = folded.model.get_layer(folded.sites[site]).output.shape[-1]
-        if masks is None:
-            result[site] = Mask(np.ones(neurons, bool), np.ones(neurons, bool))
+    for site, count in neurons.items():
+        if layers is not None and site not in layers:
+            result[site] = _frozen(count)
+        elif masks is None:
+            result[site] = Mask(np.ones(count, bool), np.ones(count, bool))
         else:
-            result[site] = masks.get(site, _frozen(neurons))
+            result[site] = masks.get(site, _frozen(count))
     return result if train_layers is None else _last(result, train_layers)
 
 
@@ -204,18 +327,15 @@ def _int8_model(
             "layer. Train only the layers above it with --train-layers"
         )
     rescale(flat, layers, trainable, headroom, margin)
-    rename(flat, layers)
+    rename(flat, [(layer.site, layer.op) for layer in layers])
     return flat.pack()
 
 
 def _too_large(
-    plan: dict[str, Any],
-    model: bytes,
-    build: Callable[[Mapping[str, Mask]], bytes],
-    masks: Mapping[str, Mask],
-    target: Target,
+    plan: dict[str, Any], model: bytes, masks: Mapping[str, Mask], board: OnBoard
 ) -> str:
     """What is too large, by how much, and the smallest remedy."""
+    target = board.target
     arena, flash = plan["training"]["arena_bytes"], plan["flash"]["total_bytes"]
     if flash > target.flash_bytes:
         sizes = f"the sketch needs about {flash:,} B of flash, of {target.flash_bytes:,} B"
@@ -226,7 +346,7 @@ def _too_large(
         fewer = _last(masks, count)
         if not any(_trains(mask) for mask in fewer.values()):
             break
-        smaller = make_plan(model, build(fewer), target)
+        smaller = make_plan(model, _training_graph(model, fewer, board), target)
         if smaller["fits"]:
             needs = smaller["training"]["arena_bytes"]
             return message + f"With --train-layers {count} it needs {needs:,} B and fits"
@@ -286,11 +406,17 @@ def _accuracy(
             f"test data: {len(x)} samples need as many class numbers, got an array of shape "
             f"{list(labels.shape)}"
         )
-    tell = None if progress is None else lambda done, total: progress("test int8", done, total)
-    codes = reference.infer(model, reference.quantize_input(model, x), tell)
     outputs = folded.predict(x, batch_size=256, verbose=0)
     return {
         "samples": len(x),
         "float": float((outputs.argmax(axis=1) == labels).mean()),
-        "int8": float((codes.argmax(axis=1) == labels).mean()),
+        "int8": _int8_accuracy(model, x, labels, progress),
     }
+
+
+def _int8_accuracy(
+    model: bytes, x: np.ndarray, labels: np.ndarray, progress: Progress | None
+) -> float:
+    tell = None if progress is None else lambda done, total: progress("test int8", done, total)
+    codes = reference.infer(model, reference.quantize_input(model, x), tell)
+    return float((codes.argmax(axis=1) == np.asarray(labels)).mean())

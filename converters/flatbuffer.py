@@ -67,7 +67,7 @@ class FlatModel:
 
     def name(self, tensor: int) -> str:
         raw = self.tensors[tensor].name
-        return raw.decode() if isinstance(raw, bytes) else raw
+        return raw.decode() if isinstance(raw, bytes) else raw or ""
 
     def shape(self, tensor: int) -> tuple[int, ...]:
         return tuple(int(d) for d in self.tensors[tensor].shape)
@@ -134,6 +134,23 @@ class FlatModel:
         tensor.hasRank = False
         self.tensors.append(tensor)
         return len(self.tensors) - 1
+
+    def drop_unused_tensors(self) -> None:
+        """Remove tensors that no op and no end of the model mentions; the others are renumbered."""
+        mentioned = {*self.inputs, *self.outputs}
+        for op in self.operators:
+            mentioned |= {int(i) for i in (*op.inputs, *op.outputs)}
+        kept = sorted(mentioned - {-1})
+        position = {-1: -1} | {old: new for new, old in enumerate(kept)}
+
+        def renumbered(indices: Any) -> np.ndarray:
+            return np.asarray([position[int(i)] for i in indices], np.int32)
+
+        self.graph.tensors = [self.tensors[i] for i in kept]
+        self.graph.inputs = renumbered(self.graph.inputs)
+        self.graph.outputs = renumbered(self.graph.outputs)
+        for op in self.operators:
+            op.inputs, op.outputs = renumbered(op.inputs), renumbered(op.outputs)
 
     def custom_op(self, code: str, inputs: list[int], outputs: list[int], options: bytes) -> Any:
         """A custom op, not yet in the list of operators."""

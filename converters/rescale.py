@@ -6,6 +6,7 @@ weights, margin that of the activations behind them; the real values stay as the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -63,7 +64,7 @@ def rescale(
         _requantize_bias(flat, op, steps[id(op)])
     for layer in layers:
         if layer.site in trainable and not has_bias(layer.op):
-            _add_bias(flat, layer.op)
+            add_bias(flat, layer.op)
 
 
 def _weighted(flat: FlatModel) -> list[Any]:
@@ -175,10 +176,11 @@ def _requantize_bias(flat: FlatModel, op: Any, old_steps: np.ndarray) -> None:
     limits = np.iinfo(np.int32)
     scaled = np.clip(np.round(codes * (old_steps / steps)), limits.min, limits.max)
     flat.set_constant(bias, scaled.astype(np.int32))
-    _set_bias_scale(flat, bias, steps)
+    set_bias_scale(flat, bias, steps)
 
 
-def _set_bias_scale(flat: FlatModel, bias: int, steps: np.ndarray) -> None:
+def set_bias_scale(flat: FlatModel, bias: int, steps: np.ndarray) -> None:
+    """Let one unit of a bias tensor, or of each of its elements, be worth `steps`."""
     from tf_odl.converters.flatbuffer import schema
 
     quantization = schema().QuantizationParametersT()
@@ -187,20 +189,21 @@ def _set_bias_scale(flat: FlatModel, bias: int, steps: np.ndarray) -> None:
     flat.tensors[bias].quantization = quantization
 
 
-def _add_bias(flat: FlatModel, op: Any) -> None:
+def add_bias(flat: FlatModel, op: Any, name: str = BIAS) -> None:
+    """Give a weighted op a bias of zeros."""
     steps = bias_steps(flat, op)
     channels = flat.shape(int(op.outputs[0]))[-1]
-    bias = flat.add_tensor(BIAS, (channels,), np.int32, values=np.zeros(channels, np.int32))
-    _set_bias_scale(flat, bias, steps)
+    bias = flat.add_tensor(name, (channels,), np.int32, values=np.zeros(channels, np.int32))
+    set_bias_scale(flat, bias, steps)
     op.inputs = np.asarray([*op.inputs[:2], bias], np.int32)
 
 
-def rename(flat: FlatModel, layers: list[LayerOp]) -> None:
-    """Short, telling tensor names: a layer's output is called like the layer.
+def rename(flat: FlatModel, layers: Sequence[tuple[str, Any]]) -> None:
+    """Short, telling tensor names: the output of a layer (name, op) is called like the layer.
 
     The converter's names tell how it works and cost up to 100 bytes of flash each.
     """
-    sites = {id(layer.op): layer.site for layer in layers}
+    sites = {id(op): site for site, op in layers}
     for position, op in enumerate(flat.operators):
         kind = flat.op_name(op)
         name = sites.get(id(op), f"{kind.lower()}_{position}")

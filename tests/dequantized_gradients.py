@@ -13,6 +13,8 @@ import tensorflow as tf
 from tf_odl.converters.flatbuffer import FlatModel, schema
 from tf_odl.quiet import quiet
 
+CUT_OFF = ("FULLY_CONNECTED", "CONV_2D", "DEPTHWISE_CONV_2D", "ADD", "RELU", "QUANTIZE")
+
 
 def activations(model: bytes, sample: np.ndarray) -> dict[int, np.ndarray]:
     """Every tensor of a plain int8 model after one inference with TFLite's reference kernels."""
@@ -69,22 +71,26 @@ class Dequantized:
                 tape.watch(self._parameter(tensor))
             for op in flat.operators:
                 y = int(op.outputs[0])
-                self.values[y] = self._pinned(y, self._activated(op, self._apply(op)))
+                self.values[y] = self._pinned(op, self._activated(op, self._apply(op)))
             value = loss(self.values[self.logits])
         found = tape.gradient(value, [self.parameters[t] for t in tensors])
         return [g.numpy() for g in found]
 
-    def _pinned(self, tensor: int, value: tf.Tensor) -> tf.Tensor:
+    def _pinned(self, op: Any, value: tf.Tensor) -> tf.Tensor:
         """The value of the int8 kernel with the gradient of `value`.
 
-        At the end of int8 only a gradient that pulls the value back has an effect on the loss.
+        At the end of int8 only a gradient that pulls the value back has an effect on the loss. A
+        value that is handed on, or is the mean of others, has not been cut off.
         """
+        tensor = int(op.outputs[0])
         real, codes = tf.constant(self._real(tensor)), self.codes[tensor]
+        may_stick = self.flat.op_name(op) in CUT_OFF
 
         @tf.custom_gradient
         def pin(_: tf.Tensor) -> tuple[tf.Tensor, Any]:
             def backward(gradient: tf.Tensor) -> tf.Tensor:
                 stuck = ((codes == 127) & (gradient < 0)) | ((codes == -128) & (gradient > 0))
+                stuck &= may_stick
                 return tf.where(stuck, tf.zeros_like(gradient), gradient)
 
             return real, backward

@@ -21,6 +21,7 @@ from tf_odl.errors import UserError
 from tf_odl.files import new_folder
 
 LEARNED = "learned.keras"
+LEARNED_INT8 = "learned.tflite"
 CHUNK = 200  # samples between two signs of life
 
 Progress = Callable[[str, int, int], None]
@@ -84,7 +85,8 @@ def simulate(
         samples: how many training samples to learn from, in order; all by default.
         passes: how often.
         learning_rate: instead of the exported one.
-        save: a folder to create with `learned.keras` and `learned.tflite`.
+        save: a folder to create with `learned.tflite`, and `learned.keras` if the export was made
+            of a Keras model.
         overwrite: replace what an earlier simulation saved there.
         progress: called with (what, done, total).
 
@@ -92,6 +94,7 @@ def simulate(
         UserError: no export, no TFLM on this machine, or data that does not fit the model.
     """
     from tf_odl import models
+    from tf_odl.converters import macs
     from tf_odl.converters.reference import quantize_input
     from tf_odl.tflm_port.interpreter import TrainingInterpreter
     from tf_odl.trainer.effort import full_backward_macs
@@ -102,9 +105,14 @@ def simulate(
     if save is not None and Path(save).exists() and not overwrite:
         raise UserError(f"{save} exists: choose another folder for --save, or use --overwrite")
     graph = (export_dir / "model_train.tflite").read_bytes()
-    folded = models.load(export_dir / "model_folded.keras")
-    models.check_fits_data(folded, data)
-    full = full_backward_macs([site.layer for site in find_sites(folded)])
+    folded = None
+    if (export_dir / "model_folded.keras").is_file():
+        folded = models.load(export_dir / "model_folded.keras")
+        models.check_fits_data(folded, data)
+        full = full_backward_macs([site.layer for site in find_sites(folded)])
+    else:
+        _check_fits_data(graph, data)
+        full = macs.full_backward_macs((export_dir / "model.tflite").read_bytes())
     count = min(samples or len(data.x_train), len(data.x_train))
     x_train = quantize_input(graph, data.x_train[:count])
     x_test = quantize_input(graph, data.x_test)
@@ -112,7 +120,8 @@ def simulate(
     tell = progress or (lambda what, done, total: None)
 
     # The folder first: what was learned must not be lost for want of a place.
-    place = nullcontext() if save is None else new_folder(save, replaces=LEARNED)
+    known_by = LEARNED_INT8 if folded is None else LEARNED
+    place = nullcontext() if save is None else new_folder(save, replaces=known_by)
     with place as folder, TrainingInterpreter(graph) as board:
 
         def accuracy(what: str) -> float:
@@ -162,6 +171,20 @@ def simulate(
     )
 
 
+def _check_fits_data(model: bytes, data: Dataset) -> None:
+    from tf_odl.converters.flatbuffer import FlatModel
+
+    flat = FlatModel(model)
+    wanted, found = flat.shape(flat.inputs[0])[1:], data.x_train.shape[1:]
+    if wanted != found:
+        raise UserError(
+            f"the model takes samples of shape {list(wanted)}, {data.name} has {list(found)}"
+        )
+    classes = flat.shape(flat.outputs[0])[-1]
+    if data.classes > classes:
+        raise UserError(f"the model has {classes} outputs, {data.name} has {data.classes} classes")
+
+
 def _classes(outputs: np.ndarray) -> np.ndarray:
     return outputs.reshape(len(outputs), -1).argmax(axis=1)
 
@@ -172,8 +195,9 @@ def _save(
     from tf_odl.converters.write_back import with_variables, write_back
 
     model = (export_dir / "model.tflite").read_bytes()
-    (folder / "learned.tflite").write_bytes(with_variables(model, graph, variables))
-    write_back(folded, graph, variables).save(folder / LEARNED)
+    (folder / LEARNED_INT8).write_bytes(with_variables(model, graph, variables))
+    if folded is not None:
+        write_back(folded, graph, variables).save(folder / LEARNED)
 
 
 def plot(result: Simulation, path: Path, title: str) -> None:

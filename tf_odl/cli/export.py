@@ -1,4 +1,4 @@
-"""`tf-odl export`: a run or a Keras model to int8 models and a training graph for a board."""
+"""`tf-odl export`: a run or a model to int8 models and a training graph for a board."""
 
 from __future__ import annotations
 
@@ -14,15 +14,17 @@ from tf_odl.errors import UserError
 CALIBRATION_SAMPLES = 300
 
 
-@click.command(short_help="Turn a run or a .keras file into int8 and training .tflite files.")
+@click.command(short_help="Turn a run, .keras or .tflite file into int8 and training models.")
 @click.argument("source", type=click.Path(path_type=Path))
 @click.option("--target", default="nano33", show_default=True, help="See: tf-odl targets.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder [SOURCE/export-TARGET].")
-@click.option("--data", help="Calibration data of a .keras file; a run brings its own.")
+@click.option("--data", help="Calibration data of a .keras file; to measure a .tflite file.")
 @click.option("--data-dir", help="The folder that holds the archives of a built-in data set.")
 @click.option("--shift", help="The shift of the calibration data, as in finetune.")
 @click.option("--method", help="The method on the device [the run's, else tinypropv2].")
 @click.option("--train-layers", type=int, metavar="N", help="Train only the last N layers.")
+@click.option("--layers", metavar="NAMES", help="Train only these layers, separated by commas.")
+@click.option("--masks", "mask_file", type=click.Path(path_type=Path), help="A masks.npz.")
 @click.option("--lr", type=float, default=0.005, show_default=True, help="Per sample, changeable.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of stochastic rounding.")
 @click.option("--overwrite", is_flag=True, help="Replace an earlier export.")
@@ -36,6 +38,8 @@ def export(
     shift: str | None,
     method: str | None,
     train_layers: int | None,
+    layers: str | None,
+    mask_file: Path | None,
     lr: float,
     seed: int,
     overwrite: bool,
@@ -43,11 +47,13 @@ def export(
 ) -> None:
     """Write model.tflite, model_train.tflite, model_data.h and plan.json for a board.
 
-    SOURCE is a finished run of `tf-odl finetune` or a .keras file.
+    SOURCE is a finished run of `tf-odl finetune`, a .keras file, or any int8 .tflite file.
     """
     load_tensorflow()
     from tf_odl import models
     from tf_odl.converters.export import export as run_export
+    from tf_odl.converters.export import export_tflite
+    from tf_odl.converters.mask_file import read_masks
     from tf_odl.converters.targets import get_target
     from tf_odl.data import load
     from tf_odl.methods import get_method
@@ -74,49 +80,68 @@ def export(
             chosen = settings.build_method()
             masks = run.load_masks(source)
         out = out or source / f"export-{target}"
+    elif source.suffix == ".tflite":
+        out = out or source.with_name(f"{source.stem}-{target}")
     else:
         model = models.load(source)
         if data is None:
             raise UserError("a .keras file needs --data to calibrate and to measure accuracy")
         out = out or source.with_name(f"{source.stem}-{target}")
-    dataset = load(
-        data,
-        data_dir=Path(data_dir) if data_dir else None,
-        shift=shift,
-        person=person,
-        size=size,
-        standardise=standardise,
-    )
-    models.check_fits_data(model, dataset)
-    with progress_bar(quiet=as_json) as progress:
-        report = run_export(
-            model,
-            dataset.x_train[:CALIBRATION_SAMPLES],
-            target=board,
-            out_dir=out,
-            sparsifier=chosen.sparsifier,
-            skip_rule=chosen.skip,
-            masks=masks,
-            train_layers=train_layers,
-            learning_rate=lr,
-            seed=seed,
-            test=(dataset.x_test, dataset.y_test),
-            overwrite=overwrite,
-            progress=progress,
-            provenance={
-                "data": data,
-                "data_dir": data_dir,
-                "shift": shift,
-                "person": person,
-                "data_size": size,
-                "standardise": standardise,
-                "method": chosen.to_dict(),
-            },
+    if mask_file is not None:
+        masks = read_masks(mask_file)
+    settings_of_board: dict[str, Any] = {
+        "target": board,
+        "out_dir": out,
+        "sparsifier": chosen.sparsifier,
+        "skip_rule": chosen.skip,
+        "masks": masks,
+        "layers": None if layers is None else [name.strip() for name in layers.split(",")],
+        "train_layers": train_layers,
+        "learning_rate": lr,
+        "seed": seed,
+        "overwrite": overwrite,
+        "provenance": {
+            "data": data,
+            "data_dir": data_dir,
+            "shift": shift,
+            "person": person,
+            "data_size": size,
+            "standardise": standardise,
+            "method": chosen.to_dict(),
+        },
+    }
+    dataset = None
+    if data is not None:
+        dataset = load(
+            data,
+            data_dir=Path(data_dir) if data_dir else None,
+            shift=shift,
+            person=person,
+            size=size,
+            standardise=standardise,
         )
+        settings_of_board["test"] = (dataset.x_test, dataset.y_test)
+    with progress_bar(quiet=as_json) as progress:
+        if source.suffix == ".tflite":
+            report = export_tflite(
+                _read(source), name=source.stem, progress=progress, **settings_of_board
+            )
+        else:
+            assert dataset is not None
+            models.check_fits_data(model, dataset)
+            calibration = dataset.x_train[:CALIBRATION_SAMPLES]
+            report = run_export(model, calibration, progress=progress, **settings_of_board)
     if as_json:
         emit_json({"export_dir": str(out), "export": report.export, "plan": report.plan})
     else:
         _print(report, out)
+
+
+def _read(source: Path) -> bytes:
+    try:
+        return source.read_bytes()
+    except OSError as error:
+        raise UserError(f"{source} cannot be read: {error.strerror}") from error
 
 
 def _print(report: Any, out: Path) -> None:
@@ -124,6 +149,8 @@ def _print(report: Any, out: Path) -> None:
 
     print_table(["", "bytes", "available"], summary_rows(report.plan), title="memory")
     accuracy = report.export["accuracy"]
-    click.echo(f"test accuracy: float {accuracy['float']:.2%}, int8 {accuracy['int8']:.2%}")
+    if accuracy is not None:
+        before = f"float {accuracy['float']:.2%}, " if "float" in accuracy else ""
+        click.echo(f"test accuracy: {before}int8 {accuracy['int8']:.2%}")
     for name in ("model.tflite", "model_train.tflite", "model_data.h", "plan.json"):
         click.echo(out / name)

@@ -51,6 +51,8 @@ def simulate(
     if lr is not None and not lr > 0:
         raise UserError(f"--lr must be positive, got {lr}")
     provenance = simulation.read_export(export_dir)["provenance"]
+    if data is None and provenance["data"] is None:
+        raise UserError("the export was made without data: name the data to learn from with --data")
     directory = data_dir or provenance["data_dir"]
     dataset = load(
         data or provenance["data"],
@@ -100,4 +102,6 @@ def simulate(
     )
     click.echo(f"\n{out / 'simulation.png'}\n{out / 'simulation.json'}")
     if save:
-        click.echo(f"{save / 'learned.keras'}\n{save / 'learned.tflite'}")
+        for name in ("learned.keras", "learned.tflite"):
+            if (save / name).is_file():
+                click.echo(save / name)

@@ -1,0 +1,378 @@
+"""Exports of .tflite files that are not ours, and the messages where one cannot be used."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from click.testing import CliRunner
+from dequantized_gradients import activations
+from test_tflm_branching import assert_first_step
+
+from tf_odl.cli import main
+from tf_odl.converters.export import export_tflite
+from tf_odl.converters.flatbuffer import FlatModel
+from tf_odl.converters.mask_file import read_masks
+from tf_odl.converters.options import Flags, LayerOptions
+from tf_odl.converters.targets import get_target
+from tf_odl.converters.third_party import adapt
+from tf_odl.converters.training_graph import build_training_graph
+from tf_odl.errors import UserError
+from tf_odl.methods import Mask, get_method
+from tf_odl.methods.dense import Dense
+from tf_odl.methods.never import Never
+from tf_odl.quiet import quiet
+from tf_odl.tflm_port.interpreter import TrainingInterpreter, available
+
+L = keras.layers
+needs_tflm = pytest.mark.skipif(available() is not None, reason=str(available()))
+
+
+def convert(model: keras.Model, ends: Any = tf.int8, quantizes: bool = True) -> bytes:
+    """As TensorFlow's documentation tells to: nothing of ours."""
+    random = np.random.default_rng(0)
+    shape = (1, *model.input_shape[1:])
+
+    def samples() -> Iterator[list[np.ndarray]]:
+        for _ in range(30):
+            yield [random.normal(size=shape).astype(np.float32)]
+
+    with quiet():
+        converter = tf.lite.TFLiteConverter.from_keras_model(model)
+        if quantizes:
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+            converter.representative_dataset = samples
+            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+            converter.inference_input_type = converter.inference_output_type = ends
+        return converter.convert()
+
+
+def convolutional(end: Callable[[Any], Any] | None = None) -> keras.Model:
+    """Batch normalization, a residual sum, a layer without bias; Dense with a scale per row."""
+    keras.utils.set_random_seed(3)
+    x = keras.Input((8, 8, 2), batch_size=1)
+    h = L.Conv2D(6, 3, padding="same", use_bias=False, name="stem")(x)
+    h = L.ReLU(6.0)(L.BatchNormalization()(h))
+    branch = L.DepthwiseConv2D(3, padding="same", name="wise")(h)
+    branch = L.Conv2D(6, 1, use_bias=False, name="pointwise")(branch)
+    h = L.ReLU()(L.Add()([h, branch]))
+    h = L.Flatten()(L.AveragePooling2D(2)(h))
+    h = L.Dense(7, activation="relu", name="hidden")(h)
+    model = keras.Model(x, end(h) if end else L.Dense(4, activation="softmax", name="head")(h))
+    random = np.random.default_rng(3)
+    for variable in model.weights:
+        if "bias" in variable.path:  # the converter drops those that are all zero
+            variable.assign(random.normal(0, 0.1, variable.shape))
+    return model
+
+
+@pytest.fixture(scope="module")
+def keras_model() -> keras.Model:
+    return convolutional()
+
+
+@pytest.fixture(scope="module")
+def file(keras_model: keras.Model) -> bytes:
+    return convert(keras_model)
+
+
+def exported(data: bytes, folder: Path, **settings: Any) -> Any:
+    method = get_method("full")
+    given: dict[str, Any] = {
+        "name": "theirs",
+        "target": get_target("nano33"),
+        "out_dir": folder,
+        "sparsifier": method.sparsifier,
+        "skip_rule": method.skip,
+    }
+    return export_tflite(data, **(given | settings))
+
+
+def codes(count: int = 4) -> np.ndarray:
+    return np.random.default_rng(1).integers(-100, 101, (count, 8, 8, 2)).astype(np.int8)
+
+
+def outputs(data: bytes, x: np.ndarray) -> np.ndarray:
+    """Of the plain C++ kernels of TensorFlow Lite."""
+    last = FlatModel(data).outputs[0]
+    return np.concatenate([activations(data, sample[np.newaxis])[last] for sample in x])
+
+
+# -- what becomes of the file ---------------------------------------------------------------
+
+
+def test_layers_are_named_as_in_keras(file: bytes) -> None:
+    """Keras 3 adds a number to every name when it is converted."""
+    names = {name.removesuffix("_1"): count for name, count in adapt(file)[1].items()}
+    assert names == {"stem": 6, "wise": 6, "pointwise": 6, "hidden": 7, "head": 4}
+
+
+def test_convolutions_keep_every_number(keras_model: keras.Model) -> None:
+    """Inference is that of the file, bit for bit; so are scales and zero points."""
+    data = convert(keras.Model(keras_model.input, keras_model.get_layer("pointwise").output))
+    adapted, _ = adapt(data)
+    x = codes()
+    np.testing.assert_array_equal(outputs(adapted, x), outputs(data, x))
+    theirs, ours = FlatModel(data), FlatModel(adapted)
+    for a, b in zip(theirs.operators, ours.operators, strict=True):
+        for i, j in zip((*a.inputs, *a.outputs), (*b.inputs, *b.outputs), strict=True):
+            np.testing.assert_array_equal(theirs.scales(i), ours.scales(j))
+    assert len(adapted) < len(data)
+
+
+def test_a_dense_layer_gets_one_scale(file: bytes) -> None:
+    """Which costs at most half a step of the widest row, so the outputs stay close."""
+    theirs, adapted = FlatModel(file), adapt(file)[0]
+    ours = FlatModel(adapted)
+    rows = 0
+    for a, b in zip(theirs.operators, ours.operators, strict=True):
+        if theirs.op_name(a) != "FULLY_CONNECTED":
+            continue
+        kernel, single = int(a.inputs[1]), int(b.inputs[1])
+        rows = max(rows, len(theirs.scales(kernel)))
+        real = theirs.constant(kernel) * theirs.scales(kernel).reshape(-1, 1)
+        step = ours.scales(single)
+        assert step.shape == (1,) and step[0] == theirs.scales(kernel).max()
+        assert np.abs(ours.constant(single) * step - real).max() <= 0.501 * step[0]
+        bias, moved = int(a.inputs[2]), int(b.inputs[2])
+        unit = ours.scales(moved)[0]
+        kept = theirs.constant(bias) * theirs.scales(bias)
+        np.testing.assert_allclose(ours.constant(moved) * unit, kept, atol=0.51 * unit)
+    assert rows > 1, "this converter gives a Dense layer one scale: the test shows nothing"
+    difference = outputs(adapted, codes(20)).astype(int) - outputs(file, codes(20))
+    assert np.abs(difference).mean() < 3
+
+
+@pytest.mark.parametrize("ends", [tf.float32, tf.uint8], ids=["float32", "uint8"])
+def test_other_types_at_the_ends_are_cut_off(
+    keras_model: keras.Model, file: bytes, ends: Any
+) -> None:
+    adapted, _ = adapt(convert(keras_model, ends))
+    flat = FlatModel(adapted)
+    assert flat.dtype(flat.inputs[0]) == flat.dtype(flat.outputs[0]) == np.int8
+    assert {flat.op_name(op) for op in flat.operators}.isdisjoint({"QUANTIZE", "DEQUANTIZE"})
+    x = codes()
+    np.testing.assert_array_equal(outputs(adapted, x), outputs(adapt(file)[0], x))
+    mentioned = {int(i) for op in flat.operators for i in (*op.inputs, *op.outputs)}
+    assert mentioned >= set(range(len(flat.tensors)))
+
+
+# -- training ---------------------------------------------------------------------------------
+
+
+@needs_tflm
+def test_the_first_step_is_the_gradient_of_autodiff(file: bytes, tmp_path: Path) -> None:
+    report = exported(file, tmp_path / "export")
+    data = (tmp_path / "export" / "model.tflite").read_bytes()
+    neurons = {layer["name"]: layer["neurons"] for layer in report.export["layers"]}
+
+    def graph(learning_rate: float) -> bytes:
+        masks = {s: Mask(np.ones(n, bool), np.ones(n, bool)) for s, n in neurons.items()}
+        return build_training_graph(
+            data,
+            list(neurons),
+            masks,
+            sparsifier=Dense(),
+            skip_rule=Never(),
+            learning_rate=learning_rate,
+            seed=0,
+        )
+
+    assert_first_step(data, graph, list(neurons), codes()[0], 2)
+
+
+@needs_tflm
+def test_inference_through_the_training_graph_is_the_same_bits(file: bytes, tmp_path: Path) -> None:
+    exported(file, tmp_path / "export")
+    plain = (tmp_path / "export" / "model.tflite").read_bytes()
+    with TrainingInterpreter((tmp_path / "export" / "model_train.tflite").read_bytes()) as board:
+        np.testing.assert_array_equal(board.infer(codes()), outputs(plain, codes()))
+
+
+def updating(folder: Path) -> list[str]:
+    flat = FlatModel((folder / "model_train.tflite").read_bytes())
+    flags = {}
+    for op in flat.operators:
+        kind = flat.op_name(op)
+        if kind.startswith("TFODL_") and kind.split("_")[1] in ("FULLY", "CONV", "DEPTHWISE"):
+            options = LayerOptions.unpack(bytes(bytearray(op.customOptions)))
+            flags[flat.name(int(op.inputs[3]))] = Flags(options.flags)
+    return [name for name, flag in flags.items() if flag & Flags.UPDATE_WEIGHTS]
+
+
+def test_layers_are_chosen_by_number_name_or_file(file: bytes, tmp_path: Path) -> None:
+    _, neurons = adapt(file)
+    stem, _, middle, hidden, head = neurons
+    exported(file, tmp_path / "a", train_layers=2)
+    assert updating(tmp_path / "a") == [head, hidden]
+    exported(file, tmp_path / "b", layers=[middle, head])
+    assert updating(tmp_path / "b") == [head, middle]
+    some = np.array([True, False, True, False, False, False])
+    np.savez(tmp_path / "masks.npz", **{f"{stem}/kernel": some})
+    report = exported(file, tmp_path / "c", masks=read_masks(tmp_path / "masks.npz"))
+    assert updating(tmp_path / "c") == [stem]
+    assert [x["trainable_weights"] for x in report.export["layers"]] == [2, 0, 0, 0, 0]
+    assert [x["trainable_biases"] for x in report.export["layers"]] == [2, 0, 0, 0, 0]
+
+
+def test_a_missing_bias_is_added_where_it_trains(tmp_path: Path) -> None:
+    model = keras.Sequential(
+        [keras.Input((6,), batch_size=1), L.Dense(5, use_bias=False, name="a"), L.Dense(3)]
+    )
+    data = convert(model)
+    first = FlatModel(data).operators[0]
+    assert len(first.inputs) == 2 or first.inputs[2] == -1, "it has one: the test shows nothing"
+    exported(data, tmp_path / "export")
+    flat = FlatModel((tmp_path / "export" / "model.tflite").read_bytes())
+    bias = int(flat.operators[0].inputs[2])
+    assert flat.shape(bias) == (5,) and not flat.constant(bias).any()
+
+
+# -- refusals -----------------------------------------------------------------------------------
+
+
+def edited(data: bytes, edit: Callable[[FlatModel], None]) -> bytes:
+    flat = FlatModel(data)
+    edit(flat)
+    return flat.pack()
+
+
+def two_outputs(flat: FlatModel) -> None:
+    flat.graph.outputs = np.array([*flat.outputs, int(flat.operators[0].outputs[0])], np.int32)
+
+
+def larger_batch(flat: FlatModel) -> None:
+    flat.tensors[flat.inputs[0]].shape = np.array([2, 8, 8, 2], np.int32)
+
+
+def test_files_that_are_no_int8_models_are_refused(keras_model: keras.Model, file: bytes) -> None:
+    for data, message in (
+        (b"PK\3\4 a zip file", "not a .tflite model"),
+        (file[:400], "damaged"),
+        (convert(keras_model, quantizes=False), "works on float32 .*not fully quantized to int8"),
+        (edited(file, two_outputs), "2 outputs"),
+        (edited(file, larger_batch), "batch size of 1"),
+    ):
+        with pytest.raises(UserError, match=message):
+            adapt(data)
+
+
+@pytest.mark.parametrize(
+    ("end", "message"),
+    [
+        (lambda h: L.Dense(3)(L.Dense(5, activation="tanh")(h)), r"\(TANH\).*--train-layers 1$"),
+        (lambda h: L.Dense(3)(L.LeakyReLU()(h)), r"\(LEAKY_RELU\).*--train-layers 1$"),
+        (lambda h: L.Dense(3)(keras.ops.sum(L.Reshape((7, 1))(h), 2)), r"op SUM .*common int8"),
+    ],
+    ids=["TANH", "LEAKY_RELU", "SUM"],
+)
+def test_the_op_that_stops_it_is_named(
+    end: Callable[[Any], Any], message: str, tmp_path: Path
+) -> None:
+    data = convert(convolutional(end))
+    with pytest.raises(UserError, match=message):
+        exported(data, tmp_path / "export")
+    assert not (tmp_path / "export").exists()
+    if "SUM" not in message:
+        exported(data, tmp_path / "export", train_layers=1)
+
+
+def test_wrong_choices_are_refused(file: bytes, tmp_path: Path) -> None:
+    for settings, message in (
+        ({"layers": ["nose"]}, "--layers names a layer 'nose', the model has"),
+        ({"train_layers": 6}, "the model has 5 layers"),
+        ({"learning_rate": 0.0}, "learning rate"),
+        ({"masks": {"nose": Mask(np.ones(2, bool), np.ones(2, bool))}}, "masks name a layer"),
+        ({"target": replace(get_target("nano33"), arena_bytes=100)}, "does not fit"),
+    ):
+        with pytest.raises(UserError, match=message):
+            exported(file, tmp_path / "export", **settings)
+    assert not (tmp_path / "export").exists()
+
+
+def test_mask_files_that_are_none(tmp_path: Path) -> None:
+    path = tmp_path / "masks.npz"
+    for arrays, message in (
+        ({}, "no masks"),
+        ({"a/kernel": np.ones(3)}, "'a/kernel' is not a list of true and false"),
+        ({"kernel": np.ones(3, bool)}, "not named LAYER/kernel"),
+        ({"a/bias": np.ones(3, bool)}, "no a/kernel"),
+    ):
+        np.savez(path, **arrays)
+        with pytest.raises(UserError, match=message):
+            read_masks(path)
+    path.write_text("text")
+    with pytest.raises(UserError, match=r"no \.npz file"):
+        read_masks(path)
+    with pytest.raises(UserError, match=r"no \.npz file"):
+        read_masks(tmp_path / "nothing.npz")
+
+
+# -- the command ----------------------------------------------------------------------------------
+
+
+def test_the_command_takes_the_file(file: bytes, tmp_path: Path) -> None:
+    source = tmp_path / "theirs.tflite"
+    source.write_bytes(file)
+    x = np.random.default_rng(2).normal(size=(12, 8, 8, 2)).astype(np.float32)
+    labels = np.arange(12) % 4
+    np.savez(tmp_path / "data.npz", x_train=x, y_train=labels, x_test=x, y_test=labels)
+    arguments = ["export", str(source), "--train-layers", "1", "--json"]
+    done = CliRunner().invoke(main, arguments)
+    assert done.exit_code == 0, done.output
+    result = json.loads(done.stdout)
+    assert result["export_dir"] == str(tmp_path / "theirs-nano33")
+    assert result["export"]["accuracy"] is None and result["export"]["model"] == "theirs"
+    assert updating(tmp_path / "theirs-nano33") == [list(adapt(file)[1])[-1]]
+    done = CliRunner().invoke(
+        main, [*arguments, "--overwrite", "--data", str(tmp_path / "data.npz")]
+    )
+    assert done.exit_code == 0, done.output
+    accuracy = json.loads(done.stdout)["export"]["accuracy"]
+    assert accuracy["samples"] == 12 and 0 <= accuracy["int8"] <= 1
+    done = CliRunner().invoke(main, ["export", str(tmp_path / "none.tflite")])
+    assert done.exit_code == 2 and "none.tflite cannot be read" in done.stderr
+
+
+@needs_tflm
+def test_the_export_learns_in_the_simulation(file: bytes, tmp_path: Path) -> None:
+    """Effort counts from the file: each layer's MACs twice, the lowest layer's once."""
+    source = tmp_path / "theirs.tflite"
+    source.write_bytes(file)
+    random = np.random.default_rng(4)
+    patterns = random.normal(size=(4, 8, 8, 2))
+    labels = random.integers(0, 4, 120)
+    x = (patterns[labels] + random.normal(0, 0.3, (120, 8, 8, 2))).astype(np.float32)
+    np.savez(tmp_path / "data.npz", x_train=x, y_train=labels, x_test=x, y_test=labels)
+
+    def run(*arguments: object) -> dict[str, Any]:
+        done = CliRunner().invoke(main, [*map(str, arguments), "--json"])
+        assert done.exit_code == 0, done.output
+        return json.loads(done.stdout)
+
+    folder = run("export", source, "--method", "full", "--lr", "0.01")["export_dir"]
+    data = ["--data", tmp_path / "data.npz"]
+    found = run("simulate", folder, *data, "--passes", 3, "--save", tmp_path / "learned")
+    assert found["accuracy_after"] > 0.9 > 0.6 > found["accuracy_before"]
+    assert found["effort"] == 1.0
+    learned = (tmp_path / "learned" / "learned.tflite").read_bytes()
+    codes_of_x = np.round(x / _input_scale(learned)) + FlatModel(learned).zero_point(
+        FlatModel(learned).inputs[0]
+    )
+    classes = outputs(learned, np.clip(codes_of_x, -128, 127).astype(np.int8)).argmax(1)
+    assert (classes == labels).mean() == found["accuracy_after"]
+    assert [p.name for p in (tmp_path / "learned").iterdir()] == ["learned.tflite"]
+    done = CliRunner().invoke(main, ["simulate", folder])
+    assert done.exit_code == 2 and "--data" in done.stderr
+
+
+def _input_scale(model: bytes) -> np.float32:
+    flat = FlatModel(model)
+    return flat.scales(flat.inputs[0])[0]
