@@ -42,43 +42,11 @@ DEMO_SHIFT = "rotate:30"
 Row = dict[str, Any]
 OnEpoch = Callable[[Row], None]
 OnBatch = Callable[[int, int, int, dict[str, float]], None]
+Loader = Callable[[Settings], Dataset]
 
 
 class Interrupted(KeyboardInterrupt):
     """Ctrl-C during a run; the message says how to continue."""
-
-
-def prepare(settings: Settings) -> tuple[Settings, keras.Model, Dataset]:
-    """Load data and model; check that they fit before anything is written.
-
-    Raises:
-        UserError: see the loaders; or only one of model and data is named.
-    """
-    settings.build_method()
-    built_in = settings.model is not None and models.is_built_in(settings.model)
-    if settings.weights is not None and not built_in:
-        raise UserError(
-            "--weights are for a built-in model: "
-            f"name one with --model ({', '.join(models.MODELS)})"
-        )
-    if settings.model is None and settings.data is None:
-        settings = _replace(settings, shift=settings.shift or DEMO_SHIFT)
-        return settings, models.pretrain_digits(settings.seed), load_data(settings)
-    if settings.data is None:
-        raise UserError("--model needs --data: a built-in name, an .npz file or a folder")
-    if settings.model is None:
-        raise UserError(f"--data needs --model: a .keras file or one of {', '.join(models.MODELS)}")
-    data = load_data(settings)
-    if built_in:
-        model = models.build(settings.model, data.x_train.shape[1:], data.classes, settings.seed)
-        if settings.weights is None:
-            models.set_statistics(model, data.x_train)
-        else:
-            model = models.load_weights(model, settings.weights)
-    else:
-        model = models.load(Path(settings.model))
-        models.check_fits_data(model, data)
-    return settings, model, data
 
 
 def load_data(settings: Settings) -> Dataset:
@@ -100,16 +68,57 @@ def load_data(settings: Settings) -> Dataset:
     return at_most(data, settings.samples)
 
 
+def prepare(
+    settings: Settings, loader: Loader = load_data
+) -> tuple[Settings, keras.Model, Dataset]:
+    """Load data and model; check that they fit before anything is written.
+
+    Raises:
+        UserError: see the loaders; or only one of model and data is named.
+    """
+    settings.build_method()
+    built_in = settings.model is not None and models.is_built_in(settings.model)
+    if settings.weights is not None and not built_in:
+        raise UserError(
+            "--weights are for a built-in model: "
+            f"name one with --model ({', '.join(models.MODELS)})"
+        )
+    if settings.model is None and settings.data is None:
+        settings = _replace(settings, shift=settings.shift or DEMO_SHIFT)
+        return settings, models.pretrain_digits(settings.seed), loader(settings)
+    if settings.data is None:
+        raise UserError("--model needs --data: a built-in name, an .npz file or a folder")
+    if settings.model is None:
+        raise UserError(f"--data needs --model: a .keras file or one of {', '.join(models.MODELS)}")
+    data = loader(settings)
+    if built_in:
+        model = models.build(settings.model, data.x_train.shape[1:], data.classes, settings.seed)
+        if settings.weights is None:
+            models.set_statistics(model, data.x_train)
+        else:
+            model = models.load_weights(model, settings.weights)
+    else:
+        model = models.load(Path(settings.model))
+        models.check_fits_data(model, data)
+    return settings, model, data
+
+
 def _replace(settings: Settings, **changes: Any) -> Settings:
     return Settings(**(settings.to_dict() | changes))
 
 
-def start(settings: Settings, run_dir: Path) -> None:
-    """Create the run directory with everything `resume` needs, whole or not at all."""
+def start(settings: Settings, run_dir: Path, *, loader: Loader = load_data) -> None:
+    """Create the run directory with everything `resume` needs, whole or not at all.
+
+    Args:
+        settings: of the run.
+        run_dir: where it shall be.
+        loader: gives the data of some settings, for callers who have them at hand.
+    """
     run_dir = Path(run_dir)
     if run_dir.exists() and (not run_dir.is_dir() or any(run_dir.iterdir())):
         raise UserError(f"{run_dir} exists: continue it with --resume or choose another --out")
-    settings, model, data = prepare(settings)
+    settings, model, data = prepare(settings, loader)
     keras.utils.set_random_seed(settings.seed)
     trainer = _wrap(model, data, settings)  # refuses what cannot be trained
     with new_folder(run_dir) as folder:
@@ -118,7 +127,11 @@ def start(settings: Settings, run_dir: Path) -> None:
 
 
 def resume(
-    run_dir: Path, *, on_epoch: OnEpoch | None = None, on_batch: OnBatch | None = None
+    run_dir: Path,
+    *,
+    on_epoch: OnEpoch | None = None,
+    on_batch: OnBatch | None = None,
+    loader: Loader = load_data,
 ) -> dict[str, Any]:
     """Train until all epochs are done; returns the run record.
 
@@ -132,7 +145,7 @@ def resume(
         return record
     settings = settings_of(record)
     keras.utils.set_random_seed(settings.seed)
-    data = load_data(settings)
+    data = loader(settings)
     size = settings.batch_size
     steps = batches.steps_per_epoch(len(data.x_train), size)
     per_call = batches.steps_per_call(data.x_train[0].nbytes, size)
