@@ -151,7 +151,8 @@ void TrySparsifier(Random* random) {
   const uint32_t k = CountOfFraction(random->AnyFloat(), count);
   Check(k >= 1 && k <= count, "k is out of range");
   std::vector<float> kept = values;
-  KeepLargest(kept.data(), count, k);
+  const float largest = MaskError(nullptr, -129, 128, count, kept.data()).largest;
+  KeepLargest(kept.data(), count, k, largest);
   uint32_t non_zero = 0;
   for (uint32_t i = 0; i < count; ++i) {
     non_zero += MagnitudeBits(kept[i]) != 0;

@@ -82,7 +82,8 @@ int tfodl_xent_step(const uint8_t* blob, uint32_t length, const int8_t* logits, 
 }
 
 void tfodl_keep_largest(float* values, uint32_t count, uint32_t k) {
-  tfodl::KeepLargest(values, count, k);
+  const float largest = tfodl::MaskError(nullptr, -129, 128, count, values).largest;
+  tfodl::KeepLargest(values, count, k, largest);
 }
 
 uint32_t tfodl_count_of_fraction(float fraction, uint32_t count) {

@@ -92,7 +92,7 @@ void LayerStep(const Layer& layer, LayerKind kind, const LayerTensors& tensors, 
   }
   Entries entries = {EntriesToKeep(options, error.sum, count, state), error.non_zero};
   if (entries.non_zero > entries.kept) {
-    KeepLargest(tensors.error, count, entries.kept);
+    KeepLargest(tensors.error, count, entries.kept, error.largest);
     entries.non_zero = entries.kept;
   }
   CountWork(layer, kind, tensors.error, entries, state);

@@ -42,25 +42,52 @@ TFODL_INLINE void AddScaledWords(const int8_t** first, const int8_t** second, co
       : "cc", "memory");
 }
 
+// One element at a time.
+TFODL_INLINE void AddScaledBytes(const int8_t** first, const int8_t** second, const int8_t* end,
+                                 uint32_t factors, uint32_t offsets, int32_t** sums) {
+  uint32_t a, b;
+  int32_t sum;
+  __asm__ volatile(
+      "1:\n\t"
+      "ldrb %[a], [%[first]], #1\n\t"
+      "ldrb %[b], [%[second]], #1\n\t"
+      "ldr %[sum], [%[sums]]\n\t"
+      "sxtab16 %[a], %[offsets], %[a]\n\t"
+      "sxtab16 %[b], %[offsets], %[b]\n\t"
+      "smlabb %[sum], %[factors], %[a], %[sum]\n\t"
+      "smlatb %[sum], %[factors], %[b], %[sum]\n\t"
+      "cmp %[first], %[end]\n\t"
+      "str %[sum], [%[sums]], #4\n\t"
+      "bne 1b"
+      : [first] "+&r"(*first), [second] "+&r"(*second), [sums] "+&r"(*sums), [a] "=&r"(a),
+        [b] "=&r"(b), [sum] "=&r"(sum)
+      : [end] "r"(end), [factors] "r"(factors), [offsets] "r"(offsets)
+      : "cc", "memory");
+}
+
 #endif  // TFODL_HAS_DSP
 
 }  // namespace
 
 void AddScaled(const RowBlock& block, const int8_t* first, const int8_t* second, uint32_t factors,
                int32_t offset, int32_t* sums) {
-  for (uint32_t row = block.rows; row > 0; --row) {
-    uint32_t left = block.count;
 #if TFODL_HAS_DSP
-    if (left >= 4) {
-      AddScaledWords(&first, &second, first + (left & ~3u), factors, MakePair(offset, offset),
-                     &sums);
-      left &= 3;
-    }
+  const uint32_t offsets = MakePair(offset, offset);
 #endif
-    for (; left > 0; --left) {
+  for (uint32_t row = block.rows; row > 0; --row) {
+#if TFODL_HAS_DSP
+    const int8_t* const end = first + block.count;
+    const int8_t* const end_of_words = end - (block.count & 3);
+    if (first != end_of_words) {
+      AddScaledWords(&first, &second, end_of_words, factors, offsets, &sums);
+    }
+    if (first != end) AddScaledBytes(&first, &second, end, factors, offsets, &sums);
+#else
+    for (uint32_t left = block.count; left > 0; --left) {
       *sums++ += static_cast<int16_t>(factors) * (*first++ + offset) +
                  static_cast<int16_t>(factors >> 16) * (*second++ + offset);
     }
+#endif
     first += block.gap;
     second += block.gap;
     sums += block.sums_gap;

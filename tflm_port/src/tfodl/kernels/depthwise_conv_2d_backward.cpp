@@ -11,47 +11,81 @@ namespace {
 
 constexpr uint32_t kLanes = 4;  // neurons at a time
 
+// The part of a window that lies inside the input.
+struct Patch {
+  uint32_t pixel;  // its first pixel
+  uint32_t tap;    // its first tap
+  uint32_t rows, columns;
+  uint32_t channels;               // of the input
+  uint32_t weights_gap, sums_gap;  // elements between its rows
+
+  Patch(const LayerOptions& o, uint32_t out_y, uint32_t out_x) {
+    const WindowRange y(out_y, o.stride_h, o.pad_top, o.kernel_h, o.in_h);
+    const WindowRange x(out_x, o.stride_w, o.pad_left, o.kernel_w, o.in_w);
+    pixel = static_cast<uint32_t>(y.origin + y.begin) * o.in_w +
+            static_cast<uint32_t>(x.origin + x.begin);
+    tap = static_cast<uint32_t>(y.begin) * o.kernel_w + static_cast<uint32_t>(x.begin);
+    rows = static_cast<uint32_t>(y.end - y.begin);
+    columns = static_cast<uint32_t>(x.end - x.begin);
+    channels = o.in_c;
+    weights_gap = (o.kernel_w - columns) * o.out_c;
+    sums_gap = (o.in_w - columns) * o.in_c;
+  }
+};
+
 #if TFODL_HAS_DSP
 
-// MultiplyAdd below, four elements at a time until `errors` is at `end`. The pointers move on.
-TFODL_INLINE void MultiplyAddWords(const int16_t** errors, const int8_t** weights,
-                                   const int16_t* end, int32_t** sums) {
-  uint32_t low, high, even, odd;
+// Adds four errors, `low` and `high`, times the weights of four channels at each of `columns` taps.
+TFODL_INLINE void PropagateRow(uint32_t low, uint32_t high, uint32_t columns, uint32_t channels,
+                               const int8_t** weights, int32_t** sums) {
+  uint32_t even, odd;
   int32_t s0, s1, s2, s3;
   __asm__ volatile(
       "1:\n\t"
-      "ldr %[even], [%[weights]], #4\n\t"
-      "ldr %[high], [%[errors], #4]\n\t"
-      "ldr %[low], [%[errors]], #8\n\t"
+      "ldr %[even], [%[weights]]\n\t"
+      "ldrd %[s0], %[s1], [%[sums]]\n\t"
       "sxtb16 %[odd], %[even], ror #8\n\t"
       "sxtb16 %[even], %[even]\n\t"
-      "ldrd %[s0], %[s1], [%[sums]]\n\t"
       "ldrd %[s2], %[s3], [%[sums], #8]\n\t"
       "smlabb %[s0], %[low], %[even], %[s0]\n\t"
       "smlatb %[s1], %[low], %[odd], %[s1]\n\t"
       "smlabt %[s2], %[high], %[even], %[s2]\n\t"
       "smlatt %[s3], %[high], %[odd], %[s3]\n\t"
-      "cmp %[errors], %[end]\n\t"
-      "strd %[s0], %[s1], [%[sums]], #8\n\t"
-      "strd %[s2], %[s3], [%[sums]], #8\n\t"
+      "add %[weights], %[channels]\n\t"
+      "strd %[s0], %[s1], [%[sums]]\n\t"
+      "strd %[s2], %[s3], [%[sums], #8]\n\t"
+      "add %[sums], %[sums], %[channels], lsl #2\n\t"
+      "subs %[columns], #1\n\t"
       "bne 1b"
-      : [errors] "+&r"(*errors), [weights] "+&r"(*weights), [sums] "+&r"(*sums), [low] "=&r"(low),
-        [high] "=&r"(high), [even] "=&r"(even), [odd] "=&r"(odd), [s0] "=&r"(s0), [s1] "=&r"(s1),
-        [s2] "=&r"(s2), [s3] "=&r"(s3)
-      : [end] "r"(end)
+      : [weights] "+&r"(*weights), [sums] "+&r"(*sums), [columns] "+&r"(columns),
+        [even] "=&r"(even), [odd] "=&r"(odd), [s0] "=&r"(s0), [s1] "=&r"(s1), [s2] "=&r"(s2),
+        [s3] "=&r"(s3)
+      : [low] "r"(low), [high] "r"(high), [channels] "r"(channels)
       : "cc", "memory");
+}
+
+TFODL_NOINLINE void PropagateFour(const Patch& patch, uint32_t low, uint32_t high,
+                                  const int8_t* weights, int32_t* sums) {
+  for (uint32_t row = patch.rows; row > 0; --row) {
+    PropagateRow(low, high, patch.columns, patch.channels, &weights, &sums);
+    weights += patch.weights_gap;
+    sums += patch.sums_gap;
+  }
 }
 
 #endif  // TFODL_HAS_DSP
 
-// sums[i] += errors[i] * weights[i]
-TFODL_INLINE void MultiplyAdd(const int16_t* errors, const int8_t* weights, uint32_t count,
-                              int32_t* sums) {
-#if TFODL_HAS_DSP
-  if (count >= 4) MultiplyAddWords(&errors, &weights, errors + (count & ~3u), &sums);
-  count &= 3;
-#endif
-  for (; count > 0; --count) *sums++ += *errors++ * *weights++;
+void PropagateOne(const Patch& patch, uint32_t neurons, int32_t error, const int8_t* weights,
+                  int32_t* sums) {
+  for (uint32_t row = patch.rows; row > 0; --row) {
+    for (uint32_t column = patch.columns; column > 0; --column) {
+      *sums += error * *weights;
+      weights += neurons;
+      sums += patch.channels;
+    }
+    weights += patch.weights_gap;
+    sums += patch.sums_gap;
+  }
 }
 
 void InputGradient(const BackwardArgs& args, const int16_t* errors, int32_t* sums) {
@@ -59,24 +93,29 @@ void InputGradient(const BackwardArgs& args, const int16_t* errors, int32_t* sum
   const uint32_t multiplier = o.out_c / o.in_c;
   Clear(sums, args.layer.InputCount());
   for (uint32_t out_y = 0; out_y < o.out_h; ++out_y) {
-    const WindowRange y(out_y, o.stride_h, o.pad_top, o.kernel_h, o.in_h);
     for (uint32_t out_x = 0; out_x < o.out_w; ++out_x, errors += o.out_c) {
-      const WindowRange x(out_x, o.stride_w, o.pad_left, o.kernel_w, o.in_w);
-      for (int32_t ky = y.begin; ky < y.end; ++ky) {
-        const uint32_t line = static_cast<uint32_t>(y.origin + ky) * o.in_w;
-        for (int32_t kx = x.begin; kx < x.end; ++kx) {
-          int32_t* const pixel = sums + (line + static_cast<uint32_t>(x.origin + kx)) * o.in_c;
-          const uint32_t tap = static_cast<uint32_t>(ky) * o.kernel_w + static_cast<uint32_t>(kx);
-          const int8_t* const weights = args.weights + tap * o.out_c;
-          if (multiplier == 1) {
-            MultiplyAdd(errors, weights, o.out_c, pixel);
-            continue;
-          }
-          for (uint32_t c = 0, neuron = 0; c < o.in_c; ++c) {
-            for (uint32_t i = 0; i < multiplier; ++i, ++neuron) {
-              pixel[c] += errors[neuron] * weights[neuron];
-            }
-          }
+      const Patch patch(o, out_y, out_x);
+      const int8_t* const weights = args.weights + patch.tap * o.out_c;
+      int32_t* const pixel = sums + patch.pixel * o.in_c;
+      uint32_t neuron = 0;
+#if TFODL_HAS_DSP
+      if (multiplier == 1) {
+        for (; neuron + kLanes <= o.out_c; neuron += kLanes) {
+          const uint32_t low = LoadWord(errors + neuron);
+          const uint32_t high = LoadWord(errors + neuron + 2);
+          if ((low | high) == 0) continue;
+          PropagateFour(patch, low, high, weights + neuron, pixel + neuron);
+        }
+      }
+#endif
+      uint32_t channel = neuron / multiplier;
+      uint32_t left = multiplier;  // neurons of this channel
+      for (; neuron < o.out_c; ++neuron) {
+        const int32_t error = errors[neuron];
+        if (error != 0) PropagateOne(patch, o.out_c, error, weights + neuron, pixel + channel);
+        if (--left == 0) {
+          left = multiplier;
+          ++channel;
         }
       }
     }

@@ -1,7 +1,9 @@
+#include "tfodl/optimize.h"
+
 #include "tfodl/kernels/max_pool_2d_backward.h"
 
-#include "tfodl/kernels/backward_args.h"
-#include "tfodl/float_contract.h"
+#include "tfodl/float_math.h"
+#include "tfodl/kernels/pool_window.h"
 
 namespace tfodl {
 
@@ -11,28 +13,25 @@ void MaxPool2DBackward(const PoolOptions& options, const float* delta, const int
   const uint32_t inputs = options.in_h * options.in_w * channels;
   for (uint32_t i = 0; i < inputs; ++i) error_x[i] = 0.0f;
 
-  const uint32_t positions = options.out_h * options.out_w;
-  for (uint32_t p = 0; p < positions; ++p) {
-    const WindowRange rows(p / options.out_w, options.stride_h, options.pad_top,
-                           options.filter_h, options.in_h);
-    const WindowRange columns(p % options.out_w, options.stride_w, options.pad_left,
-                              options.filter_w, options.in_w);
-    for (uint32_t c = 0; c < channels; ++c) {
-      const float error = delta[p * channels + c];
-      if (error == 0.0f) continue;
-      uint32_t winner = 0;
-      int32_t largest = INT32_MIN;
-      for (int32_t ky = rows.begin; ky < rows.end; ++ky) {
-        for (int32_t kx = columns.begin; kx < columns.end; ++kx) {
-          const uint32_t pixel = (static_cast<uint32_t>(rows.origin + ky) * options.in_w +
-                                  static_cast<uint32_t>(columns.origin + kx)) * channels + c;
-          if (x[pixel] > largest) {
-            largest = x[pixel];
-            winner = pixel;
+  for (uint32_t out_y = 0; out_y < options.out_h; ++out_y) {
+    for (uint32_t out_x = 0; out_x < options.out_w; ++out_x) {
+      const PoolWindow window(options, out_y, out_x);
+      for (uint32_t c = 0; c < channels; ++c) {
+        const float error = *delta++;
+        if (MagnitudeBits(error) == 0) continue;
+        uint32_t element = window.first + c;
+        uint32_t winner = element;
+        int32_t largest = INT32_MIN;
+        for (uint32_t row = window.rows; row > 0; --row, element += window.gap) {
+          for (uint32_t left = window.columns; left > 0; --left, element += channels) {
+            if (x[element] > largest) {
+              largest = x[element];
+              winner = element;
+            }
           }
         }
+        error_x[winner] += error;
       }
-      error_x[winner] += error;
     }
   }
 }

@@ -1,9 +1,10 @@
 // Keeps the k entries largest in magnitude and sets all others to 0. Ties are kept in scan order.
 //
-// values: `count` finite floats. Exact for every input (equal values, zeros, denormals), without
-// memory that grows with `count`: the k-th largest magnitude is found by radix selection on the
-// bits of |value| (non-negative floats order like their bits), 6 bits per pass over the values,
-// with 64 counters (256 bytes of stack). At most 6 passes; most inputs need 2 or 3.
+// values: `count` finite floats, the largest of magnitude `largest`. Exact for every input (equal
+// values, zeros, denormals), without memory that grows with `count`. Non-negative floats order like
+// their bits, so the k-th largest magnitude is found by counting bits: in 64 steps of 1/16 octave
+// from the largest on, then in 64 parts of the step it lies in, and so on (256 bytes of stack). Most
+// inputs need 2 passes over the values before the last one; 7 at most.
 #ifndef TFODL_KERNELS_SPARSIFY_H_
 #define TFODL_KERNELS_SPARSIFY_H_
 
@@ -11,7 +12,7 @@
 
 namespace tfodl {
 
-void KeepLargest(float* values, uint32_t count, uint32_t k);
+void KeepLargest(float* values, uint32_t count, uint32_t k, float largest);
 
 // clamp(round(fraction * count), 1, count), halves rounded away from zero.
 uint32_t CountOfFraction(float fraction, uint32_t count);

@@ -66,12 +66,6 @@ bool Subtract(int8_t* weight, int32_t noisy) {
   return false;
 }
 
-// The generator of a row and what it has counted.
-struct Draws {
-  uint32_t rng;
-  uint32_t saturated;
-};
-
 #if TFODL_HAS_DSP
 
 // Eight weights at a time. Steps are kept as unsigned bytes, 128 + floor(noisy / 2^16), until four
@@ -110,19 +104,20 @@ TFODL_INLINE uint32_t OuterSteps(uint32_t factors, uint32_t offsets, const int8_
                    MultiplyLowHigh(factors, odd, AddLow16Rotated24(kBase, draw)));
 }
 
-// From `weights` to `end`, a multiple of eight. No step is clipped.
-TFODL_NOINLINE void OuterWords(int8_t* weights, const int8_t* end, const int8_t* x,
-                               int32_t x_zero_point, int32_t scale, Draws* draws) {
+// Groups of eight. No step is clipped.
+TFODL_NOINLINE void OuterWords(int8_t* weights, const int8_t* x, int32_t x_zero_point,
+                               int32_t scale, uint32_t groups, RoundingState* state) {
+  const int8_t* const end = weights + 8 * groups;
   const uint32_t offsets = MakePair(-x_zero_point, -x_zero_point);
   const uint32_t factors = static_cast<uint32_t>(scale);
-  uint32_t rng = draws->rng;
+  uint32_t rng = state->rng;
   for (; weights != end; weights += 8, x += 8) {
     const uint32_t draw = NextRandom(&rng);
-    SubtractFour(weights, OuterSteps(factors, offsets, x, draw), &draws->saturated);
+    SubtractFour(weights, OuterSteps(factors, offsets, x, draw), &state->saturated);
     SubtractFour(weights + 4, OuterSteps(factors, offsets, x + 4, draw ^ kSigns),
-                 &draws->saturated);
+                 &state->saturated);
   }
-  draws->rng = rng;
+  state->rng = rng;
 }
 
 TFODL_INLINE uint32_t RowSteps(const int32_t* gradient, int32_t multiplier, uint32_t draw) {
@@ -133,20 +128,42 @@ TFODL_INLINE uint32_t RowSteps(const int32_t* gradient, int32_t multiplier, uint
                    Clip24(MultiplyTop(g.s3, multiplier, AddLow16Rotated24(kBase, draw))));
 }
 
-// From `weights` to `end`, a multiple of eight.
-TFODL_NOINLINE void RowWords(int8_t* weights, const int8_t* end, const int32_t* gradient,
-                             int32_t multiplier, Draws* draws) {
-  uint32_t rng = draws->rng;
+// Groups of eight.
+TFODL_NOINLINE void RowWords(int8_t* weights, const int32_t* gradient, int32_t multiplier,
+                             uint32_t groups, RoundingState* state) {
+  const int8_t* const end = weights + 8 * groups;
+  uint32_t rng = state->rng;
   for (; weights != end; weights += 8, gradient += 8) {
     const uint32_t draw = NextRandom(&rng);
-    SubtractFour(weights, RowSteps(gradient, multiplier, draw), &draws->saturated);
+    SubtractFour(weights, RowSteps(gradient, multiplier, draw), &state->saturated);
     SubtractFour(weights + 4, RowSteps(gradient + 4, multiplier, draw ^ kSigns),
-                 &draws->saturated);
+                 &state->saturated);
   }
-  draws->rng = rng;
+  state->rng = rng;
 }
 
 #endif  // TFODL_HAS_DSP
+
+// The plain twins, from weight `i`, a multiple of eight, to `count`.
+TFODL_NOINLINE void OuterBytes(int8_t* weights, const int8_t* x, int32_t x_zero_point,
+                               int32_t scale, uint32_t i, uint32_t count, RoundingState* state) {
+  uint32_t draw = 0;
+  for (; i < count; ++i) {
+    if (i % 8 == 0) draw = NextRandom(&state->rng);
+    const int32_t noisy = scale * (x[i] - x_zero_point) + RandomFraction(draw, i % 8);
+    state->saturated += Subtract(&weights[i], noisy);
+  }
+}
+
+TFODL_NOINLINE void RowBytes(int8_t* weights, const int32_t* gradient, const StepScale& scale,
+                             uint32_t i, uint32_t count, RoundingState* state) {
+  uint32_t draw = 0;
+  for (; i < count; ++i) {
+    if (i % 8 == 0) draw = NextRandom(&state->rng);
+    const int32_t noisy = ScaledGradient(gradient[i], scale) + RandomFraction(draw, i % 8);
+    state->saturated += Subtract(&weights[i], noisy);
+  }
+}
 
 }  // namespace
 
@@ -167,62 +184,46 @@ void StochasticRounder::UpdateOuter(int8_t* weights, const int8_t* x, int32_t x_
   const uint32_t magnitude = MagnitudeBits(factor);
   if (ChangesNothing(magnitude)) return;
   if (magnitude > FloatBits(kLargestOuterFactor)) factor = WithSignOf(factor, kLargestOuterFactor);
-  const int32_t scale = FloorToInt(factor * 65536.0f + NextUniform(&rng_));
+  const int32_t scale = FloorToInt(factor * 65536.0f + NextUniform(&state_.rng));
   if (scale == 0) return;
-  Draws draws = {rng_, 0};
-  uint32_t i = 0;
+  uint32_t done = 0;
 #if TFODL_HAS_DSP
   constexpr int32_t kMost = (kLargestStep - 1) * kOne / 255;
   if (scale <= kMost && scale >= -kMost) {
-    i = count & ~7u;
-    OuterWords(weights, weights + i, x, x_zero_point, scale, &draws);
+    done = count & ~7u;
+    OuterWords(weights, x, x_zero_point, scale, count / 8, &state_);
   }
 #endif
-  uint32_t draw = 0;
-  for (uint32_t lane = 0; i < count; ++i, lane = (lane + 1) % 8) {
-    if (lane == 0) draw = NextRandom(&draws.rng);
-    const int32_t noisy = scale * (x[i] - x_zero_point) + RandomFraction(draw, lane);
-    draws.saturated += Subtract(&weights[i], noisy);
-  }
-  rng_ = draws.rng;
-  saturated_ += draws.saturated;
+  if (done < count) OuterBytes(weights, x, x_zero_point, scale, done, count, &state_);
 }
 
 void StochasticRounder::UpdateRow(int8_t* weights, const int32_t* gradient, const StepScale& scale,
                                   uint32_t count) {
   if (scale.multiplier == 0) return;
-  Draws draws = {rng_, 0};
-  uint32_t i = 0;
+  uint32_t done = 0;
 #if TFODL_HAS_DSP
   if (scale.shift == 32) {
-    i = count & ~7u;
-    RowWords(weights, weights + i, gradient, scale.multiplier, &draws);
+    done = count & ~7u;
+    RowWords(weights, gradient, scale.multiplier, count / 8, &state_);
   }
 #endif
-  uint32_t draw = 0;
-  for (uint32_t lane = 0; i < count; ++i, lane = (lane + 1) % 8) {
-    if (lane == 0) draw = NextRandom(&draws.rng);
-    const int32_t noisy = ScaledGradient(gradient[i], scale) + RandomFraction(draw, lane);
-    draws.saturated += Subtract(&weights[i], noisy);
-  }
-  rng_ = draws.rng;
-  saturated_ += draws.saturated;
+  if (done < count) RowBytes(weights, gradient, scale, done, count, &state_);
 }
 
 void StochasticRounder::UpdateFour(int8_t* weights, const int32_t* gradient,
                                    const StepScale* scales, uint32_t count) {
-  const uint32_t draw = NextRandom(&rng_);
+  const uint32_t draw = NextRandom(&state_.rng);
   for (uint32_t lane = 0; lane < count; ++lane) {
     const int32_t noisy =
         ScaledGradient(gradient[lane], scales[lane]) + RandomFraction(draw, lane);
-    saturated_ += Subtract(&weights[lane], noisy);
+    state_.saturated += Subtract(&weights[lane], noisy);
   }
 }
 
 void StochasticRounder::UpdateBias(int32_t* bias, float step) {
   const uint32_t magnitude = MagnitudeBits(step);
   if (ChangesNothing(magnitude)) return;
-  const float uniform = NextUniform(&rng_);
+  const float uniform = NextUniform(&state_.rng);
   int64_t rounded;
   if (magnitude < FloatBits(kLargeBiasStep)) {
     rounded = FloorToInt(step + uniform);

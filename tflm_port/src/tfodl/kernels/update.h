@@ -24,9 +24,14 @@ struct StepScale {
 // step = gradient * factor, factor >= 0 or NaN.
 StepScale MakeStepScale(float factor);
 
+struct RoundingState {
+  uint32_t rng;
+  uint32_t saturated;  // updates so far
+};
+
 class StochasticRounder {
  public:
-  explicit StochasticRounder(uint32_t rng) : rng_(rng) {}
+  explicit StochasticRounder(uint32_t rng) : state_{rng, 0} {}
 
   // weights[i] -= SR(factor (x[i] - x_zero_point)). t = A (x[i] - x_zero_point) with
   // A = SR(2^16 factor), |A| at most 127 * 2^16. A = 0 draws no more numbers.
@@ -43,12 +48,11 @@ class StochasticRounder {
   // A step of exactly 0 draws no random number, a NaN changes nothing. Saturates at int32.
   void UpdateBias(int32_t* bias, float step);
 
-  uint32_t rng() const { return rng_; }
-  uint32_t saturated() const { return saturated_; }
+  uint32_t rng() const { return state_.rng; }
+  uint32_t saturated() const { return state_.saturated; }
 
  private:
-  uint32_t rng_;
-  uint32_t saturated_ = 0;
+  RoundingState state_;
 };
 
 }  // namespace tfodl
