@@ -31,7 +31,9 @@ def runs(tmp_path_factory) -> dict[str, tuple[Path, dict]]:
     folder = tmp_path_factory.mktemp("mnist")
     results = {}
     for method in ("full", "tinypropv2"):
-        settings = Settings("cnn5", "mnist", str(MNIST), method=method, epochs=EPOCHS)
+        settings = Settings(
+            model="cnn5", data="mnist", data_dir=str(MNIST), method=method, epochs=EPOCHS
+        )
         finetune.start(settings, folder / method)
         results[method] = folder / method, finetune.resume(folder / method)
     return results
