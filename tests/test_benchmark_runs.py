@@ -204,9 +204,9 @@ def test_a_grid_without_any_data_is_an_error(tmp_path):
 
 
 def test_a_worker_that_dies_takes_only_its_own_run_along(tmp_path):
-    settings = Settings("mlp5", "digits", method="full", epochs=50, batch_size=1)
+    settings = Settings(model="mlp5", data="digits", method="full", epochs=50, batch_size=1)
     long = Job("long", str(tmp_path / "long"), settings.to_dict())
-    short = Settings("mlp5", "digits", method="full", epochs=1, samples=50)
+    short = Settings(model="mlp5", data="digits", method="full", epochs=1, samples=50)
     workers = LocalWorkers(1, tmp_path / "log")
     try:
         workers.submit(long)

@@ -12,11 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tf_odl.benchmark.kept_data import KeptData
 from tf_odl.errors import UserError
 from tf_odl.files import write_json
 from tf_odl.trainer.settings import Settings
 
 DONE, FAILED, MISSING = "done", "failed", "missing"
+
+_data = KeptData()  # of this process
 
 
 @dataclass(frozen=True)
@@ -99,8 +102,8 @@ def _train(folder: Path, settings: Settings) -> None:
             record["settings"]["data_dir"] = settings.data_dir
             write_json(folder / "run.json", record)
     else:
-        finetune.start(settings, folder)
-    finetune.resume(folder)
+        finetune.start(settings, folder, loader=_data.load)
+    finetune.resume(folder, loader=_data.load)
 
 
 def _loader_message(settings: Settings) -> str | None:
