@@ -210,6 +210,47 @@ def test_a_dense_bias_follows_the_whole_error(dense_bias: str, skip: str) -> Non
     np.testing.assert_allclose(b - np.array(model.weights[1]), seen.sum(axis=0), atol=1e-6)
 
 
+# -- loops in the graph -------------------------------------------------------------------------
+
+
+def convolutions_1d() -> keras.Model:
+    keras.utils.set_random_seed(5)
+    return keras.Sequential(
+        [
+            keras.Input((12, 3)),
+            layers.Conv1D(6, 3, activation="relu"),
+            layers.Conv1D(4, 3, activation="relu"),
+            layers.Flatten(),
+            layers.Dense(3),
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("tinyprop", {"granularity": "channel", "variant": "authors", "dense_bias": "true"}),
+        ("sparse-update", {"samples": "40"}),
+    ],
+)
+def test_a_compiled_loop_of_single_samples_is_the_same(name: str, settings: dict) -> None:
+    """XLA runs batches of one, eight per call; one at a time it does not."""
+    rng = np.random.default_rng(6)
+    x, y = rng.normal(size=(40, 12, 3)).astype(np.float32), rng.integers(0, 3, 40)
+    logs, found = [], []
+    for steps in (1, 8):
+        budget = "70%" if name == "sparse-update" else None
+        method = get_method(name, budget=budget, settings=settings)
+        trainer = OdlModel(convolutions_1d(), method, support_data=(x, y))
+        trainer.compile(keras.optimizers.SGD(0.05), LOSS, steps_per_execution=steps)
+        history = trainer.fit(x, y, batch_size=1, epochs=2, shuffle=False, verbose=0).history
+        logs.append(history["backward_macs"])
+        found.append([np.array(v) for v in trainer.model.trainable_variables])
+    assert logs[0] == logs[1]
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, atol=2e-5)
+
+
 # -- runs ---------------------------------------------------------------------------------------
 
 

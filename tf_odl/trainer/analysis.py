@@ -21,7 +21,7 @@ from tf_odl.trainer.instrument import Hooks, instrumented
 if TYPE_CHECKING:
     from tf_odl.trainer.model import OdlModel
 
-BATCH = 32
+BATCH, CHUNK = 32, 256  # samples per step of a trial, and per call of its evaluation
 HELD_OUT = 3  # one of so many support samples
 _log = logging.getLogger(__name__)
 
@@ -150,21 +150,33 @@ class SupportAnalysis:
         """
         if self.owner.model.output_shape[-1] < 2:
             raise UserError("the analysis measures accuracy: the model needs an output per class")
-        held_out = max(1, len(self.x) // HELD_OUT)
-        x, y = self.x[:-held_out], self.y[:-held_out]
+        held_out = self._held_out
         trial = self._trial
         self._given.masks = masks
         trial.select(0)
         trial.optimizer.learning_rate = learning_rate
         with self._weights_kept():
-            history = trial.fit(x, y, BATCH, epochs=epochs, shuffle=False, verbose=0).history
-            scores = self.owner.model.predict(self.x[-held_out:], batch_size=256, verbose=0)
+            history = trial.fit(self._batches, epochs=epochs, shuffle=False, verbose=0).history
+            chunks = [
+                self.x[i : i + CHUNK] for i in range(len(self.x) - held_out, len(self.x), CHUNK)
+            ]
+            scores = np.concatenate([self.owner.model.predict_on_batch(c) for c in chunks])
         self.macs += int(sum(history["forward_macs"]) + sum(history["backward_macs"]))
         self.macs += held_out * effort.forward_macs(self.layers)
         labels = self.y[-held_out:]
         if labels.ndim > 1 and labels.shape[-1] > 1:
             labels = labels.argmax(axis=-1)
         return float(np.mean(scores.argmax(axis=-1) == labels.reshape(-1)))
+
+    @property
+    def _held_out(self) -> int:
+        return max(1, len(self.x) // HELD_OUT)
+
+    @cached_property
+    def _batches(self) -> tf.data.Dataset:
+        """Once for all trials: building a pipeline takes longer than a trial on a small model."""
+        kept = len(self.x) - self._held_out
+        return tf.data.Dataset.from_tensor_slices((self.x[:kept], self.y[:kept])).batch(BATCH)
 
     @cached_property
     def _trial(self) -> OdlModel:
