@@ -39,13 +39,14 @@ def logits_of(flat: FlatModel) -> int:
     kind = None if producer is None else flat.op_name(producer)
     if kind == "LOGISTIC":
         raise UserError(
-            "the model ends in a sigmoid: training on a board needs a softmax or logits over the "
-            "classes. Use Dense(2, activation='softmax') for two classes"
+            f"the model ends in a sigmoid with the shape {list(shape)}: cross-entropy over classes "
+            "needs a softmax or logits"
         )
     if classes < 2 or len(shape) != 2:
         raise UserError(
-            f"the model's output has the shape {list(shape)}, which is no classification: training "
-            "on a board needs a softmax or logits [1, classes] over at least two classes"
+            f"the model's output has the shape {list(shape)}, which is no classification: "
+            "cross-entropy needs a softmax or logits [1, classes] over at least two classes. "
+            "Other losses are --loss mse and reconstruction"
         )
     if producer is not None and kind == "SOFTMAX":
         if producer.builtinOptions.beta != 1.0:

@@ -17,6 +17,7 @@ from tf_odl.converters.flatbuffer import FlatModel
 from tf_odl.converters.fold import Folded, fold
 from tf_odl.converters.header import model_header
 from tf_odl.converters.layers import BIAS, WEIGHTED_OPS, match_layers
+from tf_odl.converters.losses import CLASSIFYING, Loss, default_loss
 from tf_odl.converters.plan import make_plan
 from tf_odl.converters.quantize import check_known_to_tflm, check_samples, quantize
 from tf_odl.converters.rescale import add_bias, has_bias, rename, rescale
@@ -54,7 +55,7 @@ class OnBoard:
 
     `sparsifier` tells which entries of a layer's error it keeps and `skip_rule` which samples it
     trains on; the learning rate is that of plain SGD, per sample, and a sketch may change it;
-    `seed` is that of the stochastic rounding.
+    `seed` is that of the stochastic rounding; `loss` None means what the model ends in.
     """
 
     target: Target
@@ -62,6 +63,7 @@ class OnBoard:
     skip_rule: SkipRule
     learning_rate: float
     seed: int
+    loss: Loss | None
 
 
 def export(
@@ -77,6 +79,7 @@ def export(
     train_layers: int | None = None,
     learning_rate: float = 0.005,
     seed: int = 0,
+    loss: Loss | None = None,
     headroom: float = 1.5,
     margin: float = 1.25,
     test: tuple[np.ndarray, np.ndarray] | None = None,
@@ -87,7 +90,7 @@ def export(
     """Write model.tflite, model_train.tflite, model_data.h and their records into a new folder.
 
     Args:
-        model: a Functional or Sequential classifier with softmax or logits.
+        model: Functional or Sequential.
         calibration_x: real samples, float [N, *input], that set the activation ranges.
         target: the board it has to fit.
         out_dir: the folder to create; nothing is left behind if the export fails.
@@ -98,9 +101,11 @@ def export(
         train_layers: freeze all but the last so many weighted layers.
         learning_rate: of plain SGD, per sample; a sketch may change it.
         seed: of the stochastic rounding.
+        loss: by default cross-entropy, behind a sigmoid binary cross-entropy.
         headroom: weight range of trainable layers over their largest weight, >= 1.
         margin: range of internal activations over the calibrated one, >= 1.
-        test: samples float [N, *input] and classes int [N], to measure what int8 costs.
+        test: samples float [N, *input] and classes int [N], to measure what int8 costs; of a
+            classifier only.
         overwrite: replace an earlier export in `out_dir`.
         provenance: anything that tells where model and data come from, kept in export.json.
         progress: called with (what, done, total).
@@ -109,7 +114,7 @@ def export(
         UserError: settings, samples or masks that do not fit, a layer that cannot be exported or
             trained, or a board that is too small.
     """
-    board = OnBoard(target, sparsifier, skip_rule, learning_rate, seed)
+    board = OnBoard(target, sparsifier, skip_rule, learning_rate, seed, loss)
     _check_settings(learning_rate, headroom, margin)
     _check_earlier(out_dir, overwrite)
     with new_folder(Path(out_dir), replaces=RECORD) as folder:
@@ -121,6 +126,7 @@ def export(
         allowed = _allowed(neurons, masks, layers, train_layers)
         data = _int8_model(folded, calibration_x, allowed, headroom, margin, progress)
         training = _training_graph(data, allowed, board)
+        test = test if _loss_of(data, board) in CLASSIFYING else None
         check_known_to_tflm(data, folded.model)
         plan = _plan_that_fits(data, training, allowed, board)
         record = _record(model.name, data, allowed, board) | {
@@ -148,6 +154,7 @@ def export_tflite(
     train_layers: int | None = None,
     learning_rate: float = 0.005,
     seed: int = 0,
+    loss: Loss | None = None,
     test: tuple[np.ndarray, np.ndarray] | None = None,
     overwrite: bool = False,
     provenance: Mapping[str, Any] | None = None,
@@ -164,7 +171,7 @@ def export_tflite(
 
     Other arguments and errors are those of `export`; layers are named as `third_party.adapt` does.
     """
-    board = OnBoard(target, sparsifier, skip_rule, learning_rate, seed)
+    board = OnBoard(target, sparsifier, skip_rule, learning_rate, seed, loss)
     _check_settings(learning_rate)
     _check_earlier(out_dir, overwrite)
     with new_folder(Path(out_dir), replaces=RECORD) as folder:
@@ -174,7 +181,7 @@ def export_tflite(
         training = _training_graph(data, allowed, board)
         plan = _plan_that_fits(data, training, allowed, board)
         accuracy = None
-        if test is not None:
+        if test is not None and _loss_of(data, board) in CLASSIFYING:
             accuracy = {"samples": len(test[0]), "int8": _int8_accuracy(data, *test, progress)}
         record = _record(name, data, allowed, board) | {
             "accuracy": accuracy,
@@ -215,6 +222,7 @@ def _training_graph(data: bytes, masks: Mapping[str, Mask], board: OnBoard) -> b
         skip_rule=board.skip_rule,
         learning_rate=board.learning_rate,
         seed=board.seed,
+        loss=board.loss,
     )
 
 
@@ -225,6 +233,10 @@ def _plan_that_fits(
     if not plan["fits"]:
         raise UserError(_too_large(plan, data, masks, board))
     return plan
+
+
+def _loss_of(data: bytes, board: OnBoard) -> Loss:
+    return board.loss or default_loss(FlatModel(data))
 
 
 def _record(name: str, data: bytes, masks: Mapping[str, Mask], board: OnBoard) -> dict[str, Any]:
@@ -238,6 +250,7 @@ def _record(name: str, data: bytes, masks: Mapping[str, Mask], board: OnBoard) -
         "skip_rule": _describe(board.skip_rule),
         "learning_rate": board.learning_rate,
         "seed": board.seed,
+        "loss": _loss_of(data, board).value,
     }
 
 
@@ -409,7 +422,7 @@ def _accuracy(
     outputs = folded.predict(x, batch_size=256, verbose=0)
     return {
         "samples": len(x),
-        "float": float((outputs.argmax(axis=1) == labels).mean()),
+        "float": float((_classes(outputs, 0.5) == labels).mean()),
         "int8": _int8_accuracy(model, x, labels, progress),
     }
 
@@ -419,4 +432,11 @@ def _int8_accuracy(
 ) -> float:
     tell = None if progress is None else lambda done, total: progress("test int8", done, total)
     codes = reference.infer(model, reference.quantize_input(model, x), tell)
-    return float((codes.argmax(axis=1) == np.asarray(labels)).mean())
+    # A sigmoid's int8 output is its value * 256 - 128.
+    return float((_classes(codes, 0) == np.asarray(labels)).mean())
+
+
+def _classes(outputs: np.ndarray, threshold: float) -> np.ndarray:
+    """The class of each row: the largest output, or whether a single one reaches the threshold."""
+    rows = outputs.reshape(len(outputs), -1)
+    return rows[:, 0] >= threshold if rows.shape[1] == 1 else rows.argmax(axis=1)

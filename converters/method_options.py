@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tf_odl.converters.options import SkipRuleCode, SparsifierCode, XentOptions
+from tf_odl.converters.options import LossOptions, SkipRuleCode, SparsifierCode, XentOptions
 from tf_odl.errors import UserError
 from tf_odl.methods import Dense, MeProp, Never, SkipRule, Sparsifier, TinyProp, TinyPropV2
 
@@ -73,3 +73,16 @@ def xent_options(skip_rule: SkipRule, logits_scale: float) -> XentOptions:
     raise UserError(
         f"the skip rule {skip_rule.name!r} does not exist on a board; choose never or tinypropv2"
     )
+
+
+def loss_options(
+    skip_rule: SkipRule, output: tuple[float, int], target: tuple[float, int] = (1.0, 0)
+) -> LossOptions:
+    """The options of the other loss ops. `output` and `target` are (scale, zero point).
+
+    Raises:
+        UserError: a skip rule the training ops do not have.
+    """
+    o = xent_options(skip_rule, output[0])
+    decision = (o.skip_rule, o.d_min, o.d_max, o.beta, o.threshold)
+    return LossOptions(*output, *target, *decision)

@@ -131,6 +131,21 @@ class XentOptions(_Options):
 
 
 @dataclass(frozen=True)
+class LossOptions(_Options):
+    """TFODL_LOGISTIC_XENT and TFODL_SQUARED_ERROR; the target's are those of an int8 target."""
+
+    scale: float = _f32()
+    zero_point: int = _i32()
+    target_scale: float = _f32()
+    target_zero_point: int = _i32()
+    skip_rule: int = _u32()
+    d_min: float = _f32()
+    d_max: float = _f32()
+    beta: float = _f32()
+    threshold: float = _f32()
+
+
+@dataclass(frozen=True)
 class PoolOptions(_Options):
     """TFODL_MAX_POOL_2D_BWD and TFODL_AVERAGE_POOL_2D_BWD"""
 

@@ -14,7 +14,6 @@ from tf_odl.converters.backward_path import (
     SUMS,
     BackwardPath,
     backward_path,
-    logits_of,
 )
 from tf_odl.converters.flatbuffer import FlatModel
 from tf_odl.converters.geometry import (
@@ -27,7 +26,13 @@ from tf_odl.converters.geometry import (
     sliding_window,
 )
 from tf_odl.converters.layers import WEIGHTED_OPS
-from tf_odl.converters.method_options import SparsifierFields, sparsifier_fields, xent_options
+from tf_odl.converters.losses import Loss, default_loss, tensor_of
+from tf_odl.converters.method_options import (
+    SparsifierFields,
+    loss_options,
+    sparsifier_fields,
+    xent_options,
+)
 from tf_odl.converters.options import (
     AddErrorsOptions,
     AddOptions,
@@ -44,6 +49,7 @@ from tf_odl.methods import Mask, SkipRule, Sparsifier
 STATE_WORDS = 14  # words of the state tensor before y_max
 LABEL = "tfodl/label"
 REPORT = "tfodl/report"
+TARGET = "tfodl/target"
 STATE = "tfodl/state"
 SEED_OP = "TFODL_SEED"
 
@@ -59,6 +65,7 @@ def build_training_graph(
     skip_rule: SkipRule,
     learning_rate: float,
     seed: int,
+    loss: Loss | None = None,
 ) -> bytes:
     """Add the training ops to an int8 model whose layers' outputs are named like the layers.
 
@@ -71,6 +78,7 @@ def build_training_graph(
         skip_rule: which samples train.
         learning_rate: of plain SGD, per sample.
         seed: of the stochastic rounding, any integer.
+        loss: by default cross-entropy, behind a sigmoid binary cross-entropy.
 
     Raises:
         UserError: nothing to train, a mask of the wrong form, or a layer the error cannot cross.
@@ -79,10 +87,10 @@ def build_training_graph(
     trainable = {name: mask for name, mask in masks.items() if mask.kernel.any() or mask.bias.any()}
     if not trainable:
         raise UserError("no layer is left to train: every mask is empty")
-    logits = logits_of(flat)
-    path = backward_path(flat, logits, trainable, sites)
+    loss = loss or default_loss(flat)
+    path = backward_path(flat, tensor_of(flat, loss), trainable, sites)
     return _Builder(flat, sites, trainable, sparsifier).build(
-        logits, path, skip_rule, learning_rate, seed, zlib.crc32(model)
+        loss, path, skip_rule, learning_rate, seed, zlib.crc32(model)
     )
 
 
@@ -107,7 +115,7 @@ class _Builder:
 
     def build(
         self,
-        logits: int,
+        loss: Loss,
         path: BackwardPath,
         skip_rule: SkipRule,
         learning_rate: float,
@@ -119,14 +127,7 @@ class _Builder:
         self.state = flat.add_tensor(STATE, (STATE_WORDS + layer,), np.int32, is_variable=True)
         label = flat.add_tensor(LABEL, (1,), np.int32)
         report = flat.add_tensor(REPORT, (4,), np.float32)
-        self.errors[logits] = self._error(logits)
-        xent = xent_options(skip_rule, float(flat.scales(logits)[0]))
-        self._append(
-            "TFODL_SOFTMAX_XENT",
-            [logits, label, self.state],
-            [self.errors[logits], report],
-            xent.pack(),
-        )
+        targets = self._loss(loss, label, report, skip_rule)
         for op in path.ops:
             error = self.errors.pop(int(op.outputs[0]))
             below = [int(i) for i in op.inputs if int(i) in path.tensors]
@@ -159,9 +160,35 @@ class _Builder:
             flat.tensors[variable].buffer = 0
         flat.operators.insert(0, flat.custom_op(SEED_OP, inputs, [], options.pack()))
         flat.operators.extend(self.ops)
-        flat.graph.inputs = np.asarray([*flat.inputs, label], np.int32)
+        flat.graph.inputs = np.asarray([*flat.inputs, label, *targets], np.int32)
         flat.graph.outputs = np.asarray([*flat.outputs, report], np.int32)
         return flat.pack()
+
+    def _loss(self, loss: Loss, label: int, report: int, skip_rule: SkipRule) -> list[int]:
+        """The loss op. Returns the model's inputs beside the label."""
+        flat = self.flat
+        start = tensor_of(flat, loss)
+        error = self.errors[start] = self._error(start)
+        inputs, outputs = [start, label, self.state], [error, report]
+        scale, zero_point = float(flat.scales(start)[0]), flat.zero_point(start)
+        if loss is Loss.CROSS_ENTROPY:
+            options = xent_options(skip_rule, scale).pack()
+            self._append("TFODL_SOFTMAX_XENT", inputs, outputs, options)
+            return []
+        if loss is Loss.BINARY:
+            options = loss_options(skip_rule, (scale, zero_point)).pack()
+            self._append("TFODL_LOGISTIC_XENT", inputs, outputs, options)
+            return []
+        if loss is Loss.RECONSTRUCTION:
+            target = flat.inputs[0]
+            given = (float(flat.scales(target)[0]), flat.zero_point(target))
+            options = loss_options(skip_rule, (scale, zero_point), given).pack()
+            self._append("TFODL_SQUARED_ERROR", [*inputs, target], outputs, options)
+            return []
+        target = flat.add_tensor(TARGET, flat.shape(start), np.float32)
+        options = loss_options(skip_rule, (scale, zero_point)).pack()
+        self._append("TFODL_SQUARED_ERROR", [*inputs, target], outputs, options)
+        return [target]
 
     def _append(self, code: str, inputs: list[int], outputs: list[int], options: bytes) -> None:
         self.ops.append(self.flat.custom_op(code, inputs, outputs, options))

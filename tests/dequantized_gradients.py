@@ -9,31 +9,11 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from int8_activations import activations
 
 from tf_odl.converters.flatbuffer import FlatModel, schema
-from tf_odl.quiet import quiet
 
 CUT_OFF = ("FULLY_CONNECTED", "CONV_2D", "DEPTHWISE_CONV_2D", "ADD", "RELU", "QUANTIZE")
-
-
-def activations(model: bytes, sample: np.ndarray) -> dict[int, np.ndarray]:
-    """Every tensor of a plain int8 model after one inference with TFLite's reference kernels."""
-    with quiet():
-        interpreter = tf.lite.Interpreter(
-            model_content=model,
-            experimental_preserve_all_tensors=True,
-            experimental_op_resolver_type=tf.lite.experimental.OpResolverType.BUILTIN_REF,
-        )
-    interpreter.allocate_tensors()
-    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], sample)
-    interpreter.invoke()
-    found = {}
-    for details in interpreter.get_tensor_details():
-        try:
-            found[details["index"]] = interpreter.get_tensor(details["index"])
-        except ValueError:  # the interpreter's own scratch memory
-            continue
-    return found
 
 
 class Dequantized:

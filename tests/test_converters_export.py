@@ -353,7 +353,7 @@ def test_unknown_layers_are_refused_by_name_and_reason(
 @pytest.mark.parametrize(
     ("last", "message"),
     [
-        (L.Dense(1, activation="sigmoid"), "ends in a sigmoid"),
+        (L.Dense(2, activation="sigmoid"), "binary cross-entropy needs one output"),
         (L.Dense(1), r"shape \[1, 1\], which is no classification"),
         (L.Reshape((2, 9)), r"shape \[1, 2, 9\], which is no classification"),
     ],

@@ -19,6 +19,7 @@ STRUCTS = [
     "PoolOptions",
     "AddOptions",
     "CropOptions",
+    "LossOptions",
 ]
 
 

@@ -178,23 +178,33 @@ def test_the_first_step_is_the_gradient_of_autodiff(exported: Exported) -> None:
 
 
 def assert_first_step(
-    model: bytes, graph: Callable[..., bytes], sites: list[str], sample: np.ndarray, label: int
+    model: bytes,
+    graph: Callable[..., bytes],
+    sites: list[str],
+    sample: np.ndarray,
+    label: int,
+    *,
+    loss: Callable[[tf.Tensor], tf.Tensor] | None = None,
+    start: int | None = None,
+    targets: np.ndarray | None = None,
 ) -> None:
     """Weights and biases after one step of a training graph, against autodiff.
 
     A bias is counted in such small steps that its update shows the gradient to many digits. For
     each layer the learning rate is one with which its weights move by up to 60 of their own steps;
-    stochastic rounding is at most one step off.
+    stochastic rounding is at most one step off. `loss` is a function of the real values of the
+    tensor `start`; by default it is cross-entropy of the logits.
     """
     flat = FlatModel(model)
     sample = sample[np.newaxis]
-    exact = Dequantized(model, sample, logits_of(flat))
+    exact = Dequantized(model, sample, logits_of(flat) if start is None else start)
     names = [f"{site}/{part}" for site in sites for part in ("kernel", "bias")]
 
-    def loss(logits: tf.Tensor) -> tf.Tensor:
+    def cross_entropy(logits: tf.Tensor) -> tf.Tensor:
         return tf.nn.sparse_softmax_cross_entropy_with_logits([label], logits)[0]
 
-    gradients = dict(zip(names, exact.gradients(loss, names), strict=True))
+    found = exact.gradients(loss or cross_entropy, names)
+    gradients = dict(zip(names, found, strict=True))
     steps = {name: gradients[name] / _step_sizes(flat, name) for name in names}
     training = graph(learning_rate=1.0)
     seed = FlatModel(training).operators[0]
@@ -208,7 +218,7 @@ def assert_first_step(
             rate = np.float32(60 / largest)
             interpreter.reset()
             interpreter.set_learning_rate(float(rate))
-            interpreter.train(sample, [label])
+            interpreter.train(sample, [label], targets=targets)
             after = dict(zip(variables, interpreter.variables(), strict=True))
             for name in (f"{site}/kernel", f"{site}/bias"):
                 wanted = rate * steps[name]

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from click.testing import CliRunner
-from dequantized_gradients import activations
 from test_tflm_branching import assert_first_step
 
 from tf_odl.cli import main
@@ -21,6 +20,7 @@ from tf_odl.converters.export import export_tflite
 from tf_odl.converters.flatbuffer import FlatModel
 from tf_odl.converters.mask_file import read_masks
 from tf_odl.converters.options import Flags, LayerOptions
+from tf_odl.converters.reference import infer
 from tf_odl.converters.targets import get_target
 from tf_odl.converters.third_party import adapt
 from tf_odl.converters.training_graph import build_training_graph
@@ -99,12 +99,6 @@ def codes(count: int = 4) -> np.ndarray:
     return np.random.default_rng(1).integers(-100, 101, (count, 8, 8, 2)).astype(np.int8)
 
 
-def outputs(data: bytes, x: np.ndarray) -> np.ndarray:
-    """Of the plain C++ kernels of TensorFlow Lite."""
-    last = FlatModel(data).outputs[0]
-    return np.concatenate([activations(data, sample[np.newaxis])[last] for sample in x])
-
-
 # -- what becomes of the file ---------------------------------------------------------------
 
 
@@ -119,7 +113,7 @@ def test_convolutions_keep_every_number(keras_model: keras.Model) -> None:
     data = convert(keras.Model(keras_model.input, keras_model.get_layer("pointwise").output))
     adapted, _ = adapt(data)
     x = codes()
-    np.testing.assert_array_equal(outputs(adapted, x), outputs(data, x))
+    np.testing.assert_array_equal(infer(adapted, x), infer(data, x))
     theirs, ours = FlatModel(data), FlatModel(adapted)
     for a, b in zip(theirs.operators, ours.operators, strict=True):
         for i, j in zip((*a.inputs, *a.outputs), (*b.inputs, *b.outputs), strict=True):
@@ -146,7 +140,7 @@ def test_a_dense_layer_gets_one_scale(file: bytes) -> None:
         kept = theirs.constant(bias) * theirs.scales(bias)
         np.testing.assert_allclose(ours.constant(moved) * unit, kept, atol=0.51 * unit)
     assert rows > 1, "this converter gives a Dense layer one scale: the test shows nothing"
-    difference = outputs(adapted, codes(20)).astype(int) - outputs(file, codes(20))
+    difference = infer(adapted, codes(20)).astype(int) - infer(file, codes(20))
     assert np.abs(difference).mean() < 3
 
 
@@ -159,7 +153,7 @@ def test_other_types_at_the_ends_are_cut_off(
     assert flat.dtype(flat.inputs[0]) == flat.dtype(flat.outputs[0]) == np.int8
     assert {flat.op_name(op) for op in flat.operators}.isdisjoint({"QUANTIZE", "DEQUANTIZE"})
     x = codes()
-    np.testing.assert_array_equal(outputs(adapted, x), outputs(adapt(file)[0], x))
+    np.testing.assert_array_equal(infer(adapted, x), infer(adapt(file)[0], x))
     mentioned = {int(i) for op in flat.operators for i in (*op.inputs, *op.outputs)}
     assert mentioned >= set(range(len(flat.tensors)))
 
@@ -193,7 +187,7 @@ def test_inference_through_the_training_graph_is_the_same_bits(file: bytes, tmp_
     exported(file, tmp_path / "export")
     plain = (tmp_path / "export" / "model.tflite").read_bytes()
     with TrainingInterpreter((tmp_path / "export" / "model_train.tflite").read_bytes()) as board:
-        np.testing.assert_array_equal(board.infer(codes()), outputs(plain, codes()))
+        np.testing.assert_array_equal(board.infer(codes()), infer(plain, codes()))
 
 
 def updating(folder: Path) -> list[str]:
@@ -366,7 +360,7 @@ def test_the_export_learns_in_the_simulation(file: bytes, tmp_path: Path) -> Non
     codes_of_x = np.round(x / _input_scale(learned)) + FlatModel(learned).zero_point(
         FlatModel(learned).inputs[0]
     )
-    classes = outputs(learned, np.clip(codes_of_x, -128, 127).astype(np.int8)).argmax(1)
+    classes = infer(learned, np.clip(codes_of_x, -128, 127).astype(np.int8)).argmax(1)
     assert (classes == labels).mean() == found["accuracy_after"]
     assert [p.name for p in (tmp_path / "learned").iterdir()] == ["learned.tflite"]
     done = CliRunner().invoke(main, ["simulate", folder])

@@ -152,10 +152,15 @@ class TrainingInterpreter:
         self._seconds_per_step: float | None = None
         try:
             arguments = (bytes(model), arena_bytes or DEFAULT_ARENA_BYTES)
-            self._in_shape, self._out_shape, self._trains = self._call("load", *arguments)
+            description = self._call("load", *arguments)
         except UserError:
             self.close()
             raise
+        self._in_shape: tuple[int, ...] = description.in_shape
+        self._out_shape: tuple[int, ...] = description.out_shape
+        self._trains: bool = description.trains
+        self._classes: int | None = description.classes
+        self._target_shape: tuple[int, ...] | None = description.target_shape
 
     def _call(self, command: str, *arguments: object, **options: Any) -> Any:
         try:
@@ -194,7 +199,11 @@ class TrainingInterpreter:
         return self._trains
 
     def _run(
-        self, samples: np.ndarray, labels: np.ndarray, progress: Progress | None
+        self,
+        samples: np.ndarray,
+        labels: np.ndarray,
+        progress: Progress | None,
+        targets: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         samples = np.ascontiguousarray(samples)
         if samples.dtype != np.int8 or samples.shape[1:] != self._in_shape[1:]:
@@ -208,7 +217,7 @@ class TrainingInterpreter:
             if progress is not None:
                 progress(done, total)
 
-        outputs, reports, seconds = self._call("run", samples, labels, progress=report)
+        outputs, reports, seconds = self._call("run", samples, labels, targets, progress=report)
         self._seconds_per_step = seconds
         report(total)
         return outputs, reports
@@ -226,11 +235,16 @@ class TrainingInterpreter:
         samples: np.ndarray,
         labels: Sequence[int] | np.ndarray,
         progress: Progress | None = None,
+        *,
+        targets: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Learn from samples int8 [N, ...] with labels [N], one at a time and in order.
 
         Args:
+            labels: class numbers; of a model without classes 0 to learn and -1 to only infer.
             progress: called with (samples done, samples in all) every now and then.
+            targets: the wanted outputs, float [N, ...] in real units, of a model trained for mean
+                squared error.
 
         Returns:
             The outputs int8 [N, ...] before each update, and the reports float32 [N, 4]:
@@ -240,14 +254,26 @@ class TrainingInterpreter:
             UserError: not a training graph, wrong shapes, an unknown label, or TFLM failed.
         """
         self._require_training()
-        classes = int(np.prod(self._out_shape))
         wanted = np.asarray(labels)
         if wanted.shape != (len(samples),) or wanted.dtype.kind not in "iu":
             raise UserError(f"expected {len(samples)} integer labels, got shape {wanted.shape}")
-        if len(wanted) and wanted.max() >= classes:
-            raise UserError(f"label {wanted.max()} is not one of the model's {classes} classes")
+        if self._classes is not None and len(wanted) and wanted.max() >= self._classes:
+            raise UserError(
+                f"label {wanted.max()} is not one of the model's {self._classes} classes"
+            )
         wanted = np.where(wanted < 0, -1, wanted).astype(np.int32)
-        return self._run(samples, wanted, progress)
+        return self._run(samples, wanted, progress, self._checked_targets(targets, len(samples)))
+
+    def _checked_targets(self, targets: np.ndarray | None, count: int) -> np.ndarray | None:
+        if self._target_shape is None:
+            if targets is not None:
+                raise UserError("this model has no targets: it learns from labels or its input")
+            return None
+        wanted = (count, *self._target_shape[1:])
+        if targets is None or np.shape(targets) != wanted:
+            found = "none" if targets is None else list(np.shape(targets))
+            raise UserError(f"expected targets of shape {list(wanted)}, got {found}")
+        return np.ascontiguousarray(targets, np.float32)
 
     def _require_training(self) -> None:
         if not self._trains:

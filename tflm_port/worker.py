@@ -20,6 +20,7 @@ import numpy as np
 
 from tf_odl.errors import UserError
 from tf_odl.tflm_port import host, smoke
+from tf_odl.tflm_port.description import Description
 from tf_odl.tflm_port.state import State
 
 PROGRESS_SECONDS = 0.1
@@ -71,6 +72,13 @@ class Interpreter:
         graph = model.subgraphs[0]
         codes = [model.operatorCodes[op.opcodeIndex].customCode for op in graph.operators]
         self.trains = b"TFODL_SEED" in codes
+        self.is_logistic = b"TFODL_LOGISTIC_XENT" in codes
+        # The shape of the third input, where the wanted outputs are given.
+        self.target_shape: tuple[int, ...] | None = None
+        if len(graph.inputs) > 2:
+            target = graph.tensors[graph.inputs[2]]
+            self.target_shape = tuple(int(extent) for extent in target.shape)
+        self.has_classes = b"TFODL_SQUARED_ERROR" not in codes
         self._seed_shapes: list[tuple[int, ...]] = []  # state, variables, their seeds
         if self.trains:
             seed = graph.operators[codes.index(b"TFODL_SEED")]
@@ -80,6 +88,12 @@ class Interpreter:
         self.in_shape = self._details(raw.get_input_details(0), "input")
         self.out_shape = self._details(raw.get_output_details(0), "output")
         self._publish()
+
+    def description(self) -> "Description":
+        classes = None
+        if self.has_classes:
+            classes = 2 if self.is_logistic else int(np.prod(self.out_shape))
+        return Description(self.in_shape, self.out_shape, self.trains, classes, self.target_shape)
 
     @staticmethod
     def _details(details: dict[str, Any], what: str) -> tuple[int, ...]:
@@ -92,17 +106,23 @@ class Interpreter:
         if self.trains:
             self._step(np.zeros(self.in_shape, np.int8), -1)
 
-    def _step(self, sample: np.ndarray, label: int) -> None:
+    def _step(self, sample: np.ndarray, label: int, target: np.ndarray | None = None) -> None:
         self._raw.set_input(sample, 0)
         if self.trains:
             self._raw.set_input(np.array([label], np.int32), 1)
+        if target is not None:
+            self._raw.set_input(target, 2)
         try:
             self._raw.invoke()
         except RuntimeError as error:
             raise StepError(self._library.tfodl_last_error().decode() or str(error)) from error
 
     def run(
-        self, samples: np.ndarray, labels: np.ndarray, progress: Progress
+        self,
+        samples: np.ndarray,
+        labels: np.ndarray,
+        targets: np.ndarray | None,
+        progress: Progress,
     ) -> tuple[np.ndarray, np.ndarray, float]:
         """Step through the samples in order.
 
@@ -113,7 +133,8 @@ class Interpreter:
         reports = np.zeros((count, 4), np.float32)
         start = last = time.perf_counter()
         for i in range(count):
-            self._step(samples[i : i + 1], int(labels[i]))
+            target = None if targets is None else targets[i : i + 1]
+            self._step(samples[i : i + 1], int(labels[i]), target)
             outputs[i] = self._raw.get_output(0)[0]
             if self.trains:
                 reports[i] = self._raw.get_output(1)
@@ -183,7 +204,8 @@ def check(runtime: Runtime) -> None:
         UserError: the wheel does not run the training ops as it should.
     """
     interpreter = runtime.interpreter(smoke.model(), 1 << 16)
-    _, reports, _ = interpreter.run(smoke.LOGITS, np.array([smoke.LABEL]), lambda _: None)
+    labels = np.array([smoke.LABEL])
+    _, reports, _ = interpreter.run(smoke.LOGITS, labels, None, lambda _: None)
     state = interpreter.state()
     loss_error = abs(float(reports[0, 0]) - smoke.expected_loss())
     if loss_error > 1e-5 or state.trained != 1 or state.rng != smoke.RNG_SEED:
@@ -213,7 +235,7 @@ def main() -> None:
                 reply("result", None)
             elif command == "load":
                 served = served.interpreter(*arguments)
-                reply("result", (served.in_shape, served.out_shape, served.trains))
+                reply("result", served.description())
             elif command == "run":
                 reply("result", served.run(*arguments, lambda done: reply("progress", done)))
             else:

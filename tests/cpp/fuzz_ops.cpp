@@ -9,6 +9,7 @@
 
 #include "random_cases.h"
 #include "tfodl/join_options.h"
+#include "tfodl/loss_options.h"
 #include "tfodl/ops/compat.h"
 #include "tfodl/ops/register.h"
 #include "tfodl/session.h"
@@ -187,6 +188,37 @@ Node CropNode(Random* random) {
   return node;
 }
 
+Blob RandomLossOptions(Random* random) {
+  const LossOptions options = {kAbiVersion, 0.01f * static_cast<float>(random->Int(1, 50)),
+                               random->Int(-128, 127),
+                               0.01f * static_cast<float>(random->Int(1, 50)),
+                               random->Int(-128, 127),
+                               static_cast<uint32_t>(random->Int(0, 1)),
+                               0.0f, 1.0f, 1.0f, 0.5f};
+  return Pack(options);
+}
+
+Node LogisticNode(Random* random) {
+  Node node;
+  node.options = RandomLossOptions(random);
+  node.inputs = {Make(kTfLiteInt8, 1), Make(kTfLiteInt32, 1), Make(kTfLiteInt32, kStateWords)};
+  node.outputs = {Make(kTfLiteFloat32, 1), Make(kTfLiteFloat32, 4)};
+  return node;
+}
+
+Node SquaredErrorNode(Random* random) {
+  Node node;
+  const uint32_t count = random->Size(1, 20);
+  node.options = RandomLossOptions(random);
+  node.inputs = {Make(kTfLiteInt8, count), Make(kTfLiteInt32, 1),
+                 Make(kTfLiteInt32, kStateWords),
+                 Make(random->Chance(50) ? kTfLiteInt8 : kTfLiteFloat32, count)};
+  node.outputs = {Make(kTfLiteFloat32, count), Make(kTfLiteFloat32, 4)};
+  return node;
+}
+
+bool IsLoss(int op) { return op == 1 || op >= 10; }
+
 Node RandomNode(Random* random, int op) {
   Node node;
   switch (op) {
@@ -199,7 +231,9 @@ Node RandomNode(Random* random, int op) {
     case 6: node = PoolNode(random, false); break;
     case 7: node = AddNode(random); break;
     case 8: node = AddErrorsNode(random); break;
-    default: node = CropNode(random);
+    case 9: node = CropNode(random); break;
+    case 10: node = LogisticNode(random); break;
+    default: node = SquaredErrorNode(random);
   }
   node.op = op;
   node.label = random->Int(-1, 14);
@@ -298,12 +332,12 @@ class Run {
           RandomError(random, static_cast<uint32_t>(sizes_[i] / sizeof(float)));
       for (size_t j = 0; j < error.size(); ++j) values[j] = error[j];
     }
-    const int state_position = op_ == 0 ? 0 : op_ == 1 ? 2 : 1;
+    const int state_position = op_ == 0 ? 0 : IsLoss(op_) ? 2 : 1;
     StateMemory state(random, 0);
     const size_t index = static_cast<size_t>(tensors_inputs_[state_position]);
     memset(memories_[index].get(), 0, sizes_[index]);
     memcpy(memories_[index].get(), state.get(), sizeof(State));
-    if (op_ == 1) memcpy(memories_[static_cast<size_t>(tensors_inputs_[1])].get(), &label, 4);
+    if (IsLoss(op_)) memcpy(memories_[static_cast<size_t>(tensors_inputs_[1])].get(), &label, 4);
   }
 
   int op_;

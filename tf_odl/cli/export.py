@@ -12,6 +12,7 @@ from tf_odl.cli.tensorflow import load_tensorflow
 from tf_odl.errors import UserError
 
 CALIBRATION_SAMPLES = 300
+LOSSES = ("cross-entropy", "binary-cross-entropy", "mse", "reconstruction")
 
 
 @click.command(short_help="Turn a run, .keras or .tflite file into int8 and training models.")
@@ -25,6 +26,7 @@ CALIBRATION_SAMPLES = 300
 @click.option("--train-layers", type=int, metavar="N", help="Train only the last N layers.")
 @click.option("--layers", metavar="NAMES", help="Train only these layers, separated by commas.")
 @click.option("--masks", "mask_file", type=click.Path(path_type=Path), help="A masks.npz.")
+@click.option("--loss", type=click.Choice(LOSSES), help="[what the model ends in]")
 @click.option("--lr", type=float, default=0.005, show_default=True, help="Per sample, changeable.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of stochastic rounding.")
 @click.option("--overwrite", is_flag=True, help="Replace an earlier export.")
@@ -40,6 +42,7 @@ def export(
     train_layers: int | None,
     layers: str | None,
     mask_file: Path | None,
+    loss: str | None,
     lr: float,
     seed: int,
     overwrite: bool,
@@ -53,6 +56,7 @@ def export(
     from tf_odl import models
     from tf_odl.converters.export import export as run_export
     from tf_odl.converters.export import export_tflite
+    from tf_odl.converters.losses import CLASSIFYING, Loss
     from tf_odl.converters.mask_file import read_masks
     from tf_odl.converters.targets import get_target
     from tf_odl.data import load
@@ -99,6 +103,7 @@ def export(
         "train_layers": train_layers,
         "learning_rate": lr,
         "seed": seed,
+        "loss": None if loss is None else Loss(loss),
         "overwrite": overwrite,
         "provenance": {
             "data": data,
@@ -128,7 +133,8 @@ def export(
             )
         else:
             assert dataset is not None
-            models.check_fits_data(model, dataset)
+            if model.output_shape[-1] > 1 and (loss is None or Loss(loss) in CLASSIFYING):
+                models.check_fits_data(model, dataset)
             calibration = dataset.x_train[:CALIBRATION_SAMPLES]
             report = run_export(model, calibration, progress=progress, **settings_of_board)
     if as_json:

@@ -3,6 +3,7 @@
 #include <stdint.h>
 
 #include "tfodl/join_options.h"
+#include "tfodl/loss_options.h"
 #include "tfodl/options.h"
 
 namespace {
@@ -86,6 +87,16 @@ const Field kFields[] = {
     TFODL_FIELD(CropOptions, top),
     TFODL_FIELD(CropOptions, left),
     TFODL_FIELD(CropOptions, first_c),
+    TFODL_FIELD(LossOptions, abi_version),
+    TFODL_FIELD(LossOptions, scale),
+    TFODL_FIELD(LossOptions, zero_point),
+    TFODL_FIELD(LossOptions, target_scale),
+    TFODL_FIELD(LossOptions, target_zero_point),
+    TFODL_FIELD(LossOptions, skip_rule),
+    TFODL_FIELD(LossOptions, d_min),
+    TFODL_FIELD(LossOptions, d_max),
+    TFODL_FIELD(LossOptions, beta),
+    TFODL_FIELD(LossOptions, threshold),
 };
 
 #undef TFODL_FIELD

@@ -16,6 +16,8 @@ extern const OpDefinition kAveragePool2DBwdOp;
 extern const OpDefinition kAddBwdOp;
 extern const OpDefinition kAddErrorsOp;
 extern const OpDefinition kCropBwdOp;
+extern const OpDefinition kLogisticXentOp;
+extern const OpDefinition kSquaredErrorOp;
 
 }  // namespace tfodl
 

@@ -9,7 +9,7 @@ const OpDefinition& Definition(int op) {
   static const OpDefinition* const kOps[] = {
       &kSeedOp,               &kSoftmaxXentOp,  &kFullyConnectedBwdOp, &kConv2DBwdOp,
       &kDepthwiseConv2DBwdOp, &kMaxPool2DBwdOp, &kAveragePool2DBwdOp,  &kAddBwdOp,
-      &kAddErrorsOp,          &kCropBwdOp,
+      &kAddErrorsOp,          &kCropBwdOp,      &kLogisticXentOp,      &kSquaredErrorOp,
   };
   static_assert(sizeof(kOps) / sizeof(kOps[0]) == kOpCount, "kOpCount counts the list");
   return *kOps[op];

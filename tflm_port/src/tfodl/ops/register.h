@@ -6,7 +6,7 @@
 
 namespace tfodl {
 
-constexpr int kOpCount = 10;
+constexpr int kOpCount = 12;
 
 const char* OpName(int op);
 Registration OpRegistration(int op);

@@ -1,0 +1,59 @@
+"""What a training graph minimises, and the tensor it starts from."""
+
+from __future__ import annotations
+
+import math
+from enum import Enum
+
+from tf_odl.converters.backward_path import logits_of
+from tf_odl.converters.flatbuffer import FlatModel
+from tf_odl.errors import UserError
+
+
+class Loss(str, Enum):
+    """The losses of the training ops, by their names on the command line."""
+
+    CROSS_ENTROPY = "cross-entropy"  # softmax over at least two classes
+    BINARY = "binary-cross-entropy"  # sigmoid, one output
+    MSE = "mse"  # of targets that are given
+    RECONSTRUCTION = "reconstruction"  # mean squared error of an autoencoder's input
+
+
+CLASSIFYING = (Loss.CROSS_ENTROPY, Loss.BINARY)
+
+
+def default_loss(flat: FlatModel) -> Loss:
+    """Binary cross-entropy behind a sigmoid, else cross-entropy."""
+    producer = flat.producer(flat.outputs[0])
+    is_sigmoid = producer is not None and flat.op_name(producer) == "LOGISTIC"
+    return Loss.BINARY if is_sigmoid else Loss.CROSS_ENTROPY
+
+
+def tensor_of(flat: FlatModel, loss: Loss) -> int:
+    """The tensor whose error the loss gives: logits, or the output itself.
+
+    Raises:
+        UserError: the model's output does not suit the loss.
+    """
+    output = flat.outputs[0]
+    shape = flat.shape(output)
+    size = math.prod(shape)
+    if loss is Loss.CROSS_ENTROPY:
+        return logits_of(flat)
+    if loss is Loss.BINARY:
+        if size != 1:
+            raise UserError(
+                f"binary cross-entropy needs one output, the model has the shape {list(shape)}; "
+                "for several classes use a softmax"
+            )
+        producer = flat.producer(output)
+        if producer is not None and flat.op_name(producer) == "LOGISTIC":
+            return int(producer.inputs[0])
+        return output
+    given = flat.shape(flat.inputs[0])
+    if loss is Loss.RECONSTRUCTION and size != math.prod(given):
+        raise UserError(
+            f"reconstruction needs an output as large as the input, the model has {list(given)} "
+            f"and {list(shape)}"
+        )
+    return output

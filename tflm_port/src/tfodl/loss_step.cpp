@@ -1,0 +1,44 @@
+#include "tfodl/loss_step.h"
+
+#include "tfodl/kernels/logistic_cross_entropy.h"
+#include "tfodl/kernels/squared_error.h"
+#include "tfodl/float_contract.h"
+
+namespace tfodl {
+namespace {
+
+SkipSettings SkipSettingsOf(const LossOptions& o) {
+  return SkipSettings{o.skip_rule, o.d_min, o.d_max, o.beta, o.threshold};
+}
+
+}  // namespace
+
+bool LogisticStep(const LossOptions& options, int8_t logit, int32_t label, State* state,
+                  float* error, Report* report) {
+  StartReport(state, report);
+  if (label < 0) return true;
+  if (label > 1) return false;
+  const float z = options.scale * static_cast<float>(logit - options.zero_point);
+  const BinaryCrossEntropy result = LogisticCrossEntropy(z, label == 1);
+  *error = result.error;
+  Decide(SkipSettingsOf(options), result.loss, Magnitude(result.error), state, report);
+  return true;
+}
+
+void SquaredErrorStep(const LossOptions& options, const int8_t* output, uint32_t count,
+                      int32_t label, const int8_t* int8_target, const float* float_target,
+                      State* state, float* error, Report* report) {
+  StartReport(state, report);
+  if (label < 0) return;
+  for (uint32_t i = 0; i < count; ++i) {
+    const float y = options.scale * static_cast<float>(output[i] - options.zero_point);
+    error[i] = y - (int8_target == nullptr
+                        ? float_target[i]
+                        : options.target_scale *
+                              static_cast<float>(int8_target[i] - options.target_zero_point));
+  }
+  const SquaredError result = MeanSquaredError(count, error);
+  Decide(SkipSettingsOf(options), result.loss, result.alpha, state, report);
+}
+
+}  // namespace tfodl
