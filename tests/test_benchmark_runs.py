@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tf_odl.benchmark import work
 from tf_odl.benchmark.local import LocalWorkers
 from tf_odl.benchmark.work import DONE, FAILED, Job, Outcome
 from tf_odl.trainer.settings import Settings
@@ -212,7 +213,7 @@ def test_a_worker_that_dies_takes_only_its_own_run_along(tmp_path):
         workers.submit(long)
         while not (tmp_path / "long" / "run.json").exists():
             assert not workers.finished(0.1)
-        (process,) = (p for p in children(os.getpid()) if "spawn_main" in _command_line(p))
+        (process,) = _workers_of(os.getpid())
         os.kill(process, signal.SIGKILL)
         assert _wait(workers) == ("long", FAILED)
         workers.submit(Job("short", str(tmp_path / "short"), short.to_dict()))
@@ -244,3 +245,26 @@ def test_cells_can_be_compared(undisturbed):
     first, second = json.loads(compared.stdout)
     assert (first["run"], first["method"], first["effort"]) == (full.name, "full", 1)
     assert second["method"] == "head" and second["effort"] < 0.1
+
+
+def test_a_worker_is_replaced_before_it_grows_too_large(tmp_path, monkeypatch):
+    monkeypatch.setattr(work, "RUNS_PER_PROCESS", 2)
+    settings = Settings(model="mlp5", data="digits", method="full", epochs=1, samples=50)
+    workers = LocalWorkers(1, tmp_path / "log")
+    processes = []
+    try:
+        for name in "abc":
+            workers.submit(Job(name, str(tmp_path / name), settings.to_dict()))
+            (process,) = _workers_of(os.getpid())
+            processes.append(process)
+            assert _wait(workers) == (name, DONE)
+            deadline = time.monotonic() + 30
+            while len(processes) == 2 and alive(process) and time.monotonic() < deadline:
+                time.sleep(0.02)
+    finally:
+        workers.stop()
+    assert processes[0] == processes[1] != processes[2] and not alive(processes[1])
+
+
+def _workers_of(process: int) -> list[int]:
+    return [p for p in children(process) if "spawn_main" in _command_line(p)]

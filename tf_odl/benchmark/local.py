@@ -7,6 +7,7 @@ import os
 import signal
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
 from pathlib import Path
 
 from tf_odl.benchmark import work
@@ -23,6 +24,14 @@ def _begin(log: str) -> None:
     work.set_up()
 
 
+@dataclass
+class _Worker:
+    """A process, behind an executor that has no other."""
+
+    executor: ProcessPoolExecutor
+    runs: int = 0
+
+
 class LocalWorkers:
     """A fixed number of worker processes.
 
@@ -36,11 +45,12 @@ class LocalWorkers:
     def __init__(self, count: int, log: Path) -> None:
         self.count, self._log = count, log
         self._idle = [self._new() for _ in range(count)]
-        self._busy: dict[Future[Outcome], tuple[ProcessPoolExecutor, Job]] = {}
+        self._busy: dict[Future[Outcome], tuple[_Worker, Job]] = {}
 
-    def _new(self) -> ProcessPoolExecutor:
+    def _new(self) -> _Worker:
         context = multiprocessing.get_context("spawn")
-        return ProcessPoolExecutor(1, context, initializer=_begin, initargs=(str(self._log),))
+        arguments = (str(self._log),)
+        return _Worker(ProcessPoolExecutor(1, context, initializer=_begin, initargs=arguments))
 
     @property
     def free(self) -> bool:
@@ -49,7 +59,8 @@ class LocalWorkers:
 
     def submit(self, job: Job) -> None:
         worker = self._idle.pop()
-        self._busy[worker.submit(work.make, job)] = worker, job
+        worker.runs += 1
+        self._busy[worker.executor.submit(work.make, job)] = worker, job
 
     def finished(self, timeout: float) -> list[tuple[Job, Outcome]]:
         """Jobs that have ended; waits up to `timeout` seconds for the first."""
@@ -57,12 +68,15 @@ class LocalWorkers:
         found = []
         for future in done:
             worker, job = self._busy.pop(future)
+            died = False
             try:
                 outcome = future.result()
             except BrokenProcessPool:
-                worker.shutdown(wait=False)
-                worker = self._new()
                 outcome = Outcome(FAILED, f"the worker process died; see {self._log}")
+                died = True
+            if died or worker.runs >= work.RUNS_PER_PROCESS:
+                worker.executor.shutdown(wait=False)
+                worker = self._new()
             self._idle.append(worker)
             found.append((job, outcome))
         return found
@@ -70,6 +84,6 @@ class LocalWorkers:
     def stop(self) -> None:
         """End all workers at once; runs under way keep their last whole epoch."""
         for worker in [*self._idle, *(worker for worker, _ in self._busy.values())]:
-            for process in list((worker._processes or {}).values()):
+            for process in list((worker.executor._processes or {}).values()):
                 process.terminate()
-            worker.shutdown(wait=False, cancel_futures=True)
+            worker.executor.shutdown(wait=False, cancel_futures=True)

@@ -58,7 +58,7 @@ class RayWorkers:
             text = " ".join(str(error).split())[:200]
             raise UserError(f"no Ray cluster at {address!r}: {text}") from error
         self._ray = ray
-        self._make = ray.remote(num_cpus=1, max_retries=0)(_make)
+        self._make = ray.remote(num_cpus=1, max_retries=0, max_calls=work.RUNS_PER_PROCESS)(_make)
         self._busy: dict[Any, Job] = {}
 
     @property

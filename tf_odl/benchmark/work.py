@@ -19,6 +19,10 @@ from tf_odl.trainer.settings import Settings
 
 DONE, FAILED, MISSING = "done", "failed", "missing"
 
+# After so many runs a process is replaced: TensorFlow keeps every custom gradient ever traced, and
+# the model it belongs to, some 20 MB per run.
+RUNS_PER_PROCESS = 20
+
 _data = KeptData()  # of this process
 
 
