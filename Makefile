@@ -20,8 +20,10 @@ test-all: $(READY) lint
 	$(PYTEST)
 
 bench: $(READY)
-	$(BIN)/python benchmarks/skip_epoch.py --model cnn5
-	$(BIN)/python benchmarks/skip_epoch.py --model keras-example
+	$(BIN)/python benchmarks/epoch_time.py --model mlp5 --batch 1
+	$(BIN)/python benchmarks/epoch_time.py --model mlp5
+	$(BIN)/python benchmarks/epoch_time.py --model cnn5
+	$(BIN)/python benchmarks/epoch_time.py --model keras-example
 
 # Instructions, flash and RAM on a Cortex-M4 in QEMU; says what to install.
 bench-mcu: $(READY)
