@@ -15,6 +15,4 @@ def mlp5(shape: tuple[int, ...], classes: int) -> keras.Model:
     dense = functools.partial(layers.Dense, kernel_initializer="he_normal")
     hidden = [dense(n, activation="relu") for n in HIDDEN]
     flat = [] if len(shape) == 1 else [layers.Flatten()]
-    return keras.Sequential(
-        [keras.Input(shape), *flat, *hidden, dense(classes)], name="mlp5"
-    )
+    return keras.Sequential([keras.Input(shape), *flat, *hidden, dense(classes)], name="mlp5")
