@@ -107,7 +107,11 @@ def test_a_grid_killed_half_way_finishes_with_the_same_results(grid, undisturbed
 def test_ctrl_c_says_how_to_continue(grid, undisturbed, tmp_path):
     out = tmp_path / "interrupted"
     master = subprocess.Popen(
-        command(grid, "--jobs", 1, "--out", out), stderr=subprocess.PIPE, text=True
+        command(grid, "--jobs", 1, "--out", out),
+        stderr=subprocess.PIPE,
+        text=True,
+        # Who runs the tests in the background ignores Ctrl-C, and so would what they start.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     deadline = time.monotonic() + 120
     while finished(out) < 2 and time.monotonic() < deadline:
