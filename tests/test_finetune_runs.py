@@ -95,6 +95,8 @@ def test_a_killed_run_resumes_to_the_same_result(data_file, tmp_path, sent):
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
+        # Who runs the tests in the background ignores Ctrl-C, and so would what they start.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     deadline = time.monotonic() + 120
     while not list(killed.glob("checkpoints/epoch-*.npz")) and time.monotonic() < deadline:
