@@ -355,7 +355,12 @@ def test_a_run_killed_after_its_analysis_does_not_repeat_it(
     rows = [json.loads((d / "run.json").read_text())["epochs"] for d in (whole, killed)]
     assert rows[0][0]["selection_macs"] == rows[1][0]["selection_macs"] > 0
     assert sum(r["selection_macs"] for r in rows[1][1:]) == 0
-    assert (killed / "scheme.yaml").read_text() == (whole / "scheme.yaml").read_text()
+    # Keras numbers the layers it names itself through the whole life of a process.
+    one, other = (
+        [x for x in (d / "scheme.yaml").read_text().splitlines() if "name:" not in x]
+        for d in (whole, killed)
+    )
+    assert one == other
 
 
 def test_a_scheme_that_is_not_there_is_refused_before_anything_is_written(
