@@ -25,7 +25,7 @@ _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#
 _MARKERS = "osD^vPX*hp<>"
 _FULL = "#222222"
 LEAST = 1e-4  # as a share; a logarithmic axis has no zero
-_BELOW = 8.0  # points below the best accuracy; what is worse is drawn at the edge
+_MOST_BELOW = 10.0  # points below the best accuracy that an axis shows
 _PANELS_PER_ROW = 3
 
 Style = tuple[str, str]  # colour, marker
@@ -106,8 +106,8 @@ def _figure(
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-    columns = min(len(shown), _PANELS_PER_ROW)
-    rows = math.ceil(len(shown) / columns)
+    rows = math.ceil(len(shown) / _PANELS_PER_ROW)
+    columns = math.ceil(len(shown) / rows)
     figure = Figure(figsize=(4.4 * columns + 1.9, 3.5 * rows), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False)
     used: dict[str, None] = {}
@@ -148,9 +148,7 @@ def _frontier(
     axes: Axes, groups: Sequence[Group], styles: Mapping[str, Style], measure: str
 ) -> Iterable[str]:
     """Accuracy with its deviation against a cost on a logarithmic axis."""
-    best = max(100 * group.measures["accuracy"].mean for group in groups)
-    worst = min(100 * group.measures["accuracy"].mean for group in groups)
-    floor = max(worst, best - _BELOW)
+    floor = _floor([100 * group.measures["accuracy"].mean for group in groups])
     families: dict[str, list[tuple[float, float, Group]]] = {}
     for group in groups:
         x, y = (100 * group.measures[key].mean for key in (measure, "accuracy"))
@@ -180,6 +178,16 @@ def _frontier(
     return families
 
 
+def _floor(accuracies: Sequence[float]) -> float:
+    """Where the axis ends, so that the good three quarters can be told apart.
+
+    What is worse is drawn at the edge, with its value.
+    """
+    ordered = sorted(accuracies)
+    best, quarter = ordered[-1], ordered[len(ordered) // 4]
+    return max(ordered[0], best - min(max(1.0, 1.5 * (best - quarter)), _MOST_BELOW))
+
+
 def _note(
     axes: Axes,
     text: str,
@@ -200,12 +208,14 @@ def _per_epoch(axes: Axes, groups: Sequence[Group], styles: Mapping[str, Style])
         if _family(group) == "full" and group.epochs < group.nominal_epochs:
             continue  # 100 % like full training, only shorter
         series = zip(*(row.effort_per_epoch for row in group.rows), strict=True)
-        values = [100 * max(statistics.fmean(epoch), LEAST) for epoch in series]
+        means = map(statistics.fmean, series)
+        values = [100 * mean if mean >= LEAST else math.nan for mean in means]  # the line ends
         used.append(_family(group))
         colour, marker = styles[used[-1]]
         (line,) = axes.plot(range(1, len(values) + 1), values, color=colour, lw=1.3)
         line.set(marker=marker, markersize=4, markevery=max(1, len(values) // 10))
-        if group.labels["budget"]:
+        siblings = [other for other in groups if _family(other) == used[-1]]
+        if group.labels["budget"] and len(siblings) > 1:
             at = (len(values), values[-1])
             _note(axes, group.labels["budget"], at, (5, -2), colour, ha="left")
     percent_axis(axes, "y")
