@@ -171,8 +171,11 @@ def main() -> None:
     parser.add_argument("--batch", type=int, choices=SAMPLES, default=32)
     parser.add_argument("--data-dir", type=Path, help="folder of MNIST's idx files")
     parser.add_argument("--repeats", type=int, default=5, help="epochs of each (5)")
+    parser.add_argument("--threads", type=int, default=1, help="of TensorFlow (1); 0 for all")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
+    tf.config.threading.set_intra_op_parallelism_threads(options.threads)
+    tf.config.threading.set_inter_op_parallelism_threads(options.threads)
     x, y = images(options.data_dir, SAMPLES[options.batch])
     seconds = measure(MODELS[options.model], x, y, options.batch, options.repeats)
     plain = median(seconds["keras"])
@@ -190,7 +193,7 @@ def main() -> None:
             "samples": len(x),
             "batch": options.batch,
             "repeats": options.repeats,
-            "cpus": os.cpu_count(),
+            "threads": options.threads or os.cpu_count(),
             "machine": platform.machine(),
             "tensorflow": tf.__version__,
             "keras": keras.__version__,
@@ -199,7 +202,7 @@ def main() -> None:
         return
     print(
         f"{options.model}, batches of {options.batch}, {len(x)} samples an epoch, "
-        f"median of {options.repeats} epochs, {os.cpu_count()} CPUs"
+        f"median of {options.repeats} epochs, {options.threads or os.cpu_count()} threads"
     )
     print(f"{'':32}{'us/sample':>10}{'of keras':>10}")
     for row in rows:
