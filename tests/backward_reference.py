@@ -54,7 +54,7 @@ class Backward:
     generator: Generator = field(default_factory=lambda: Generator(1))
 
 
-def largest_error(o: LayerOptions, *, dense: bool, depthwise: bool) -> int:
+def largest_error(o: LayerOptions, *, depthwise: bool) -> int:
     """L."""
     limit = 32767
     if o.flags & Flags.PROPAGATE:
@@ -119,9 +119,12 @@ class _Step:
             self.rows = weights.reshape(o.out_c, o.kernel_h, o.kernel_w, o.in_c)
         self.scales = np.broadcast_to(np.array(o.scales, f32), o.out_c)
         self.mask = np.ones(o.out_c, bool) if o.mask is None else np.array(o.mask)
-        limit = largest_error(o, dense=dense, depthwise=depthwise)
-        unit = error_unit(np.abs(delta).max() * self.scales.max(), limit)
-        errors = np.rint((delta * self.scales).astype(np.float64) / float(unit)).astype(np.int64)
+        limit = largest_error(o, depthwise=depthwise)
+        # Channels that do not mix have errors without the scales of the weights.
+        self.own_channels = depthwise and o.in_c == o.out_c
+        scaled = delta if self.own_channels else delta * self.scales
+        unit = error_unit(np.abs(scaled).max(), limit)
+        errors = np.rint(scaled.astype(np.float64) / float(unit)).astype(np.int64)
         self.result = Backward(
             np.zeros((o.in_h, o.in_w, o.in_c), f32),
             unit,
@@ -157,7 +160,8 @@ class _Step:
                 row = self.rows[neuron, ky, kx].astype(np.int64)
                 sums[i, j, self._channels(neuron)] += error * row
         assert np.abs(sums).max(initial=0) <= INT32_MAX
-        return sums.astype(f32) * self.result.unit
+        factor = self.result.unit * self.scales if self.own_channels else self.result.unit
+        return sums.astype(f32) * factor
 
     def _gradient(self, neuron: int) -> np.ndarray:
         """g, [kernel_h, kernel_w, channels]."""
@@ -209,7 +213,8 @@ class _Step:
             self._move_bias(neuron, self.rate / (f32(o.x_scale) * scale) * delta)
 
     def _rate_of(self, neuron: int) -> np.float32:
-        return self.rate * self.result.unit / self.scales[neuron] / self.scales[neuron]
+        rate = self.rate * self.result.unit / self.scales[neuron]
+        return rate if self.own_channels else rate / self.scales[neuron]
 
     def _steps(self, neuron: int) -> tuple[np.ndarray, int]:
         """t of the neuron's weights, and m."""

@@ -40,7 +40,7 @@ def exponential(x: np.float32) -> np.float32:
     """e^x for x <= 0 with the library's polynomial."""
     if not x > f32(-87):
         return f32(0)
-    n = int(np.floor(x * f32(1.44269504) + f32(0.5)))
+    n = int(np.rint(x * f32(1.44269504)))
     r = (x - f32(n) * f32(0.693359375)) + f32(n) * f32(2.12194440e-4)
     p = f32(1) / f32(5040)
     for divisor in (720, 120, 24, 6, 2, 1, 1):

@@ -5,11 +5,14 @@ executed instructions. They are exact and repeat exactly; they are not cycles.
 
     python benchmarks/mcu/run.py            measure, write results.json and docs/mcu-benchmark.md
     python benchmarks/mcu/run.py --check    measure, fail where results.json is exceeded by 3 %
+    python benchmarks/mcu/run.py --tflm DIR   also inside TensorFlow Lite Micro; DIR is the Arduino
+                                            library Chirale_TensorFLowLite, which takes minutes
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import re
 import shutil
@@ -31,6 +34,7 @@ RESULTS = HERE / "results.json"
 PAGE = ROOT / "docs" / "mcu-benchmark.md"
 
 COMPILER = "arm-none-eabi-g++"
+C_COMPILER = "arm-none-eabi-gcc"
 EMULATOR = "qemu-system-arm"
 TOOLS = {
     COMPILER: "gcc-arm-none-eabi libnewlib-arm-none-eabi libstdc++-arm-none-eabi-newlib",
@@ -39,7 +43,8 @@ TOOLS = {
 }
 CPU = ["-mcpu=cortex-m4", "-mthumb", "-mfloat-abi=softfp", "-mfpu=fpv4-sp-d16"]
 #: variants/ARDUINO_NANO33BLE/cxxflags.txt of the Arduino core, without defines and warnings.
-FLAGS = ["-Os", *CPU, "-std=gnu++14", "-fno-exceptions", "-fno-rtti", "-funsigned-char"]
+CPP_FLAGS = ["-std=gnu++14", "-fno-exceptions", "-fno-rtti"]
+FLAGS = ["-Os", *CPU, "-funsigned-char"]
 FLAGS += ["-ffunction-sections", "-fdata-sections", "-fomit-frame-pointer"]
 LINK = [*CPU, "-nostartfiles", "-Wl,--gc-sections", "--specs=nano.specs"]
 
@@ -91,7 +96,9 @@ def compile_all(sources: Sequence[Path], folder: Path, *extra: str) -> list[Path
     objects = [folder / f"{number}-{path.stem}.o" for number, path in enumerate(sources)]
 
     def compile_one(pair: tuple[Path, Path]) -> None:
-        command([COMPILER, *FLAGS, f"-I{SOURCE}", *extra, "-c", pair[0], "-o", pair[1]])
+        cpp = pair[0].suffix == ".cpp"
+        language = [COMPILER, *CPP_FLAGS] if cpp else [C_COMPILER, "-std=gnu11"]
+        command([*language, *FLAGS, f"-I{SOURCE}", *extra, "-c", pair[0], "-o", pair[1]])
 
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(compile_one, zip(sources, objects, strict=True)))
@@ -131,49 +138,6 @@ def flash_bytes(folder: Path) -> int:
     return int(command(["arm-none-eabi-size", program]).splitlines()[1].split()[0])
 
 
-def arena_bytes() -> dict[str, int]:
-    """The tensor arena of each workload's training graph as planned for the board, in bytes."""
-    import keras
-    import numpy as np
-
-    from tf_odl.converters.export import export
-    from tf_odl.converters.targets import get_target
-    from tf_odl.methods import get_method
-
-    layers = keras.layers
-    stacks = {
-        "W1": [(64,), layers.Dense(32, "relu"), layers.Dense(10)],
-        "W2": [(784,), layers.Dense(64, "relu"), layers.Dense(10)],
-        "W3": [(561,), *(layers.Dense(n, "relu") for n in (128, 64, 32, 16)), layers.Dense(6)],
-        "W4": [
-            (28, 28, 1),
-            layers.Conv2D(8, 3, 2, activation="relu"),
-            layers.Conv2D(16, 3, 2, activation="relu"),
-            layers.Flatten(),
-            layers.Dense(10),
-        ],
-    }
-    method = get_method("full")
-    sizes = {}
-    for name, (shape, *stack) in stacks.items():
-        keras.utils.set_random_seed(1)
-        model = keras.Sequential([keras.Input(shape), *stack])
-        x = np.random.default_rng(1).normal(size=(50, *shape)).astype(np.float32)
-        with tempfile.TemporaryDirectory() as folder:
-            out = Path(folder) / "export"
-            export(
-                model,
-                x,
-                target=get_target("nano33"),
-                out_dir=out,
-                sparsifier=method.sparsifier,
-                skip_rule=method.skip,
-            )
-            plan = json.loads((out / "plan.json").read_text())
-        sizes[name] = int(plan["training"]["arena_bytes"])
-    return sizes
-
-
 def compiler_version() -> str:
     return command([COMPILER, "--version"]).splitlines()[0]
 
@@ -183,13 +147,18 @@ def measure(*, with_ram: bool) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         results: dict[str, Any] = {
             "compiler": compiler_version(),
-            "flags": FLAGS,
+            "flags": [*CPP_FLAGS, *FLAGS],
             "counts": count_instructions(Path(folder)),
             "flash": flash_bytes(Path(folder)),
         }
     if with_ram:
-        results["arena"] = arena_bytes()
+        results["arena"] = models().arena_bytes()
     return results
+
+
+def models() -> Any:
+    """The neighbour that needs TensorFlow, which a check does without."""
+    return importlib.import_module("models")
 
 
 # -- the check ------------------------------------------------------------------------------------
@@ -264,6 +233,27 @@ def peer_table(counts: dict[str, float]) -> str:
     return table([*header, "ours, no error zero (ratio)"], rows)
 
 
+def tflm_table(counts: dict[str, int]) -> str:
+    """Whole calls of Invoke()."""
+    rows = []
+    for name, (_, step) in AIFES.items():
+        inference, dense, sparse, skipped = (
+            counts[f"{name}.{what}"] for what in ("inference", "dense", "tinyprop_10", "skipped")
+        )
+        rows.append(
+            [
+                f"{name}: {WORKLOADS[name]}",
+                number(inference),
+                f"{number(dense)} ({dense / step:.3f})",
+                f"{number(sparse)} ({sparse / dense:.2f})",
+                f"{number(skipped)} ({skipped / inference - 1:+.1%})",
+                number(counts[f"{name}.dense.arena"]),
+            ]
+        )
+    header = ["", "inference, plain model", "dense step (of AIfES)", "TinyProp 10 % (of dense)"]
+    return table([*header, "skipped step (over inference)", "arena used, bytes"], rows)
+
+
 def kernel_table(counts: dict[str, float]) -> str:
     rows = []
     for name, value in counts.items():
@@ -293,6 +283,7 @@ def fill_page(page: str, results: dict[str, Any]) -> str:
         "conditions": conditions(results),
         "workloads": workload_table(counts),
         "peers": peer_table(counts),
+        "tflm": tflm_table(results["tflm"]),
         "kernels": kernel_table(counts),
         "memory": memory_table(results),
         "flash": f"All training ops together: {number(results['flash'])} bytes.",
@@ -310,6 +301,7 @@ def fill_page(page: str, results: dict[str, Any]) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="compare with results.json only")
+    parser.add_argument("--tflm", type=Path, metavar="DIR", help="Chirale_TensorFLowLite")
     arguments = parser.parse_args()
     missing = missing_tools()
     if missing:
@@ -318,6 +310,10 @@ def main() -> int:
     try:
         results = measure(with_ram=not arguments.check)
         if not arguments.check:
+            # What takes minutes and a library stays as it is unless it is asked for.
+            results["tflm"] = json.loads(RESULTS.read_text())["tflm"]
+            if arguments.tflm is not None:
+                results["tflm"] = importlib.import_module("through_tflm").measure(arguments.tflm)
             RESULTS.write_text(json.dumps(results, indent=1) + "\n")
             PAGE.write_text(fill_page(PAGE.read_text(), results))
             print(workload_table(results["counts"]))

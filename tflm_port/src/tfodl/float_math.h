@@ -36,48 +36,16 @@ TFODL_INLINE int32_t FloorToInt(float value) {
   return static_cast<float>(truncated) > value ? truncated - 1 : truncated;
 }
 
-// e^x for x <= 0, relative error below 2^-22; 0 below -87 (where e^x < 2^-125).
-//
-// x = n ln 2 + r with |r| <= ln 2 / 2, ln 2 split in two so that r keeps its bits; e^r is its
-// Taylor polynomial of degree 7 (remainder below 6e-9).
+// From x to e^x in place for x <= 0, relative error below 2^-22; 0 below -87 (where e^x < 2^-125).
+void ExpOfNonPositives(float* x, uint32_t count);
+
 inline float ExpOfNonPositive(float x) {
-  if (!(x > -87.0f)) return 0.0f;
-  const int32_t n = FloorToInt(x * 1.44269504f + 0.5f);
-  const float count = static_cast<float>(n);
-  const float r = (x - count * 0.693359375f) + count * 2.12194440e-4f;
-  float p = 1.0f / 5040.0f;
-  p = p * r + 1.0f / 720.0f;
-  p = p * r + 1.0f / 120.0f;
-  p = p * r + 1.0f / 24.0f;
-  p = p * r + 1.0f / 6.0f;
-  p = p * r + 0.5f;
-  p = p * r + 1.0f;
-  p = p * r + 1.0f;
-  return p * FloatFromBits(static_cast<uint32_t>(n + 127) << 23);
+  ExpOfNonPositives(&x, 1);
+  return x;
 }
 
 // ln x for finite x >= 1, absolute error below 1e-7 + 2^-22 ln x.
-//
-// x = 2^n m with m in [sqrt(1/2), sqrt(2)); ln m = 2 atanh(t), t = (m - 1) / (m + 1), |t| < 0.1716,
-// by its odd series up to t^9 (remainder below 1e-9).
-inline float LogOfAtLeastOne(float x) {
-  const uint32_t bits = FloatBits(x);
-  int32_t n = static_cast<int32_t>(bits >> 23) - 127;
-  float m = FloatFromBits((bits & 0x007fffffu) | 0x3f800000u);
-  if (m > 1.41421356f) {
-    m = m * 0.5f;
-    ++n;
-  }
-  const float t = (m - 1.0f) / (m + 1.0f);
-  const float s = t * t;
-  float p = 1.0f / 9.0f;
-  p = p * s + 1.0f / 7.0f;
-  p = p * s + 1.0f / 5.0f;
-  p = p * s + 1.0f / 3.0f;
-  p = p * s + 1.0f;
-  const float count = static_cast<float>(n);
-  return (2.0f * t * p + count * -2.12194440e-4f) + count * 0.693359375f;
-}
+float LogOfAtLeastOne(float x);
 
 }  // namespace tfodl
 

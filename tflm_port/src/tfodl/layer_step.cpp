@@ -85,8 +85,7 @@ void LayerStep(const Layer& layer, LayerKind kind, const LayerTensors& tensors, 
   const uint32_t count = layer.OutputCount();
   const ErrorSummary error =
       MaskError(tensors.y, options.act_min, options.act_max, count, tensors.error);
-  const ErrorUnit unit = ErrorUnitOf(layer, kind, error.largest);
-  if (!IsFinite(error.sum) || unit.unit == 0.0f) {
+  if (!IsFinite(error.sum)) {
     AbandonStep(state);
     return;
   }
@@ -94,6 +93,11 @@ void LayerStep(const Layer& layer, LayerKind kind, const LayerTensors& tensors, 
   if (entries.non_zero > entries.kept) {
     KeepLargest(tensors.error, count, entries.kept, error.largest);
     entries.non_zero = entries.kept;
+  }
+  const ErrorUnit unit = ErrorUnitOf(layer, kind, tensors.error, error.largest);
+  if (unit.unit == 0.0f) {
+    AbandonStep(state);
+    return;
   }
   CountWork(layer, kind, tensors.error, entries, state);
 

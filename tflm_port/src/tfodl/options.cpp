@@ -25,7 +25,7 @@ bool IsNonNegative(float value) { return IsFinite(value) && value >= 0.0f; }
 
 bool IsExtent(uint32_t value) { return value >= 1 && value <= kMaxExtent; }
 
-bool ProductFits(uint32_t a, uint32_t b, uint32_t c, uint32_t d = 1) {
+TFODL_NOINLINE bool ProductFits(uint32_t a, uint32_t b, uint32_t c, uint32_t d = 1) {
   uint64_t product = a;
   for (const uint32_t factor : {b, c, d}) {
     product *= factor;
@@ -35,7 +35,8 @@ bool ProductFits(uint32_t a, uint32_t b, uint32_t c, uint32_t d = 1) {
 }
 
 // One axis of a sliding window. Every window covers at least one element of the input.
-bool IsWindowAxis(uint32_t in, uint32_t out, uint32_t window, uint32_t stride, uint32_t pad) {
+TFODL_NOINLINE bool IsWindowAxis(uint32_t in, uint32_t out, uint32_t window, uint32_t stride,
+                                 uint32_t pad) {
   return IsExtent(in) && IsExtent(out) && IsExtent(window) && IsExtent(stride) && pad < window &&
          static_cast<uint64_t>(out - 1) * stride < static_cast<uint64_t>(in) + pad;
 }

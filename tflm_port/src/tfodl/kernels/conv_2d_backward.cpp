@@ -164,11 +164,11 @@ void Update(const BackwardArgs& args, const int16_t* errors, StochasticRounder* 
 
 void Conv2DBackward(const BackwardArgs& args, StochasticRounder* rounder) {
   const Layer& layer = args.layer;
-  const int16_t* const errors = ToIntegerErrors(layer, args.unit, args.delta);
+  const int16_t* const errors = ToIntegerErrors(layer, LayerKind::kConv2D, args.unit, args.delta);
   if (layer.Has(kPropagate)) {
     int32_t* const sums = reinterpret_cast<int32_t*>(args.error_x);
     InputGradient(args, errors, sums);
-    ToRealErrors(sums, layer.InputCount(), args.unit);
+    ToRealErrors(layer, LayerKind::kConv2D, args.unit, sums);
   }
   if (layer.Has(kUpdateWeights) || layer.Has(kUpdateBias)) Update(args, errors, rounder);
 }

@@ -9,6 +9,7 @@
 namespace tfodl {
 namespace {
 
+constexpr LayerKind kKind = LayerKind::kDepthwiseConv2D;
 constexpr uint32_t kLanes = 4;  // neurons at a time
 
 // The part of a window that lies inside the input.
@@ -126,7 +127,7 @@ void InputGradient(const BackwardArgs& args, const int16_t* errors, int32_t* sum
 struct Block {
   uint32_t first, lanes;
   int32_t sums[kLanes];      // of e
-  float rates[kLanes];       // lr E / s^2
+  float rates[kLanes];       // lr E / (s q)
   StepScale scales[kLanes];  // 0 for neurons without an error and those that may not update
 };
 
@@ -206,7 +207,8 @@ bool Prepare(const BackwardArgs& args, const int16_t* errors, Block* block) {
     touched = true;
     const float weight_scale = layer.WeightScale(neuron);
     block->sums[lane] = sum;
-    block->rates[lane] = args.learning_rate * args.unit.unit / weight_scale / weight_scale;
+    block->rates[lane] = args.learning_rate * args.unit.unit / weight_scale;
+    if (!HasOwnChannels(o, kKind)) block->rates[lane] /= weight_scale;
     block->scales[lane] = MakeStepScale(block->rates[lane] * o.x_scale);
   }
   return touched;
@@ -261,11 +263,11 @@ void Update(const BackwardArgs& args, const int16_t* errors, StochasticRounder* 
 
 void DepthwiseConv2DBackward(const BackwardArgs& args, StochasticRounder* rounder) {
   const Layer& layer = args.layer;
-  const int16_t* const errors = ToIntegerErrors(layer, args.unit, args.delta);
+  const int16_t* const errors = ToIntegerErrors(layer, kKind, args.unit, args.delta);
   if (layer.Has(kPropagate)) {
     int32_t* const sums = reinterpret_cast<int32_t*>(args.error_x);
     InputGradient(args, errors, sums);
-    ToRealErrors(sums, layer.InputCount(), args.unit);
+    ToRealErrors(layer, kKind, args.unit, sums);
   }
   if (layer.Has(kUpdateWeights) || layer.Has(kUpdateBias)) Update(args, errors, rounder);
 }

@@ -3,11 +3,11 @@
 // integer_error.h.
 //
 //   z[p, o]       = sum over ky, kx of x[window(p) + (ky, kx), o / multiplier] w[ky, kx, o] + b[o]
-//   error_x[q, c] = E * sum over p, o, (ky, kx) with window(p) + (ky, kx) = q, o / multiplier = c
-//                       of e[p, o] w[ky, kx, o]                        (w before its update)
+//   error_x[i, c] = E * sum over p, o, (ky, kx) with window(p) + (ky, kx) = i, o / multiplier = c
+//                       of e[p, o] w[ky, kx, o]       (w before its update; times s[o] if q = 1)
 //   g[ky, kx, o]  = sum over p of e[p, o] (x[window(p) + (ky, kx), o / multiplier] - x_zp)
-//   w[.., o]     -= SR(lr * x_scale * E / s[o]^2 * g)
-//   b[o]         -= SR(lr * E / (x_scale * s[o]^2) * sum over p of e[p, o])
+//   w[.., o]     -= SR(lr * x_scale * E / (s[o] q[o]) * g)
+//   b[o]         -= SR(lr * E / (x_scale * s[o] q[o]) * sum over p of e[p, o])
 //
 // delta: [out_h, out_w, out_c] floats, x: [in_h, in_w, in_c] int8, weights:
 // [kernel_h, kernel_w, out_c] int8, bias: [out_c] int32, error_x: [in_h, in_w, in_c] floats.

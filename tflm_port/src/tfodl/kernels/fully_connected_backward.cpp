@@ -29,48 +29,42 @@ void Propagate(const BackwardArgs& args, uint32_t first, uint32_t second, int32_
 
 // Factors that the neurons with the same weight scale share.
 struct Rates {
-  float weight_scale;
-  float weights;  // learning_rate * x_scale / weight_scale
-  float bias;     // learning_rate / (x_scale * weight_scale)
+  float weights;  // learning_rate * x_scale / weight scale
+  float bias;     // learning_rate / (x_scale * weight scale)
 
   Rates(const BackwardArgs& args, float scale)
-      : weight_scale(scale),
-        weights(args.learning_rate * args.layer.options.x_scale / scale),
+      : weights(args.learning_rate * args.layer.options.x_scale / scale),
         bias(args.learning_rate / (args.layer.options.x_scale * scale)) {}
 };
-
-void Update(const BackwardArgs& args, uint32_t neuron, Rates* rates, StochasticRounder* rounder) {
-  const Layer& layer = args.layer;
-  const uint32_t inputs = layer.options.in_c;
-  if (!layer.MayUpdate(neuron)) return;
-  const float delta = args.delta[neuron];
-  const float weight_scale = layer.WeightScale(neuron);
-  if (weight_scale != rates->weight_scale) *rates = Rates(args, weight_scale);
-  if (layer.Has(kUpdateWeights)) {
-    rounder->UpdateOuter(args.weights + neuron * inputs, args.x, layer.options.x_zero_point,
-                         rates->weights * delta, inputs);
-  }
-  if (layer.Has(kUpdateBias)) rounder->UpdateBias(&args.bias[neuron], rates->bias * delta);
-}
 
 }  // namespace
 
 void FullyConnectedBackward(const BackwardArgs& args, StochasticRounder* rounder) {
   const Layer& layer = args.layer;
+  const uint32_t inputs = layer.options.in_c;
   const uint32_t outputs = layer.options.out_c;
-  const bool propagates = layer.Has(kPropagate);
   int32_t* const sums = reinterpret_cast<int32_t*>(args.error_x);
-  if (propagates) Clear(sums, layer.options.in_c);
+  if (layer.Has(kPropagate)) Clear(sums, inputs);
+  uint32_t to_propagate = layer.Has(kPropagate) ? 0 : outputs;  // neurons from here on
   Rates rates(args, layer.WeightScale(0));
   for (uint32_t o = 0; o < outputs; ++o) {
-    if (MagnitudeBits(args.delta[o]) == 0) continue;
-    const uint32_t first = o++;
-    while (o < outputs && MagnitudeBits(args.delta[o]) == 0) ++o;
-    if (propagates) Propagate(args, first, o, sums);
-    Update(args, first, &rates, rounder);
-    if (o < outputs) Update(args, o, &rates, rounder);
+    const float delta = args.delta[o];
+    if (MagnitudeBits(delta) == 0) continue;
+    if (o >= to_propagate) {
+      uint32_t second = o + 1;
+      while (second < outputs && MagnitudeBits(args.delta[second]) == 0) ++second;
+      Propagate(args, o, second, sums);
+      to_propagate = second + 1;
+    }
+    if (!layer.MayUpdate(o)) continue;
+    if (layer.options.n_scales > 1) rates = Rates(args, layer.WeightScale(o));
+    if (layer.Has(kUpdateWeights)) {
+      rounder->UpdateOuter(args.weights + o * inputs, args.x, layer.options.x_zero_point,
+                           rates.weights * delta, inputs);
+    }
+    if (layer.Has(kUpdateBias)) rounder->UpdateBias(&args.bias[o], rates.bias * delta);
   }
-  if (propagates) ToRealErrors(sums, layer.options.in_c, args.unit);
+  if (layer.Has(kPropagate)) ToRealErrors(layer, LayerKind::kFullyConnected, args.unit, sums);
 }
 
 }  // namespace tfodl

@@ -49,42 +49,67 @@ ErrorUnit MakeErrorUnit(float largest, uint32_t limit) {
   return ErrorUnit{PowerOfTwo(exponent), 1.5f * PowerOfTwo(exponent + 23)};
 }
 
-ErrorUnit ErrorUnitOf(const Layer& layer, LayerKind kind, float largest) {
-  float largest_scale = 0.0f;
-  for (uint32_t i = 0; i < layer.options.n_scales; ++i) {
-    const float scale = layer.WeightScale(i);
-    if (scale > largest_scale) largest_scale = scale;
-  }
-  return MakeErrorUnit(largest * largest_scale, LargestIntegerError(layer, kind));
-}
-
-const int16_t* ToIntegerErrors(const Layer& layer, const ErrorUnit& unit, float* delta) {
-  // Writes by bytes: the int16 overwrite floats that have been read.
-  const float* from = delta;
-  uint8_t* to = reinterpret_cast<uint8_t*>(delta);
-  const uint32_t neurons = layer.options.out_c;
-  const uint32_t next = layer.options.n_scales > 1 ? sizeof(float) : 0;
-  const float magic = unit.magic;
+ErrorUnit ErrorUnitOf(const Layer& layer, LayerKind kind, const float* delta, float largest) {
+  const uint32_t limit = LargestIntegerError(layer, kind);
+  if (HasOwnChannels(layer.options, kind)) return MakeErrorUnit(largest, limit);
+  if (layer.options.n_scales == 1) return MakeErrorUnit(largest * layer.WeightScale(0), limit);
+  uint32_t bits = 0;  // magnitudes order like their bits
   for (uint32_t p = layer.options.out_h * layer.options.out_w; p > 0; --p) {
     const uint8_t* scale = layer.scales;
-    for (const float* const end = from + neurons; from != end; ++from) {
-      const float sum = *from * FloatFromBits(LoadWord(scale)) + magic;
+    for (const float* const end = delta + layer.options.out_c; delta != end; ++delta) {
+      const uint32_t magnitude = MagnitudeBits(*delta * FloatFromBits(LoadWord(scale)));
+      if (magnitude > bits) bits = magnitude;
+      scale += sizeof(float);
+    }
+  }
+  return MakeErrorUnit(FloatFromBits(bits), limit);
+}
+
+// Both write by bytes: numbers of another type take the place of those that have been read.
+
+const int16_t* ToIntegerErrors(const Layer& layer, LayerKind kind, const ErrorUnit& unit,
+                               float* delta) {
+  const float one = 1.0f;
+  const bool own = HasOwnChannels(layer.options, kind);
+  const uint32_t next = own || layer.options.n_scales == 1 ? 0 : sizeof one;
+  const float magic = unit.magic;
+  const float* from = delta;
+  uint8_t* to = reinterpret_cast<uint8_t*>(delta);
+  for (uint32_t p = layer.options.out_h * layer.options.out_w; p > 0; --p) {
+    const uint8_t* q = own ? reinterpret_cast<const uint8_t*>(&one) : layer.scales;
+    for (const float* const end = from + layer.options.out_c; from != end; ++from) {
+      const float sum = *from * FloatFromBits(LoadWord(q)) + magic;
       const uint16_t error = static_cast<uint16_t>(FloatBits(sum) & 0xffffu);
       memcpy(to, &error, sizeof error);
       to += sizeof error;
-      scale += next;
+      q += next;
     }
   }
   return reinterpret_cast<const int16_t*>(delta);
 }
 
-void ToRealErrors(int32_t* sums, uint32_t count, const ErrorUnit& unit) {
+void ToRealErrors(const Layer& layer, LayerKind kind, const ErrorUnit& unit, int32_t* sums) {
+  const float one_unit = unit.unit;
   uint8_t* memory = reinterpret_cast<uint8_t*>(sums);
-  const float scale = unit.unit;
-  for (const uint8_t* const end = memory + count * sizeof(float); memory != end;) {
-    const float value = static_cast<float>(static_cast<int32_t>(LoadWord(memory))) * scale;
-    memcpy(memory, &value, sizeof value);
-    memory += sizeof value;
+  const uint8_t* const all = memory + layer.InputCount() * sizeof(float);
+  if (!HasOwnChannels(layer.options, kind)) {
+    while (memory != all) {
+      const float value = static_cast<float>(static_cast<int32_t>(LoadWord(memory))) * one_unit;
+      memcpy(memory, &value, sizeof value);
+      memory += sizeof value;
+    }
+    return;
+  }
+  const uint32_t next = layer.options.n_scales == 1 ? 0 : sizeof(float);
+  const uint32_t pixel = layer.options.in_c * sizeof(float);
+  while (memory != all) {
+    const uint8_t* scale = layer.scales;
+    for (const uint8_t* const end = memory + pixel; memory != end; scale += next) {
+      const float factor = one_unit * FloatFromBits(LoadWord(scale));
+      const float value = static_cast<float>(static_cast<int32_t>(LoadWord(memory))) * factor;
+      memcpy(memory, &value, sizeof value);
+      memory += sizeof value;
+    }
   }
 }
 

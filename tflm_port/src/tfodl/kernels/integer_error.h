@@ -1,8 +1,11 @@
 // The error of a layer as 16-bit integers, so that the backward pass is integer arithmetic.
 //
-//   e[p, o] = round(delta[p, o] * s[o] / E)          s: the weight scales
+//   e[p, o] = round(delta[p, o] * q[o] / E)
 //
-// E is the smallest power of two with max |delta| * max s <= L E; rounding is half to even.
+// q are the weight scales s, so that neurons add up: q = s. Only where channels do not mix, in a
+// depthwise convolution with one neuron per channel, q = 1: there the scales of folded networks
+// differ by orders of magnitude, the errors do not, and error_x gets its s at the end.
+// E is the smallest power of two with max |delta q| <= L E; rounding is half to even.
 // L <= 32767 is as large as it can be while no sum of the layer leaves the int32 range:
 //
 //   input gradient   sum of e w,          |w| <= 127, ceil(kernel / stride) windows over an input
@@ -26,21 +29,27 @@ struct ErrorUnit {
   float magic;  // 1.5 * 2^23 * E: the last bit of a sum with it is worth E
 };
 
-// E for max |delta| * max s = `largest`. 0 where `largest` needs more than 2^100, infinity and NaN.
+// E for max |delta q| = `largest`. 0 where `largest` needs more than 2^100, infinity and NaN.
 ErrorUnit MakeErrorUnit(float largest, uint32_t limit);
 
-// E of a layer whose errors are at most `largest` in magnitude; 0 as above.
-ErrorUnit ErrorUnitOf(const Layer& layer, LayerKind kind, float largest);
+// Whether q = 1.
+inline bool HasOwnChannels(const LayerOptions& options, LayerKind kind) {
+  return kind == LayerKind::kDepthwiseConv2D && options.in_c == options.out_c;
+}
 
-TFODL_INLINE int32_t IntegerError(float delta, float weight_scale, const ErrorUnit& unit) {
-  return static_cast<int16_t>(FloatBits(delta * weight_scale + unit.magic) & 0xffffu);
+// E of a layer. largest: max |delta|, which is all that matters with one q. 0 as above.
+ErrorUnit ErrorUnitOf(const Layer& layer, LayerKind kind, const float* delta, float largest);
+
+TFODL_INLINE int32_t IntegerError(float delta, float q, const ErrorUnit& unit) {
+  return static_cast<int16_t>(FloatBits(delta * q + unit.magic) & 0xffffu);
 }
 
 // Converts the whole error in place; what is returned lies where delta lay.
-const int16_t* ToIntegerErrors(const Layer& layer, const ErrorUnit& unit, float* delta);
+const int16_t* ToIntegerErrors(const Layer& layer, LayerKind kind, const ErrorUnit& unit,
+                               float* delta);
 
-// In place: from int32 sums to floats in real units, sum * E.
-void ToRealErrors(int32_t* sums, uint32_t count, const ErrorUnit& unit);
+// In place: from int32 sums to floats in real units, sum * E, where q = 1 sum * (E * s).
+void ToRealErrors(const Layer& layer, LayerKind kind, const ErrorUnit& unit, int32_t* sums);
 
 }  // namespace tfodl
 

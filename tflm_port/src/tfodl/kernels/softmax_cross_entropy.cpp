@@ -1,3 +1,5 @@
+#include "tfodl/optimize.h"
+
 #include "tfodl/kernels/softmax_cross_entropy.h"
 
 #include "tfodl/float_math.h"
@@ -10,18 +12,22 @@ CrossEntropy SoftmaxCrossEntropy(const int8_t* logits, uint32_t classes, float s
   for (uint32_t i = 1; i < classes; ++i) {
     if (logits[i] > largest) largest = logits[i];
   }
-  float sum = 0.0f;
   for (uint32_t i = 0; i < classes; ++i) {
-    error[i] = ExpOfNonPositive(scale * static_cast<float>(logits[i] - largest));
-    sum += error[i];
+    error[i] = scale * static_cast<float>(logits[i] - largest);
   }
-  for (uint32_t i = 0; i < classes; ++i) error[i] /= sum;
-  error[label] -= 1.0f;
+  ExpOfNonPositives(error, classes);
+  float sum = 0.0f;
+  for (uint32_t i = 0; i < classes; ++i) sum += error[i];
 
   CrossEntropy result;
   result.loss = LogOfAtLeastOne(sum) - scale * static_cast<float>(logits[label] - largest);
   result.alpha = 0.0f;
-  for (uint32_t i = 0; i < classes; ++i) result.alpha += Magnitude(error[i]);
+  for (uint32_t i = 0; i < classes; ++i) {
+    float value = error[i] / sum;
+    if (i == label) value -= 1.0f;
+    error[i] = value;
+    result.alpha += Magnitude(value);
+  }
   return result;
 }
 

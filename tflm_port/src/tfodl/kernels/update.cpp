@@ -32,7 +32,7 @@ TFODL_INLINE float WithSignOf(float sign, float magnitude) {
 }
 
 // t, or a bound that gives the largest step.
-int32_t ScaledGradient(int32_t gradient, const StepScale& scale) {
+TFODL_NOINLINE int32_t ScaledGradient(int32_t gradient, const StepScale& scale) {
   const int64_t product = static_cast<int64_t>(gradient) * scale.multiplier;
   const int64_t t = (product + (int64_t{1} << (scale.shift - 1))) >> scale.shift;
   if (t > kLargestScaled) return kLargestScaled;
@@ -49,7 +49,7 @@ int32_t RandomFraction(uint32_t draw, uint32_t lane) {
 }
 
 // Subtracts floor(noisy / 2^16). Returns whether the weight saturated.
-bool Subtract(int8_t* weight, int32_t noisy) {
+TFODL_NOINLINE bool Subtract(int8_t* weight, int32_t noisy) {
   int32_t step = noisy >> 16;
   if (step > kLargestStep) step = kLargestStep;
   if (step < kSmallestStep) step = kSmallestStep;
@@ -120,12 +120,17 @@ TFODL_NOINLINE void OuterWords(int8_t* weights, const int8_t* x, int32_t x_zero_
   state->rng = rng;
 }
 
-TFODL_INLINE uint32_t RowSteps(const int32_t* gradient, int32_t multiplier, uint32_t draw) {
-  const FourSums g = LoadFour(gradient);
-  return PackSteps(Clip24(MultiplyTop(g.s0, multiplier, AddLow16(kBase, draw))),
-                   Clip24(MultiplyTop(g.s1, multiplier, AddLow16Rotated8(kBase, draw))),
-                   Clip24(MultiplyTop(g.s2, multiplier, AddLow16Rotated16(kBase, draw))),
-                   Clip24(MultiplyTop(g.s3, multiplier, AddLow16Rotated24(kBase, draw))));
+// Of four gradients times m / 2^32.
+TFODL_INLINE uint32_t ScaledSteps(const FourSums& g, int32_t m0, int32_t m1, int32_t m2,
+                                  int32_t m3, uint32_t draw) {
+  return PackSteps(Clip24(MultiplyTop(g.s0, m0, AddLow16(kBase, draw))),
+                   Clip24(MultiplyTop(g.s1, m1, AddLow16Rotated8(kBase, draw))),
+                   Clip24(MultiplyTop(g.s2, m2, AddLow16Rotated16(kBase, draw))),
+                   Clip24(MultiplyTop(g.s3, m3, AddLow16Rotated24(kBase, draw))));
+}
+
+TFODL_INLINE uint32_t RowSteps(const int32_t* gradient, int32_t m, uint32_t draw) {
+  return ScaledSteps(LoadFour(gradient), m, m, m, m, draw);
 }
 
 // Groups of eight.
@@ -213,6 +218,15 @@ void StochasticRounder::UpdateRow(int8_t* weights, const int32_t* gradient, cons
 void StochasticRounder::UpdateFour(int8_t* weights, const int32_t* gradient,
                                    const StepScale* scales, uint32_t count) {
   const uint32_t draw = NextRandom(&state_.rng);
+#if TFODL_HAS_DSP
+  if (count == 4 && (scales[0].shift & scales[1].shift & scales[2].shift & scales[3].shift) == 32) {
+    const FourSums g = LoadFour(gradient);
+    const int32_t m[] = {scales[0].multiplier, scales[1].multiplier, scales[2].multiplier,
+                         scales[3].multiplier};
+    SubtractFour(weights, ScaledSteps(g, m[0], m[1], m[2], m[3], draw), &state_.saturated);
+    return;
+  }
+#endif
   for (uint32_t lane = 0; lane < count; ++lane) {
     const int32_t noisy =
         ScaledGradient(gradient[lane], scales[lane]) + RandomFraction(draw, lane);

@@ -82,15 +82,14 @@ TfLiteStatus Invoke(TfLiteContext* context, TfLiteNode* node) {
     state->rng = options.rng_seed;
     state->learning_rate = options.learning_rate;
   }
-  const int n = static_cast<int>(options.n_variables);
+  // Their addresses stay until TFLM allocates the tensors again, which clears the state.
+  const int n = seeding ? static_cast<int>(options.n_variables) : 0;
   for (int i = 0; i < n; ++i) {
     const TfLiteEvalTensor* variable = Input(context, node, 1 + i);
     data->variables[i].data = variable->data.data;
     data->variables[i].bytes = ElementCount(variable) * ElementSize(variable);
-    if (seeding) {
-      memcpy(variable->data.data, Data<void>(Input(context, node, 1 + n + i)),
-             data->variables[i].bytes);
-    }
+    memcpy(variable->data.data, Data<void>(Input(context, node, 1 + n + i)),
+           data->variables[i].bytes);
   }
   PublishSession(Session{state, data->variables, options.n_variables});
   return kTfLiteOk;
