@@ -1,5 +1,6 @@
-// Trains a small network of every kind of layer for a fixed number of steps and prints a hash of all
-// that the steps have written. The same numbers have to come out on every platform.
+// Trains a small network of every kind of layer for a fixed number of steps, then single layers of
+// random shapes, and prints a hash of all that the steps have written. The same numbers have to
+// come out on every platform, whatever instructions it has.
 //
 // There is no forward pass: the activations of each step are random.
 #include <stdio.h>
@@ -7,6 +8,7 @@
 #include "random_cases.h"
 #include "tfodl/kernels/average_pool_2d_backward.h"
 #include "tfodl/kernels/max_pool_2d_backward.h"
+#include "tfodl/kernels/update.h"
 #include "tfodl/layer_step.h"
 #include "tfodl/xent_step.h"
 
@@ -14,7 +16,9 @@ namespace tfodl {
 namespace test {
 namespace {
 
-constexpr int kSteps = 150;
+constexpr int kSteps = 1000;
+constexpr int kRandomLayers = 300;
+constexpr int kUpdates = 3000;
 constexpr uint32_t kLayers = 4;
 constexpr uint32_t kClasses = 5;
 
@@ -105,6 +109,55 @@ struct Trained {
   std::vector<int32_t> scratch;
 };
 
+// Steps of layers that together take every path of the kernels: channels and rows that are and are
+// not multiples of four and eight, all paddings, masks and sparsifiers, small and huge steps.
+void RunRandomLayers(Random* random, Hash* hash) {
+  for (int i = 0; i < kRandomLayers; ++i) {
+    const LayerKind kind = static_cast<LayerKind>(random->Int(0, 2));
+    LayerOptions options = RandomLayerOptions(random, kind);
+    options.in_c = random->Size(1, 21);
+    options.out_c = random->Size(1, 13);
+    if (kind == LayerKind::kDepthwiseConv2D) options.out_c = options.in_c * random->Size(1, 2);
+    if (options.n_scales > 1) options.n_scales = options.out_c;
+    Trained layer(random, kind, options);
+    StateMemory memory(random, kLayers);
+    memory.get()->learning_rate *= random->Chance(50) ? 0.01f : 1.0f;
+    for (int step = 0; step < 2; ++step) {
+      memory.get()->active = 1;
+      std::vector<float> error = RandomError(random, layer.layer.OutputCount());
+      layer.Step(random, &error, memory.get());
+    }
+    hash->Add(layer.weights);
+    hash->Add(layer.bias);
+    hash->Add(layer.error_x);
+    hash->Add(memory.get(), (kStateWords + kLayers) * sizeof(uint32_t));
+  }
+}
+
+// Updates alone, of gradients and factors of every size: what is clipped, what rounds by a hair.
+void RunUpdates(Random* random, Hash* hash) {
+  StochasticRounder rounder(random->Bits());
+  std::vector<int8_t> weights = RandomInt8(random, 67, -127);
+  const uint32_t count = static_cast<uint32_t>(weights.size());
+  std::vector<int32_t> gradient(count);
+  StepScale scales[4];
+  for (int i = 0; i < kUpdates; ++i) {
+    for (int32_t& sum : gradient) sum = static_cast<int32_t>(random->Bits()) >> random->Int(0, 24);
+    for (StepScale& scale : scales) {
+      scale = MakeStepScale(FloatFromBits(0x2c000000u + random->Bits() % 0x0e000000u));
+    }
+    rounder.UpdateRow(weights.data(), gradient.data(), scales[0], count);
+    rounder.UpdateFour(weights.data(), gradient.data(), scales, 4);
+    const std::vector<int8_t> x = RandomInt8(random, count);
+    const int32_t zero_point = random->Int(-128, 127);
+    const float factor = FloatFromBits(random->Bits() & 0x41ffffff);
+    rounder.UpdateOuter(weights.data(), x.data(), zero_point, factor, count);
+    hash->Add(weights);
+  }
+  const uint32_t state[] = {rounder.rng(), rounder.saturated()};
+  hash->Add(state, sizeof state);
+}
+
 int Run() {
   Random random(2026);
   Trained conv(&random, LayerKind::kConv2D,
@@ -144,6 +197,8 @@ int Run() {
     hash.Add(layer->bias);
   }
   hash.Add(state, (kStateWords + kLayers) * sizeof(uint32_t));
+  RunRandomLayers(&random, &hash);
+  RunUpdates(&random, &hash);
   printf("hash %08x, %u trained, %u skipped, %u saturated\n", static_cast<unsigned>(hash.value()),
          static_cast<unsigned>(state->trained), static_cast<unsigned>(state->skipped),
          static_cast<unsigned>(state->saturated));
