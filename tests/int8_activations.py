@@ -1,7 +1,6 @@
-"""Every activation of an int8 model, by the reference kernels of TensorFlow Lite.
+"""Every activation of an int8 model in TensorFlow Lite Micro.
 
-Those of tflite-runtime give the bits of TFLM; those in recent releases of TensorFlow round
-otherwise. They run in a process of their own: tflite-runtime cannot share one with TensorFlow.
+It runs in a process of its own: a model that TFLM cannot run may end it.
 """
 
 import pickle
@@ -9,6 +8,8 @@ import subprocess
 import sys
 
 import numpy as np
+
+ARENA_BYTES = 256 << 20
 
 
 def activations(model: bytes, sample: np.ndarray) -> dict[int, np.ndarray]:
@@ -21,26 +22,20 @@ def activations(model: bytes, sample: np.ndarray) -> dict[int, np.ndarray]:
 
 
 def _serve() -> None:
-    try:
-        from tflite_runtime.interpreter import Interpreter, OpResolverType
-    except ImportError:
-        from ai_edge_litert.interpreter import Interpreter, OpResolverType
+    # tflite-runtime can preserve tensors too, but its ADD overwrites its first input even then.
+    from tflite_micro.python.tflite_micro import runtime
 
     model, sample = pickle.load(sys.stdin.buffer)
-    interpreter = Interpreter(
-        model_content=model,
-        experimental_preserve_all_tensors=True,
-        experimental_op_resolver_type=OpResolverType.BUILTIN_REF,
+    interpreter = runtime.Interpreter.from_bytes(
+        model,
+        intrepreter_config=runtime.InterpreterConfig.kPreserveAllTensors,  # sic
+        arena_size=ARENA_BYTES,
     )
-    interpreter.allocate_tensors()
-    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], sample)
+    interpreter.set_input(sample, 0)
     interpreter.invoke()
     found = {}
-    for details in interpreter.get_tensor_details():
-        try:
-            found[details["index"]] = interpreter.get_tensor(details["index"])
-        except ValueError:  # the interpreter's own scratch memory
-            continue
+    for index in range(len(runtime.convert_bytearray_to_object(model).subgraphs[0].tensors)):
+        found[index] = interpreter.GetTensor(index, 0)["tensor_data"]
     sys.stdout.buffer.write(pickle.dumps(found))
 
 
