@@ -18,9 +18,11 @@ from tf_odl.converters.fold import Folded, fold
 from tf_odl.converters.header import model_header
 from tf_odl.converters.layers import BIAS, WEIGHTED_OPS, match_layers
 from tf_odl.converters.losses import CLASSIFYING, Loss, default_loss
+from tf_odl.converters.memory import plan_memory
 from tf_odl.converters.plan import make_plan
 from tf_odl.converters.quantize import check_known_to_tflm, check_samples, quantize
 from tf_odl.converters.rescale import add_bias, has_bias, rename, rescale
+from tf_odl.converters.split import split_to_fit
 from tf_odl.converters.targets import Target
 from tf_odl.converters.third_party import adapt
 from tf_odl.converters.training_graph import build_training_graph
@@ -125,10 +127,10 @@ def export(
         }
         allowed = _allowed(neurons, masks, layers, train_layers)
         data = _int8_model(folded, calibration_x, allowed, headroom, margin, progress)
-        training = _training_graph(data, allowed, board)
-        test = test if _loss_of(data, board) in CLASSIFYING else None
+        fitted = _fitted(data, allowed, board)
         check_known_to_tflm(data, folded.model)
-        plan = _plan_that_fits(data, training, allowed, board)
+        data, plan = fitted.model, fitted.plan
+        test = test if _loss_of(data, board) in CLASSIFYING else None
         record = _record(model.name, data, allowed, board) | {
             "headroom": headroom,
             "margin": margin,
@@ -137,7 +139,7 @@ def export(
             "provenance": dict(provenance or {}),
         }
         folded.model.save(folder / FOLDED)
-        _write(folder, data, training, plan, record)
+        _write(folder, data, fitted.training, plan, record)
     return ExportReport(Path(out_dir), record, plan)
 
 
@@ -178,8 +180,8 @@ def export_tflite(
         data, neurons = adapt(model)
         allowed = _allowed(neurons, masks, layers, train_layers)
         data = _prepared(data, allowed)
-        training = _training_graph(data, allowed, board)
-        plan = _plan_that_fits(data, training, allowed, board)
+        fitted = _fitted(data, allowed, board)
+        data, plan = fitted.model, fitted.plan
         accuracy = None
         if test is not None and _loss_of(data, board) in CLASSIFYING:
             accuracy = {"samples": len(test[0]), "int8": _int8_accuracy(data, *test, progress)}
@@ -187,7 +189,7 @@ def export_tflite(
             "accuracy": accuracy,
             "provenance": dict(provenance or {}),
         }
-        _write(folder, data, training, plan, record)
+        _write(folder, data, fitted.training, plan, record)
     return ExportReport(Path(out_dir), record, plan)
 
 
@@ -226,13 +228,38 @@ def _training_graph(data: bytes, masks: Mapping[str, Mask], board: OnBoard) -> b
     )
 
 
-def _plan_that_fits(
-    data: bytes, training: bytes, masks: Mapping[str, Mask], board: OnBoard
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Fitted:
+    """A model, its training graph, and their plan for a board, which tells whether they fit."""
+
+    model: bytes
+    training: bytes
+    plan: dict[str, Any]
+
+
+def _fit(data: bytes, masks: Mapping[str, Mask], board: OnBoard) -> _Fitted:
+    """Layers run in groups of channels where the arena is too small otherwise."""
+    training = _training_graph(data, masks, board)
     plan = make_plan(data, training, board.target)
-    if not plan["fits"]:
-        raise UserError(_too_large(plan, data, masks, board))
-    return plan
+    if plan["training"]["arena_bytes"] > board.target.arena_bytes:
+        trainable = [site for site, mask in masks.items() if _trains(mask)]
+        data, groups = split_to_fit(
+            data,
+            trainable,
+            lambda model: plan_memory(_training_graph(model, masks, board)),
+            board.target.arena_bytes,
+        )
+        if groups:
+            training = _training_graph(data, masks, board)
+            plan = make_plan(data, training, board.target) | {"channel_groups": groups}
+    return _Fitted(data, training, plan)
+
+
+def _fitted(data: bytes, masks: Mapping[str, Mask], board: OnBoard) -> _Fitted:
+    fitted = _fit(data, masks, board)
+    if not fitted.plan["fits"]:
+        raise UserError(_too_large(fitted.plan, data, masks, board))
+    return fitted
 
 
 def _loss_of(data: bytes, board: OnBoard) -> Loss:
@@ -355,15 +382,23 @@ def _too_large(
     else:
         sizes = f"training needs an arena of {arena:,} B, of {target.arena_bytes:,} B"
     message = f"the model does not fit {target.board}: {sizes}. "
-    for count in range(len(masks) - 1, 0, -1):
+    # Fewer layers never need more: the most that fit are found by bisection.
+    fits, smallest = 0, None
+    low, high = 1, len(masks) - 1
+    while low <= high:
+        count = (low + high) // 2
         fewer = _last(masks, count)
-        if not any(_trains(mask) for mask in fewer.values()):
-            break
-        smaller = make_plan(model, _training_graph(model, fewer, board), target)
-        if smaller["fits"]:
-            needs = smaller["training"]["arena_bytes"]
-            return message + f"With --train-layers {count} it needs {needs:,} B and fits"
-    return message + "Training fewer layers is not enough: use a smaller model or input"
+        if any(_trains(mask) for mask in fewer.values()):
+            plan = _fit(model, fewer, board).plan
+            if not plan["fits"]:
+                high = count - 1
+                continue
+            fits, smallest = count, plan
+        low = count + 1
+    if smallest is None:
+        return message + "Training fewer layers is not enough: use a smaller model or input"
+    needs = smallest["training"]["arena_bytes"]
+    return message + f"With --train-layers {fits} it needs {needs:,} B and fits"
 
 
 def _signature(model: bytes) -> dict[str, Any]:

@@ -152,6 +152,21 @@ class FlatModel:
         for op in self.operators:
             op.inputs, op.outputs = renumbered(op.inputs), renumbered(op.outputs)
 
+    def builtin_op(self, name: str, inputs: list[int], outputs: list[int], version: int) -> Any:
+        """A builtin op without options, not yet in the list of operators."""
+        code = schema().OperatorCodeT()
+        code.builtinCode = code.deprecatedBuiltinCode = getattr(schema().BuiltinOperator, name)
+        code.version = version
+        known = [(c.builtinCode, c.version) for c in self.root.operatorCodes]
+        if (code.builtinCode, version) not in known:
+            self.root.operatorCodes.append(code)
+            known.append((code.builtinCode, version))
+        op = schema().OperatorT()
+        op.opcodeIndex = known.index((code.builtinCode, version))
+        op.inputs = np.asarray(inputs, np.int32)
+        op.outputs = np.asarray(outputs, np.int32)
+        return op
+
     def custom_op(self, code: str, inputs: list[int], outputs: list[int], options: bytes) -> Any:
         """A custom op, not yet in the list of operators."""
         op = schema().OperatorT()

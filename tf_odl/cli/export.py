@@ -154,6 +154,8 @@ def _print(report: Any, out: Path) -> None:
     from tf_odl.converters.plan import summary_rows
 
     print_table(["", "bytes", "available"], summary_rows(report.plan), title="memory")
+    for layer, groups in report.plan.get("channel_groups", {}).items():
+        click.echo(f"to fit: {layer} and the layer before it run in {groups} groups of channels")
     accuracy = report.export["accuracy"]
     if accuracy is not None:
         before = f"float {accuracy['float']:.2%}, " if "float" in accuracy else ""
