@@ -65,8 +65,7 @@ def export(
 
     board = get_target(target)
     masks = None
-    person = size = None
-    standardise = False
+    of_run: dict[str, Any] = {}
     chosen = get_method(method or "tinypropv2")
     if source.is_dir():
         record = run.read_record(source)
@@ -77,7 +76,13 @@ def export(
         settings = run.settings_of(record)
         model = models.load(source / "model.keras")
         if data is None:
-            person, size, standardise = settings.person, settings.data_size, settings.standardise
+            of_run = {
+                "person": settings.person,
+                "person_split": settings.person_split,
+                "validation": settings.validation,
+                "size": settings.data_size,
+                "standardise": settings.standardise,
+            }
         data, data_dir = data or settings.data or "digits", data_dir or settings.data_dir
         shift = shift or settings.shift
         if method is None:
@@ -109,9 +114,7 @@ def export(
             "data": data,
             "data_dir": data_dir,
             "shift": shift,
-            "person": person,
-            "data_size": size,
-            "standardise": standardise,
+            "data_options": of_run,
             "method": chosen.to_dict(),
         },
     }
@@ -121,9 +124,7 @@ def export(
             data,
             data_dir=Path(data_dir) if data_dir else None,
             shift=shift,
-            person=person,
-            size=size,
-            standardise=standardise,
+            **of_run,
         )
         settings_of_board["test"] = (dataset.x_test, dataset.y_test)
     with progress_bar(quiet=as_json) as progress:

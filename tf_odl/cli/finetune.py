@@ -30,6 +30,16 @@ from tf_odl.errors import UserError
     help="rotate:DEG, translate:DX,DY, rotate3d:AX,AY,AZ, gain:FACTOR, noise:STD; join by +.",
 )
 @click.option("--person", type=int, help="Only this subject's or speaker's samples.")
+@click.option(
+    "--person-split",
+    type=click.Choice(["recorded", "random"]),
+    default="recorded",
+    show_default=True,
+    help="Train on the first half of that person's samples, or on any half.",
+)
+@click.option(
+    "--validation", metavar="K/N", help="Test on the K-th of N parts of the training samples."
+)
 @click.option("--data-size", type=int, metavar="PIXELS", help="Scale images to a square.")
 @click.option(
     "--standardise", is_flag=True, help="Mean 0 and deviation 1 of each channel; sound has them."

@@ -58,9 +58,7 @@ def simulate(
         data or provenance["data"],
         data_dir=Path(directory) if directory else None,
         shift=shift or (None if data else provenance["shift"]),
-        person=None if data else provenance.get("person"),
-        size=None if data else provenance.get("data_size"),
-        standardise=not data and provenance.get("standardise", False),
+        **({} if data else provenance.get("data_options", {})),
     )
     out = out or export_dir / "simulation"
     with progress_bar(quiet=as_json) as progress:

@@ -9,17 +9,26 @@ import numpy as np
 from tf_odl.data.dataset import Dataset
 from tf_odl.errors import UserError
 
+SPLITS = ("recorded", "random")
 
-def one_person(data: Dataset, person: int) -> Dataset:
+
+def one_person(data: Dataset, person: int, split: str = "recorded") -> Dataset:
     """The samples of one subject or speaker, in recorded order.
 
-    Training part: of each class the first half of that person's samples, rounded down; test part:
-    the rest. Samples are expected in the order in which they were recorded.
+    Training part: of each class half of that person's samples, rounded down; test part: the rest.
+
+    Args:
+        data: with its samples in the order in which they were recorded.
+        person: the number of the subject or speaker.
+        split: "recorded": the first half, as a device would learn; "random": any half, always the
+            same, which is easier where neighbouring samples resemble each other.
 
     Raises:
         UserError: the set does not say who made its samples, does not know that person, or has
-            too few samples of theirs.
+            too few samples of theirs; or there is no such split.
     """
+    if split not in SPLITS:
+        raise UserError(f"--person-split is {' or '.join(SPLITS)}, got {split!r}")
     if data.groups_train is None or data.groups_test is None:
         raise UserError(f"{data.name} does not say who made its samples: leave --person out")
     x, y, groups = (
@@ -32,23 +41,26 @@ def one_person(data: Dataset, person: int) -> Dataset:
             (data.groups_train, data.groups_test),
         )
     )
-    first = np.zeros(len(y), bool)
+    rng = np.random.default_rng(person)
+    train = np.zeros(len(y), bool)
     for label in np.unique(y):
         rows = np.flatnonzero(y == label)
-        first[rows[: len(rows) // 2]] = True
-    if not first.any():
+        if split == "random":
+            rows = rng.permutation(rows)
+        train[rows[: len(rows) // 2]] = True
+    if not train.any():
         raise UserError(
             f"{data.group_kind} {person} of {data.name} has {len(y)} samples, at most one per "
             "class: that is too few to train and to test"
         )
     return replace(
         data,
-        x_train=x[first],
-        y_train=y[first],
-        groups_train=groups[first],
-        x_test=x[~first],
-        y_test=y[~first],
-        groups_test=groups[~first],
+        x_train=x[train],
+        y_train=y[train],
+        groups_train=groups[train],
+        x_test=x[~train],
+        y_test=y[~train],
+        groups_test=groups[~train],
         person=person,
     )
 

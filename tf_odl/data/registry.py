@@ -15,6 +15,7 @@ from tf_odl.data.persons import one_person
 from tf_odl.data.shift import parse_shift
 from tf_odl.data.standardise import standardised, statistics
 from tf_odl.data.tfds import load_instead
+from tf_odl.data.validation import validation_part
 from tf_odl.errors import UserError
 
 
@@ -24,6 +25,8 @@ def load(
     data_dir: Path | None = None,
     shift: str | None = None,
     person: int | None = None,
+    person_split: str = "recorded",
+    validation: str | None = None,
     size: int | None = None,
     standardise: bool = False,
 ) -> Dataset:
@@ -36,6 +39,9 @@ def load(
         shift: see `tf_odl.data.shift`; in the units of the files, before standardisation.
         person: only this subject's or speaker's samples, see `tf_odl.data.persons`. They are
             standardised like the whole set, by the training part of the official split.
+        person_split: which half of that person's samples is for training.
+        validation: "K/N" tests on the K-th of N parts of the training samples and trains on the
+            others; the test samples are not touched. See `tf_odl.data.validation`.
         size: edge of the images in pixels; without it images have the size of the files, or a
             default if those differ.
         standardise: give the channels mean 0 and deviation 1 over the training part; features
@@ -68,9 +74,11 @@ def load(
         known = ", ".join(DATASETS)
         raise UserError(f"no data {name!r}: use {known}, an .npz file or a folder of classes")
     always = entry is not None and entry.standardise
+    if validation is not None:
+        data = validation_part(data, validation)
     scale = statistics(data.x_train) if standardise or always else None
     if person is not None:
-        data = one_person(data, person)
+        data = one_person(data, person, person_split)
     if entry and entry.ordered:
         data = mixed(data)
     if change:

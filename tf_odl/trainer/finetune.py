@@ -60,6 +60,8 @@ def load_data(settings: Settings) -> Dataset:
         data_dir=Path(settings.data_dir) if settings.data_dir else None,
         shift=settings.shift,
         person=settings.person,
+        person_split=settings.person_split,
+        validation=settings.validation,
         size=settings.data_size,
         standardise=settings.standardise,
     )

@@ -22,6 +22,8 @@ class Settings:
     data_dir: str | None = None
     shift: str | None = None
     person: int | None = None
+    person_split: str = "recorded"
+    validation: str | None = None  # K/N: test on that part of the training samples
     data_size: int | None = None
     standardise: bool = False
     samples: int | None = None  # at most so many training samples; None takes all
