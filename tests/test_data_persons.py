@@ -1,4 +1,4 @@
-"""Data with subjects and speakers: one person's share, standardisation, turned phones."""
+"""Data with subjects and speakers: one person's share, validation persons, turned phones."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ import pytest
 
 from tf_odl.data import load
 from tf_odl.data.dataset import checked, mixed
+from tf_odl.data.features import with_features
 from tf_odl.data.persons import one_person
 from tf_odl.data.shift import parse_shift
 from tf_odl.data.standardise import standardised, statistics
+from tf_odl.data.validation import validation_part
 from tf_odl.errors import UserError
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
@@ -45,6 +47,71 @@ def test_one_person_trains_on_the_first_half_of_each_class():
     assert person.groups_train is not None and set(person.groups_train) == {7}
     assert person.person == 7 and person.classes == data.classes
     assert one_person(data, 1).x_test[:, 0].tolist() == [2, 3]
+
+
+def test_any_half_of_a_persons_samples():
+    data = small([1, 1], [7] * 40 + [8], [0, 1], [0] * 20 + [1] * 20 + [1])
+    person, again = one_person(data, 7, "random"), one_person(data, 7, "random")
+    assert np.array_equal(person.x_train, again.x_train)
+    train, test = (set(x[:, 0].astype(int).tolist()) for x in (person.x_train, person.x_test))
+    assert train | test == set(range(2, 42)) and not train & test
+    assert np.bincount(person.y_train).tolist() == [10, 10]
+    assert max(train & set(range(2, 22))) > 12, "not the first half"
+    assert np.all(np.diff(person.x_train[:, 0]) > 0), "in recorded order"
+    with pytest.raises(UserError, match="recorded or random, got 'any'"):
+        one_person(data, 7, "any")
+
+
+def test_validation_parts_hold_whole_persons_and_never_a_test_sample():
+    data = small([1, 1, 2, 2, 3, 3, 4, 5] * 2, [7, 7], [0, 1] * 8, [0, 1])
+    parts = [validation_part(data, f"{k}/3") for k in (1, 2, 3)]
+    of_test: list[int] = []
+    for part in parts:
+        assert part.groups_train is not None and part.groups_test is not None
+        persons = set(part.groups_test.tolist())
+        assert persons and not persons & set(part.groups_train.tolist())
+        of_test += sorted(persons)
+        places = np.concatenate([part.x_train[:, 0], part.x_test[:, 0]])
+        assert sorted(places) == list(range(16)), "the training samples, and no others"
+        assert np.array_equal(part.y_test, part.x_test[:, 0] % 2)
+    assert sorted(of_test) == [1, 2, 3, 4, 5]
+
+
+def test_validation_parts_of_a_set_without_persons_have_its_shares_of_the_classes():
+    y = np.repeat([0, 1, 2], [30, 12, 6])
+    x = np.arange(48, dtype=np.float32)[:, None]
+    data = checked("a", (x, y), (x, y), source="")
+    parts = [validation_part(data, f"{k}/6") for k in range(1, 7)]
+    assert all(np.bincount(part.y_test).tolist() == [5, 2, 1] for part in parts)
+    assert sorted(np.concatenate([part.x_test[:, 0] for part in parts])) == list(range(48))
+    assert np.array_equal(parts[0].x_test, validation_part(data, "1/6").x_test)
+
+
+@pytest.mark.parametrize("part", ["0/3", "4/3", "1/1", "2", "a/b", "-1/3", "1/0"])
+def test_validation_parts_that_cannot_be(part):
+    data = small([1, 2, 3], [7], [0, 1, 0], [0])
+    with pytest.raises(UserError, match="K/N"):
+        validation_part(data, part)
+
+
+def test_more_validation_parts_than_persons():
+    data = small([1, 2, 3], [7], [0, 1, 0], [0])
+    with pytest.raises(UserError, match=r"3 subjects: --validation 1/3"):
+        validation_part(data, "1/4")
+
+
+def test_statistics_of_time_series():
+    x = np.array([[[1, -1], [2, -3], [4, 3]]], np.float32)
+    part = (np.repeat(x, 2, axis=0), np.array([0, 1]))
+    found = with_features(checked("a", part, part, source=""), "statistics")
+    mean, deviation = [7 / 3, -1 / 3], [np.sqrt(42 / 27), np.sqrt(56 / 9)]
+    expected = [*mean, *deviation, 1, -3, 4, 3, 1.5, 4]
+    assert np.allclose(found.x_train, [expected] * 2, atol=1e-6)
+    assert found.x_test.dtype == np.float32
+    with pytest.raises(UserError, match=r"needs time series.*has \[10\]"):
+        with_features(found, "statistics")
+    with pytest.raises(UserError, match="no features 'fft': --features is statistics"):
+        with_features(found, "fft")
 
 
 def test_persons_who_are_not_there():
@@ -165,6 +232,34 @@ def test_a_person_is_standardised_like_the_training_persons_and_turned_before(tm
     assert np.allclose(found[:, 0], -raw[:, 1], atol=1e-3)
     assert np.allclose(found[:, 1], raw[:, 0], atol=1e-3)
     assert person.shift == "rotate3d:0,0,90"
+
+
+def test_features_are_computed_from_turned_windows_and_standardised_by_the_others(tmp_path):
+    write_hapt_npz(tmp_path)
+    windows = load("hapt-raw", data_dir=tmp_path, person=3, shift="gain:2")
+    plain = load("hapt-raw", data_dir=tmp_path, features="statistics")
+    found = load("hapt-raw", data_dir=tmp_path, person=3, shift="gain:2", features="statistics")
+    assert np.allclose(plain.x_train.mean(0), 0, atol=1e-4)
+    assert np.array_equal(found.mean, plain.mean)
+    raw = windows.x_test * windows.deviation + windows.mean
+    assert np.allclose(
+        found.x_test * found.deviation + found.mean,
+        np.hstack(
+            [raw.mean(1), raw.std(1), raw.min(1), raw.max(1), np.abs(np.diff(raw, axis=1)).mean(1)]
+        ),
+        rtol=1e-3,
+        atol=1e-3,
+    )
+
+
+def test_a_validation_person_is_standardised_by_the_others(tmp_path):
+    write_hapt_npz(tmp_path)
+    everyone = load("hapt-raw", data_dir=tmp_path)
+    others = load("hapt-raw", data_dir=tmp_path, validation="1/2")
+    (held_out,) = set(others.groups_test.tolist())
+    person = load("hapt-raw", data_dir=tmp_path, validation="1/2", person=held_out)
+    assert np.array_equal(person.mean, others.mean)
+    assert not np.array_equal(person.mean, everyone.mean)
 
 
 def test_hapt_files_nobody_can_use(tmp_path):

@@ -81,6 +81,7 @@ def export(
                 "person_split": settings.person_split,
                 "validation": settings.validation,
                 "size": settings.data_size,
+                "features": settings.features,
                 "standardise": settings.standardise,
             }
         data, data_dir = data or settings.data or "digits", data_dir or settings.data_dir

@@ -42,6 +42,9 @@ from tf_odl.errors import UserError
 )
 @click.option("--data-size", type=int, metavar="PIXELS", help="Scale images to a square.")
 @click.option(
+    "--features", help="statistics: of time series mean, deviation, minimum, maximum, mean step."
+)
+@click.option(
     "--standardise", is_flag=True, help="Mean 0 and deviation 1 of each channel; sound has them."
 )
 @click.option("--samples", type=int, help="Train on at most so many samples.")

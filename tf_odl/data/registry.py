@@ -9,6 +9,7 @@ from typing import Any
 from tf_odl.data.archives import MissingFiles
 from tf_odl.data.catalogue import DATASETS
 from tf_odl.data.dataset import Dataset, mixed
+from tf_odl.data.features import with_features
 from tf_odl.data.folder import load_folder
 from tf_odl.data.npz import load_npz
 from tf_odl.data.persons import one_person
@@ -28,6 +29,7 @@ def load(
     person_split: str = "recorded",
     validation: str | None = None,
     size: int | None = None,
+    features: str | None = None,
     standardise: bool = False,
 ) -> Dataset:
     """Load and check a data set, then shift it. The same arguments give the same samples.
@@ -44,6 +46,7 @@ def load(
             others; the test samples are not touched. See `tf_odl.data.validation`.
         size: edge of the images in pixels; without it images have the size of the files, or a
             default if those differ.
+        features: replace time series by features, see `tf_odl.data.features`; after the shift.
         standardise: give the channels mean 0 and deviation 1 over the training part; features
             and sound always have them.
 
@@ -76,11 +79,16 @@ def load(
     always = entry is not None and entry.standardise
     if validation is not None:
         data = validation_part(data, validation)
-    scale = statistics(data.x_train) if standardise or always else None
+    scale = None
+    if standardise or always:
+        plain = with_features(data, features) if features is not None else data
+        scale = statistics(plain.x_train)
     if person is not None:
         data = one_person(data, person, person_split)
     if entry and entry.ordered:
         data = mixed(data)
     if change:
         data = replace(data, x_train=change(data.x_train), x_test=change(data.x_test), shift=shift)
+    if features is not None:
+        data = with_features(data, features)
     return standardised(data, *scale) if scale else data

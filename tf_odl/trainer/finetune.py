@@ -63,6 +63,7 @@ def load_data(settings: Settings) -> Dataset:
         person_split=settings.person_split,
         validation=settings.validation,
         size=settings.data_size,
+        features=settings.features,
         standardise=settings.standardise,
     )
     if settings.samples is None or settings.samples >= len(data.x_train):

@@ -25,6 +25,7 @@ class Settings:
     person_split: str = "recorded"
     validation: str | None = None  # K/N: test on that part of the training samples
     data_size: int | None = None
+    features: str | None = None
     standardise: bool = False
     samples: int | None = None  # at most so many training samples; None takes all
     method: str = "tinypropv2"
