@@ -36,6 +36,13 @@ TFODL_INLINE int32_t FloorToInt(float value) {
   return static_cast<float>(truncated) > value ? truncated - 1 : truncated;
 }
 
+// The nearest int8, halves up; NaN gives -128.
+inline int8_t SaturateToInt8(float value) {
+  if (!(value > -128.0f)) return -128;
+  if (value >= 127.0f) return 127;
+  return static_cast<int8_t>(FloorToInt(value + 0.5f));
+}
+
 // From x to e^x in place for x <= 0, relative error below 2^-22; 0 below -87 (where e^x < 2^-125).
 void ExpOfNonPositives(float* x, uint32_t count);
 

@@ -3,7 +3,7 @@
 namespace tfodl {
 namespace {
 
-Session g_session = {nullptr, nullptr, 0};
+Session g_session = {nullptr, 0, nullptr, 0};
 
 }  // namespace
 

@@ -15,7 +15,8 @@ struct Variable {
 };
 
 struct Session {
-  State* state;  // null before the first Invoke()
+  State* state;          // null before the first Invoke()
+  uint32_t state_bytes;  // with the running maxima behind it
   const Variable* variables;
   uint32_t n_variables;
 };

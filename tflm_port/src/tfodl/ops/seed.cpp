@@ -75,9 +75,10 @@ TfLiteStatus Invoke(TfLiteContext* context, TfLiteNode* node) {
   const SeedOptions options = ReadSeed(data->op.options);
   const TfLiteEvalTensor* state_tensor = Input(context, node, 0);
   State* state = Data<State>(state_tensor);
+  const uint32_t state_bytes = ElementCount(state_tensor) * static_cast<uint32_t>(sizeof(int32_t));
   const bool seeding = state->sentinel != options.sentinel;
   if (seeding) {
-    memset(state, 0, ElementCount(state_tensor) * sizeof(int32_t));
+    memset(state, 0, state_bytes);
     state->sentinel = options.sentinel;
     state->rng = options.rng_seed;
     state->learning_rate = options.learning_rate;
@@ -91,7 +92,7 @@ TfLiteStatus Invoke(TfLiteContext* context, TfLiteNode* node) {
     memcpy(variable->data.data, Data<void>(Input(context, node, 1 + n + i)),
            data->variables[i].bytes);
   }
-  PublishSession(Session{state, data->variables, options.n_variables});
+  PublishSession(Session{state, state_bytes, data->variables, options.n_variables});
   return kTfLiteOk;
 }
 

@@ -1,0 +1,69 @@
+#include "tfodl/board/device.h"
+
+#include <string.h>
+
+#include "tfodl/float_math.h"
+#include "tfodl/float_contract.h"
+
+namespace tfodl {
+
+bool Device::begin() {
+  is_ready_ = learner_.Begin();
+  if (is_ready_) keeper_.Begin();
+  return is_ready_;
+}
+
+void Device::poll() {
+  if (!is_ready_) return;
+  link_.Poll();
+  keeper_.Poll(clock_.milliseconds());
+}
+
+bool Device::SetInput(const int8_t* sample) {
+  const ModelInfo& model = learner_.model();
+  if (model.input_type != ElementType::kInt8) return false;
+  memcpy(model.input, sample, model.input_bytes);
+  return true;
+}
+
+bool Device::SetInput(const float* sample) {
+  const ModelInfo& model = learner_.model();
+  if (model.input_type == ElementType::kFloat32) {
+    memcpy(model.input, sample, model.input_bytes);
+    return true;
+  }
+  int8_t* input = static_cast<int8_t*>(model.input);
+  for (uint32_t i = 0; i < model.input_bytes; ++i) {
+    input[i] = SaturateToInt8(sample[i] / model.input_scale +
+                              static_cast<float>(model.input_zero_point));
+  }
+  return true;
+}
+
+Step Device::RunOnInput(bool is_set, bool learns, int32_t label) {
+  if (!is_set) return Step{};
+  const uint32_t start = clock_.microseconds();
+  const Step step = learns ? learner_.Learn(label) : learner_.Predict();
+  const uint32_t spent = clock_.microseconds() - start;
+  if (learns) keeper_.CountStep(step);
+  link_.TellOfStep(step, spent);
+  return step;
+}
+
+Step Device::predict(const float* sample) {
+  return RunOnInput(is_ready_ && SetInput(sample), false, 0);
+}
+
+Step Device::predict(const int8_t* sample) {
+  return RunOnInput(is_ready_ && SetInput(sample), false, 0);
+}
+
+Step Device::learn(const float* sample, int32_t label) {
+  return RunOnInput(is_ready_ && SetInput(sample), true, label);
+}
+
+Step Device::learn(const int8_t* sample, int32_t label) {
+  return RunOnInput(is_ready_ && SetInput(sample), true, label);
+}
+
+}  // namespace tfodl
