@@ -13,6 +13,7 @@ import numpy as np
 
 from tf_odl import __version__
 from tf_odl.converters import reference
+from tf_odl.converters.calibration import FACTORS, range_factors
 from tf_odl.converters.flatbuffer import FlatModel
 from tf_odl.converters.fold import Folded, fold
 from tf_odl.converters.header import model_header
@@ -20,6 +21,8 @@ from tf_odl.converters.layers import BIAS, WEIGHTED_OPS, match_layers
 from tf_odl.converters.losses import CLASSIFYING, Loss, default_loss
 from tf_odl.converters.memory import plan_memory
 from tf_odl.converters.plan import make_plan
+from tf_odl.converters.qat import train_aware
+from tf_odl.converters.quantization_noise import signal_to_noise
 from tf_odl.converters.quantize import check_known_to_tflm, check_samples, quantize
 from tf_odl.converters.rescale import add_bias, has_bias, rename, rescale
 from tf_odl.converters.split import split_to_fit
@@ -49,6 +52,16 @@ class ExportReport:
     folder: Path
     export: dict[str, Any]
     plan: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class AwareTraining:
+    """Quantization-aware training before the quantization: samples float [N, *input], classes int
+    [N], and for how many epochs; see `qat.train_aware`."""
+
+    x: np.ndarray
+    y: np.ndarray
+    epochs: int
 
 
 @dataclass(frozen=True)
@@ -84,6 +97,8 @@ def export(
     loss: Loss | None = None,
     headroom: float = 1.5,
     margin: float = 1.25,
+    calibration: str = "min-max",
+    aware: AwareTraining | None = None,
     test: tuple[np.ndarray, np.ndarray] | None = None,
     overwrite: bool = False,
     provenance: Mapping[str, Any] | None = None,
@@ -106,6 +121,8 @@ def export(
         loss: by default cross-entropy, behind a sigmoid binary cross-entropy.
         headroom: weight range of trainable layers over their largest weight, >= 1.
         margin: range of internal activations over the calibrated one, >= 1.
+        calibration: what sets that range: a name of `calibration.FACTORS`.
+        aware: train with fake quantization first.
         test: samples float [N, *input] and classes int [N], to measure what int8 costs; of a
             classifier only.
         overwrite: replace an earlier export in `out_dir`.
@@ -118,6 +135,8 @@ def export(
     """
     board = OnBoard(target, sparsifier, skip_rule, learning_rate, seed, loss)
     _check_settings(learning_rate, headroom, margin)
+    if calibration not in FACTORS:
+        raise UserError(f"unknown calibration {calibration!r}; known are {', '.join(FACTORS)}")
     _check_earlier(out_dir, overwrite)
     with new_folder(Path(out_dir), replaces=RECORD) as folder:
         folded = fold(model)
@@ -126,7 +145,12 @@ def export(
             for site, name in folded.sites.items()
         }
         allowed = _allowed(neurons, masks, layers, train_layers)
-        data = _int8_model(folded, calibration_x, allowed, headroom, margin, progress)
+        if aware is not None:
+            train_aware(
+                folded.model, aware.x, aware.y, epochs=aware.epochs, seed=seed, progress=progress
+            )
+        room = _Room(headroom, margin, calibration)
+        data = _int8_model(folded, calibration_x, allowed, room, progress)
         fitted = _fitted(data, allowed, board)
         check_known_to_tflm(data, folded.model)
         data, plan = fitted.model, fitted.plan
@@ -134,8 +158,11 @@ def export(
         record = _record(model.name, data, allowed, board) | {
             "headroom": headroom,
             "margin": margin,
+            "calibration": calibration,
             "calibration_samples": len(calibration_x),
-            "accuracy": None if test is None else _accuracy(folded.model, data, test, progress),
+            "quantization_aware_epochs": 0 if aware is None else aware.epochs,
+            "signal_to_noise_db": signal_to_noise(folded, data, calibration_x),
+            "accuracy": None if test is None else _accuracy(model, data, test, progress),
             "provenance": dict(provenance or {}),
         }
         folded.model.save(folder / FOLDED)
@@ -349,15 +376,25 @@ def _trains(mask: Mask) -> bool:
     return bool(mask.kernel.any() or mask.bias.any())
 
 
+@dataclass(frozen=True)
+class _Room:
+    """How wide the int8 ranges are; the arguments of `export` of these names."""
+
+    headroom: float
+    margin: float
+    calibration: str
+
+
 def _int8_model(
     folded: Folded,
     calibration_x: np.ndarray,
     masks: Mapping[str, Mask],
-    headroom: float,
-    margin: float,
+    room: _Room,
     progress: Progress | None,
 ) -> bytes:
-    flat = FlatModel(quantize(folded.model, calibration_x, progress))
+    data = quantize(folded.model, calibration_x, progress)
+    factors = range_factors(data, calibration_x, room.calibration, progress)
+    flat = FlatModel(data)
     layers = match_layers(flat, folded)
     trainable = {site for site, mask in masks.items() if _trains(mask)}
     lost = trainable - {layer.site for layer in layers}
@@ -366,7 +403,7 @@ def _int8_model(
             f"layer {min(lost)!r} cannot be trained: TensorFlow Lite merged it with another "
             "layer. Train only the layers above it with --train-layers"
         )
-    rescale(flat, layers, trainable, headroom, margin)
+    rescale(flat, layers, trainable, room.headroom, room.margin, factors)
     rename(flat, [(layer.site, layer.op) for layer in layers])
     return flat.pack()
 
@@ -442,19 +479,19 @@ def _describe(part: Sparsifier | SkipRule) -> dict[str, Any]:
 
 
 def _accuracy(
-    folded: keras.Model,
+    original: keras.Model,
     model: bytes,
     test: tuple[np.ndarray, np.ndarray],
     progress: Progress | None,
 ) -> dict[str, Any]:
     """Accuracy of the float and of the int8 model on test samples."""
-    x, labels = check_samples(folded, test[0], "test data"), np.asarray(test[1])
+    x, labels = check_samples(original, test[0], "test data"), np.asarray(test[1])
     if labels.shape != (len(x),):
         raise UserError(
             f"test data: {len(x)} samples need as many class numbers, got an array of shape "
             f"{list(labels.shape)}"
         )
-    outputs = folded.predict(x, batch_size=256, verbose=0)
+    outputs = original.predict(x, batch_size=256, verbose=0)
     return {
         "samples": len(x),
         "float": float((_classes(outputs, 0.5) == labels).mean()),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -28,11 +28,40 @@ def infer(
     Raises:
         UserError: the model cannot be run.
     """
+    flat = FlatModel(model)
+    chunks = [outputs[0] for outputs in _run(model, samples, flat.outputs[:1], progress)]
+    return np.concatenate([np.zeros((0, *flat.shape(flat.outputs[0])[1:]), np.int8), *chunks])
+
+
+def watch(
+    model: bytes,
+    samples: np.ndarray,
+    tensors: Sequence[int],
+    progress: Callable[[int, int], None] | None = None,
+) -> Iterator[list[np.ndarray]]:
+    """The values of activations for samples int8 [N, ...], a few samples at a time.
+
+    Yields:
+        For each tensor of `tensors` an array [samples of this chunk, *shape without the batch].
+
+    Raises:
+        UserError: the model cannot be run.
+    """
+    flat = FlatModel(model)
+    # The memory of an output is used for nothing else. Indices stay as they are.
+    flat.graph.outputs = np.asarray(tensors, np.int32)
+    return _run(flat.pack(), samples, tensors, progress)
+
+
+def _run(
+    model: bytes,
+    samples: np.ndarray,
+    tensors: Sequence[int],
+    progress: Callable[[int, int], None] | None,
+) -> Iterator[list[np.ndarray]]:
     if len(samples) == 0:
-        flat = FlatModel(model)
-        return np.zeros((0, *flat.shape(flat.outputs[0])[1:]), np.int8)
+        return
     command = [sys.executable, "-m", "tf_odl.converters.reference"]
-    outputs: list[np.ndarray] = []
     done = 0
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -40,18 +69,18 @@ def infer(
         assert process.stdin is not None and process.stdout is not None
         assert process.stderr is not None
         try:
-            pickle.dump((model, samples), process.stdin)
+            pickle.dump((model, samples, list(tensors)), process.stdin)
             process.stdin.close()
             while done < len(samples):
-                outputs.append(pickle.load(process.stdout))
-                done += len(outputs[-1])
+                values = pickle.load(process.stdout)
+                done += len(values[0])
                 if progress is not None:
                     progress(done, len(samples))
+                yield values
         except (EOFError, BrokenPipeError) as error:
             lines = process.stderr.read().decode(errors="replace").strip().splitlines()
             reason = lines[-1] if lines else f"exit code {process.wait()}"
             raise UserError(f"the int8 model cannot be run on this computer: {reason}") from error
-    return np.concatenate(outputs)
 
 
 def input_quantization(model: bytes) -> tuple[float, int]:
@@ -68,29 +97,28 @@ def quantize_input(model: bytes, x: np.ndarray) -> np.ndarray:
 
 
 def _serve() -> None:
-    """Read a model and samples from stdin, write the outputs chunk by chunk to stdout."""
+    """Read a model, samples and tensors from stdin, write their values chunk by chunk to stdout."""
     # tflite-runtime ended with Python 3.11; its successor has the same interface.
     try:
         from tflite_runtime.interpreter import Interpreter, OpResolverType
     except ImportError:
         from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-    model, samples = pickle.load(sys.stdin.buffer)
+    model, samples, tensors = pickle.load(sys.stdin.buffer)
     interpreter = Interpreter(
         model_content=model, experimental_op_resolver_type=OpResolverType.BUILTIN_REF
     )
     interpreter.allocate_tensors()
     source = interpreter.get_input_details()[0]["index"]
-    target = interpreter.get_output_details()[0]["index"]
 
-    def run(sample: np.ndarray) -> np.ndarray:
+    def run(sample: np.ndarray) -> list[np.ndarray]:
         interpreter.set_tensor(source, sample[None])
         interpreter.invoke()
-        return interpreter.get_tensor(target)[0]
+        return [interpreter.get_tensor(tensor)[0] for tensor in tensors]
 
     for start in range(0, len(samples), CHUNK):
-        outputs = np.asarray([run(sample) for sample in samples[start : start + CHUNK]])
-        pickle.dump(outputs, sys.stdout.buffer)
+        values = zip(*(run(sample) for sample in samples[start : start + CHUNK]), strict=True)
+        pickle.dump([np.asarray(v) for v in values], sys.stdout.buffer)
         sys.stdout.buffer.flush()
 
 

@@ -6,7 +6,7 @@ weights, margin that of the activations behind them; the real values stay as the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -43,9 +43,14 @@ _FIXED_OUTPUT = {"SOFTMAX", "LOGISTIC", "TANH", "LOG_SOFTMAX", "L2_NORMALIZATION
 
 
 def rescale(
-    flat: FlatModel, layers: list[LayerOp], trainable: set[str], headroom: float, margin: float
+    flat: FlatModel,
+    layers: list[LayerOp],
+    trainable: set[str],
+    headroom: float,
+    margin: float,
+    factors: Mapping[int, float] | None = None,
 ) -> None:
-    """Widen the scales of an int8 model in place.
+    """Change the scales of an int8 model in place.
 
     Args:
         flat: the model.
@@ -54,12 +59,14 @@ def rescale(
         headroom: weight scales become headroom * max|w| / 127, requantized from float.
         margin: factor on the scales of internal activations and of the logits; the model's input
             and the outputs of softmax and the like keep theirs.
+        factors: what the calibration makes of each activation's range, by tensor (see
+            `calibration.range_factors`); tensors that share a scale take the largest.
     """
     steps = {id(op): bias_steps(flat, op) for op in _weighted(flat)}
     for layer in layers:
         if layer.site in trainable:
             _widen_weights(flat, layer, headroom)
-    _widen_activations(flat, margin)
+    _widen_activations(flat, margin, factors or {})
     for op in _weighted(flat):
         _requantize_bias(flat, op, steps[id(op)])
     for layer in layers:
@@ -107,14 +114,15 @@ def _own_copy(flat: FlatModel, op: Any, position: int) -> int:
     return len(flat.tensors) - 1
 
 
-def _widen_activations(flat: FlatModel, margin: float) -> None:
+def _widen_activations(flat: FlatModel, margin: float, factors: Mapping[int, float]) -> None:
     for group in _equal_scale_groups(flat):
         if _is_fixed(flat, group):
             continue
+        factor = np.float32(margin * max(factors.get(tensor, 1.0) for tensor in group))
         for tensor in group:
             scale = flat.scales(tensor)[0]
             limit = max(scale, min((_ceiling(flat, t) for t in group), default=np.inf))
-            wide = np.float32(min(scale * np.float32(margin), limit))
+            wide = np.float32(min(scale * factor, limit))
             flat.tensors[tensor].quantization.scale = np.asarray([wide], np.float32)
 
 

@@ -12,6 +12,8 @@ from tf_odl.cli.tensorflow import load_tensorflow
 from tf_odl.errors import UserError
 
 CALIBRATION_SAMPLES = 300
+QUANTIZATIONS = ("ptq", "qat")
+CALIBRATIONS = ("min-max", "percentile", "mse")
 LOSSES = ("cross-entropy", "binary-cross-entropy", "mse", "reconstruction")
 
 
@@ -27,6 +29,21 @@ LOSSES = ("cross-entropy", "binary-cross-entropy", "mse", "reconstruction")
 @click.option("--layers", metavar="NAMES", help="Train only these layers, separated by commas.")
 @click.option("--masks", "mask_file", type=click.Path(path_type=Path), help="A masks.npz.")
 @click.option("--loss", type=click.Choice(LOSSES), help="[what the model ends in]")
+@click.option(
+    "--quantize",
+    type=click.Choice(QUANTIZATIONS),
+    default="ptq",
+    show_default=True,
+    help="After training, or with training that is aware of it.",
+)
+@click.option("--qat-epochs", type=int, default=3, show_default=True, help="Of --quantize qat.")
+@click.option(
+    "--calibration",
+    type=click.Choice(CALIBRATIONS),
+    default="min-max",
+    show_default=True,
+    help="What sets the int8 ranges of activations.",
+)
 @click.option("--lr", type=float, default=0.005, show_default=True, help="Per sample, changeable.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of stochastic rounding.")
 @click.option("--overwrite", is_flag=True, help="Replace an earlier export.")
@@ -43,6 +60,9 @@ def export(
     layers: str | None,
     mask_file: Path | None,
     loss: str | None,
+    quantize: str,
+    qat_epochs: int,
+    calibration: str,
     lr: float,
     seed: int,
     overwrite: bool,
@@ -54,8 +74,8 @@ def export(
     """
     load_tensorflow()
     from tf_odl import models
+    from tf_odl.converters.export import AwareTraining, export_tflite
     from tf_odl.converters.export import export as run_export
-    from tf_odl.converters.export import export_tflite
     from tf_odl.converters.losses import CLASSIFYING, Loss
     from tf_odl.converters.mask_file import read_masks
     from tf_odl.converters.targets import get_target
@@ -137,8 +157,17 @@ def export(
             assert dataset is not None
             if model.output_shape[-1] > 1 and (loss is None or Loss(loss) in CLASSIFYING):
                 models.check_fits_data(model, dataset)
-            calibration = dataset.x_train[:CALIBRATION_SAMPLES]
-            report = run_export(model, calibration, progress=progress, **settings_of_board)
+            aware = None
+            if quantize == "qat":
+                aware = AwareTraining(dataset.x_train, dataset.y_train, qat_epochs)
+            report = run_export(
+                model,
+                dataset.x_train[:CALIBRATION_SAMPLES],
+                calibration=calibration,
+                aware=aware,
+                progress=progress,
+                **settings_of_board,
+            )
     if as_json:
         emit_json({"export_dir": str(out), "export": report.export, "plan": report.plan})
     else:
@@ -154,6 +183,7 @@ def _read(source: Path) -> bytes:
 
 def _print(report: Any, out: Path) -> None:
     from tf_odl.converters.plan import summary_rows
+    from tf_odl.converters.quantization_noise import noisiest
 
     print_table(["", "bytes", "available"], summary_rows(report.plan), title="memory")
     for layer, groups in report.plan.get("channel_groups", {}).items():
@@ -162,5 +192,9 @@ def _print(report: Any, out: Path) -> None:
     if accuracy is not None:
         before = f"float {accuracy['float']:.2%}, " if "float" in accuracy else ""
         click.echo(f"test accuracy: {before}int8 {accuracy['int8']:.2%}")
+    ratios = report.export.get("signal_to_noise_db", {})
+    if ratios:
+        worst = ", ".join(f"{layer} ({ratio:.0f} dB)" for layer, ratio in noisiest(ratios))
+        click.echo(f"most quantization noise in the outputs of {worst}")
     for name in ("model.tflite", "model_train.tflite", "model_data.h", "plan.json"):
         click.echo(out / name)
