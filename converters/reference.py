@@ -1,14 +1,18 @@
 """The int8 reference: TFLite's plain C++ kernels, bit-identical to TensorFlow Lite Micro.
 
-They run in a process of their own: tflite-runtime crashes in one that has loaded TensorFlow.
+They run in a process of their own: tflite-runtime crashes in one that has loaded TensorFlow. Other
+runtimes and kernels of TFLite, which may differ in the last bit, run there on request.
 """
 
 from __future__ import annotations
 
+import importlib
 import pickle
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import astuple, dataclass
+from importlib.util import find_spec
 
 import numpy as np
 
@@ -18,18 +22,39 @@ from tf_odl.errors import UserError
 CHUNK = 32
 
 
+@dataclass(frozen=True)
+class Runtime:
+    """A package with an Interpreter, and whether it runs the reference kernels."""
+
+    package: str
+    reference_kernels: bool
+
+
+# tflite-runtime ended with Python 3.11; its successor has the same interface.
+TFLITE_RUNTIME, LITERT = "tflite_runtime", "ai_edge_litert"
+
+
+def default_runtime() -> Runtime:
+    """The reference kernels of tflite-runtime, where it does not exist of ai-edge-litert."""
+    return Runtime(TFLITE_RUNTIME if find_spec(TFLITE_RUNTIME) else LITERT, True)
+
+
 def infer(
-    model: bytes, samples: np.ndarray, progress: Callable[[int, int], None] | None = None
+    model: bytes,
+    samples: np.ndarray,
+    progress: Callable[[int, int], None] | None = None,
+    runtime: Runtime | None = None,
 ) -> np.ndarray:
     """Outputs int8 [N, classes] of an int8 .tflite model for samples int8 [N, ...].
 
-    `progress` is called with (done, total) after every few samples.
+    `progress` is called with (done, total) after every few samples; `runtime` None is the default.
 
     Raises:
         UserError: the model cannot be run.
     """
     flat = FlatModel(model)
-    chunks = [outputs[0] for outputs in _run(model, samples, flat.outputs[:1], progress)]
+    runs = _run(model, samples, flat.outputs[:1], progress, runtime or default_runtime())
+    chunks = [outputs[0] for outputs in runs]
     return np.concatenate([np.zeros((0, *flat.shape(flat.outputs[0])[1:]), np.int8), *chunks])
 
 
@@ -50,7 +75,7 @@ def watch(
     flat = FlatModel(model)
     # The memory of an output is used for nothing else. Indices stay as they are.
     flat.graph.outputs = np.asarray(tensors, np.int32)
-    return _run(flat.pack(), samples, tensors, progress)
+    return _run(flat.pack(), samples, tensors, progress, default_runtime())
 
 
 def _run(
@@ -58,6 +83,7 @@ def _run(
     samples: np.ndarray,
     tensors: Sequence[int],
     progress: Callable[[int, int], None] | None,
+    runtime: Runtime,
 ) -> Iterator[list[np.ndarray]]:
     if len(samples) == 0:
         return
@@ -69,7 +95,7 @@ def _run(
         assert process.stdin is not None and process.stdout is not None
         assert process.stderr is not None
         try:
-            pickle.dump((model, samples, list(tensors)), process.stdin)
+            pickle.dump((model, samples, list(tensors), astuple(runtime)), process.stdin)
             process.stdin.close()
             while done < len(samples):
                 values = pickle.load(process.stdout)
@@ -98,15 +124,14 @@ def quantize_input(model: bytes, x: np.ndarray) -> np.ndarray:
 
 def _serve() -> None:
     """Read a model, samples and tensors from stdin, write their values chunk by chunk to stdout."""
-    # tflite-runtime ended with Python 3.11; its successor has the same interface.
-    try:
-        from tflite_runtime.interpreter import Interpreter, OpResolverType
-    except ImportError:
-        from ai_edge_litert.interpreter import Interpreter, OpResolverType
-
-    model, samples, tensors = pickle.load(sys.stdin.buffer)
-    interpreter = Interpreter(
-        model_content=model, experimental_op_resolver_type=OpResolverType.BUILTIN_REF
+    model, samples, tensors, (package, reference_kernels) = pickle.load(sys.stdin.buffer)
+    module = importlib.import_module(f"{package}.interpreter")
+    resolvers = module.OpResolverType
+    interpreter = module.Interpreter(
+        model_content=model,
+        experimental_op_resolver_type=(
+            resolvers.BUILTIN_REF if reference_kernels else resolvers.AUTO
+        ),
     )
     interpreter.allocate_tensors()
     source = interpreter.get_input_details()[0]["index"]

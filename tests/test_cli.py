@@ -18,6 +18,7 @@ COMMANDS = [
     "finetune",
     "export",
     "simulate",
+    "verify",
     "demo",
     "benchmark",
     "compare",

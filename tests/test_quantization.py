@@ -109,10 +109,9 @@ def outlier_model():
     x = keras.layers.Dense(24, activation="relu", name="hidden")(inputs)
     model = keras.Model(inputs, keras.layers.Dense(4, name="head")(x))
     x = rng.normal(size=(3000, 16)).astype(np.float32)
-    x[:, 0] = 0
-    x[7, 0] = 40  # one sample far outside
     kernel, bias = model.get_layer("hidden").get_weights()
-    kernel[0] = 1.0
+    kernel[:, 0] = rng.choice([-1, 1], 16)
+    x[7] = 3 * kernel[:, 0]  # drives a single neuron far beyond what it usually reaches
     model.get_layer("hidden").set_weights([kernel, bias])
     return model, x
 
@@ -182,7 +181,6 @@ needs_qat = pytest.mark.skipif(
 
 
 @needs_qat
-
 @pytest.mark.parametrize("name", MODELS)
 def test_the_same_model_in_tf_keras(name):
     folded = fold(MODELS[name]())

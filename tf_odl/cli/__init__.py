@@ -15,6 +15,7 @@ from tf_odl.cli.export import export
 from tf_odl.cli.finetune import finetune
 from tf_odl.cli.info import datasets, doctor, methods, targets
 from tf_odl.cli.simulate import simulate
+from tf_odl.cli.verify import verify
 from tf_odl.errors import UserError
 
 USER_ERROR, INTERRUPTED = 2, 130
@@ -57,6 +58,7 @@ for _command in (
     finetune,
     export,
     simulate,
+    verify,
     demo,
     benchmark,
     compare,
