@@ -14,21 +14,27 @@ from cpp.toolchain import (
     DRIVERS,
     HOST_COMPILER,
     KERNELS,
+    LX106,
+    LX106_COMPILER,
+    NANO_33_BLE,
     OPS,
     PORT,
+    SMALL_STACK,
     SOURCE,
+    STRICT,
     build,
     compile_all,
+    has_picolibc,
+    run_on_cortex_m4,
+    run_on_lx106,
 )
 
-STRICT = ["-Wall", "-Wextra", "-Werror", "-pedantic", "-fno-exceptions", "-fno-rtti"]
-# The Arduino core of the Nano 33 BLE, cxxflags.txt; its compiler is told gnu++14.
-CORTEX_M4 = ["-mcpu=cortex-m4", "-mthumb", "-mfloat-abi=softfp", "-mfpu=fpv4-sp-d16"]
-NANO_33_BLE = [*CORTEX_M4, "-Os", "-ffunction-sections", "-fdata-sections"]
-NANO_33_BLE += ["-fomit-frame-pointer", "-funsigned-char", "-Wvla"]
-
 needs_host = pytest.mark.skipif(HOST_COMPILER is None, reason="no C++ compiler")
-needs_arm = pytest.mark.skipif(ARM_COMPILER is None, reason="no arm-none-eabi-g++")
+needs_arm = pytest.mark.skipif(ARM_COMPILER is None, reason="apt install gcc-arm-none-eabi")
+needs_lx106 = pytest.mark.skipif(
+    not has_picolibc(),
+    reason="apt install gcc-xtensa-lx106 picolibc-xtensa-lx106-elf",
+)
 
 HEADERS = sorted(SOURCE.rglob("*.h"))
 
@@ -69,7 +75,8 @@ def arm_objects(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     if ARM_COMPILER is None:
         pytest.skip("no arm-none-eabi-g++")
     folder = tmp_path_factory.mktemp("arm")
-    return objects(ARM_COMPILER, folder, ["-std=gnu++14", *STRICT, *NANO_33_BLE], KERNELS)
+    flags = ["-std=gnu++14", *STRICT, *NANO_33_BLE, *SMALL_STACK]
+    return objects(ARM_COMPILER, folder, flags, KERNELS)
 
 
 def test_the_host_compiles_strict_cpp14(host_objects: list[Path]) -> None:
@@ -80,20 +87,33 @@ def test_the_nano_33_ble_compiles_it(arm_objects: list[Path]) -> None:
     assert arm_objects
 
 
-@needs_host
-@pytest.mark.parametrize(
-    "flags",
-    [
-        pytest.param(["-DTFODL_HOST_BRIDGE=1"], id="bridge"),
-        pytest.param([f"-I{DRIVERS / 'tflm_2024'}"], id="tflm 2024"),
-        pytest.param([f"-I{DRIVERS / 'tflm_2026'}"], id="tflm 2026"),
-    ],
-)
-def test_the_ops_compile_against_every_generation_of_tflm(tmp_path: Path, flags: list[str]) -> None:
+@needs_lx106
+def test_an_lx106_compiles_it(tmp_path: Path) -> None:
+    """The compiler has no C++ library, not even its headers."""
+    assert LX106_COMPILER is not None
+    objects(LX106_COMPILER, tmp_path, ["-std=c++14", *STRICT, *LX106, *SMALL_STACK], KERNELS)
+
+
+GENERATIONS = {
+    "bridge": ["-DTFODL_HOST_BRIDGE=1"],
+    "tflm 2024": [f"-I{DRIVERS / 'tflm_2024'}"],
+    "tflm 2026": [f"-I{DRIVERS / 'tflm_2026'}"],
+}
+BOARDS = [
+    pytest.param(HOST_COMPILER, [], id="host", marks=needs_host),
+    pytest.param(ARM_COMPILER, [*NANO_33_BLE, *SMALL_STACK], id="cortex-m4", marks=needs_arm),
+    pytest.param(LX106_COMPILER, [*LX106, *SMALL_STACK], id="lx106", marks=needs_lx106),
+]
+
+
+@pytest.mark.parametrize("generation", GENERATIONS)
+@pytest.mark.parametrize(("compiler", "flags"), BOARDS)
+def test_the_ops_compile_against_every_generation_of_tflm(
+    tmp_path: Path, compiler: str, flags: list[str], generation: str
+) -> None:
     """The TFLM folders are stand-ins for its headers, which no package has."""
-    assert HOST_COMPILER is not None
-    sources = [*OPS] if "-D" in flags[0] else [*OPS, DRIVERS / "sketch.cpp"]
-    objects(HOST_COMPILER, tmp_path, ["-std=c++14", *STRICT, *flags], sources)
+    sources = [*OPS] if generation == "bridge" else [*OPS, DRIVERS / "sketch.cpp"]
+    objects(compiler, tmp_path, ["-std=c++14", *STRICT, *flags, *GENERATIONS[generation]], sources)
 
 
 @needs_host
@@ -149,6 +169,18 @@ def test_the_kernels_need_no_libraries(host_objects: list[Path]) -> None:
     """No heap, exceptions, libm or output: only what a compiler may always call."""
     allowed = {"memcpy", "memset", "memmove", "_GLOBAL_OFFSET_TABLE_", "__stack_chk_fail"}
     assert undefined_symbols(host_objects, "nm") <= allowed
+
+
+@needs_host
+@pytest.mark.skipif(shutil.which("nm") is None, reason="no nm")
+def test_the_ops_need_only_tflm(tmp_path: Path) -> None:
+    """Memory comes from TFLM's arena alone: there is no malloc and no operator new to call."""
+    assert HOST_COMPILER is not None
+    flags = ["-std=c++14", "-O2", *STRICT, "-DTFODL_HOST_BRIDGE=1"]
+    needed = undefined_symbols(objects(HOST_COMPILER, tmp_path, flags, OPS), "nm")
+    ours = {name for name in needed if name.startswith("_ZN5tfodl")}
+    assert needed - ours <= {"memcpy", "memset", "memmove", "_GLOBAL_OFFSET_TABLE_"}
+    assert any("AllocatePersistent" in name for name in ours)
 
 
 @pytest.mark.skipif(shutil.which("arm-none-eabi-nm") is None, reason="no arm-none-eabi-nm")
@@ -333,33 +365,13 @@ def test_optimization_changes_no_bit(tmp_path: Path, reference_hash: str, flags:
     assert host_hash(tmp_path, *flags.split()) == reference_hash
 
 
-@needs_arm
 @pytest.mark.parametrize("optimization", ["-Os", "-O3"])
 def test_a_cortex_m4_changes_no_bit(tmp_path: Path, reference_hash: str, optimization: str) -> None:
-    """1000 training steps of every kind of layer and 300 random layers, in QEMU."""
-    assert ARM_COMPILER is not None
-    qemu = shutil.which("qemu-system-arm")
-    if qemu is None:
-        pytest.skip("no qemu-system-arm")
-    start = tmp_path / "startup.o"
-    program = tmp_path / "steps.elf"
-    build(ARM_COMPILER, [*CORTEX_M4, "-x", "c", "-c", DRIVERS / "qemu/startup.c", "-o", start])
-    link: list[str | Path] = ["-nostartfiles", "-T", DRIVERS / "qemu/mps2.ld", "-Wl,--gc-sections"]
-    link += ["--specs=nano.specs", "--specs=rdimon.specs"]
-    flags = [*NANO_33_BLE, "-std=gnu++14", "-fno-exceptions", "-fno-rtti", optimization]
+    """1000 training steps of every kind of layer, 300 random layers and 3000 bare updates."""
     sources = [DRIVERS / "steps.cpp", *KERNELS]
-    linked = compile_all(ARM_COMPILER, [*flags, *link, start, *sources, "-o", program])
-    if "nano.specs" in linked.stderr or "cannot find -l" in linked.stderr:
-        pytest.skip("arm-none-eabi-g++ has no newlib")
-    assert linked.returncode == 0, linked.stderr
-    machine = ["-M", "mps2-an386", "-nographic", "-monitor", "none", "-serial", "none"]
-    semihosting = ["-semihosting-config", "enable=on,target=native"]
-    done = subprocess.run(
-        [qemu, *machine, *semihosting, "-kernel", program],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        stdin=subprocess.DEVNULL,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == reference_hash
+    assert run_on_cortex_m4(tmp_path, sources, [optimization]) == reference_hash
+
+
+def test_an_lx106_changes_no_bit(tmp_path: Path, reference_hash: str) -> None:
+    """Where every float operation is a function, and unaligned accesses end the program."""
+    assert run_on_lx106(tmp_path, [DRIVERS / "steps.cpp", *KERNELS], []) == reference_hash

@@ -116,7 +116,8 @@ class Exported:
 
     def graph(self, **settings: object) -> bytes:
         """A training graph of the layers from `lowest` on."""
-        options: dict = {"sparsifier": Dense(), "skip_rule": Never(), "learning_rate": 0.05}
+        options: dict = {"sparsifier": Dense(), "skip_rule": Never()}
+        options |= {"learning_rate": 0.05, "seed": 3}
         lowest = settings.pop("lowest", 0)
         share = settings.pop("share", 1.0)
         random = np.random.default_rng(1)
@@ -126,7 +127,7 @@ class Exported:
             chosen[0] = True
             masks[site] = Mask(chosen, chosen)
         options.update(settings)
-        return build_training_graph(self.model, self.sites, masks, seed=3, **options)
+        return build_training_graph(self.model, self.sites, masks, **options)
 
 
 @pytest.fixture(scope="module", params=MODELS, ids=lambda build: build.__name__)

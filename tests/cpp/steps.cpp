@@ -192,7 +192,8 @@ int Run() {
     conv.Step(&random, &depthwise.error_x, state);
     hash.Add(depthwise.error_x);
   }
-  for (const Trained* layer : {&conv, &depthwise, &hidden, &output}) {
+  const Trained* const layers[] = {&conv, &depthwise, &hidden, &output};
+  for (const Trained* layer : layers) {
     hash.Add(layer->weights);
     hash.Add(layer->bias);
   }

@@ -1,7 +1,5 @@
 #include "tfodl/options.h"
 
-#include <initializer_list>
-
 #include "tfodl/float_math.h"
 
 namespace tfodl {
@@ -26,8 +24,9 @@ bool IsNonNegative(float value) { return IsFinite(value) && value >= 0.0f; }
 bool IsExtent(uint32_t value) { return value >= 1 && value <= kMaxExtent; }
 
 TFODL_NOINLINE bool ProductFits(uint32_t a, uint32_t b, uint32_t c, uint32_t d = 1) {
+  const uint32_t factors[] = {b, c, d};
   uint64_t product = a;
-  for (const uint32_t factor : {b, c, d}) {
+  for (const uint32_t factor : factors) {
     product *= factor;
     if (product > kMaxElements) return false;
   }
