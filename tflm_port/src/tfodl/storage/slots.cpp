@@ -2,8 +2,6 @@
 
 #include <string.h>
 
-#include <initializer_list>
-
 #include "tfodl/crc.h"
 
 namespace tfodl {
@@ -126,8 +124,8 @@ bool Slots::EraseAll() {
   is_writing_ = false;
   if (!has_room_) return false;
   const uint32_t bytes = kImageHeaderBytes + RoundUp(body_bytes_);
-  const uint32_t older = free_slot();
-  for (const uint32_t slot : {older, 1 - older}) {
+  const uint32_t older_first[] = {free_slot(), 1 - free_slot()};
+  for (const uint32_t slot : older_first) {
     if (storage_->Erase(slot, bytes) && storage_->Sync(slot)) continue;
     Begin(model_id_, body_bytes_);  // what is left
     return false;
