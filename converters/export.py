@@ -26,6 +26,7 @@ from tf_odl.converters.quantization_noise import signal_to_noise
 from tf_odl.converters.quantize import check_known_to_tflm, check_samples, quantize
 from tf_odl.converters.rescale import add_bias, has_bias, rename, rescale
 from tf_odl.converters.split import split_to_fit
+from tf_odl.converters.state_layout import state_layout
 from tf_odl.converters.targets import Target
 from tf_odl.converters.third_party import adapt
 from tf_odl.converters.training_graph import build_training_graph
@@ -163,6 +164,7 @@ def export(
             "quantization_aware_epochs": 0 if aware is None else aware.epochs,
             "signal_to_noise_db": signal_to_noise(folded, data, calibration_x),
             "accuracy": None if test is None else _accuracy(model, data, test, progress),
+            "state_image": state_layout(fitted.training),
             "provenance": dict(provenance or {}),
         }
         folded.model.save(folder / FOLDED)
@@ -214,6 +216,7 @@ def export_tflite(
             accuracy = {"samples": len(test[0]), "int8": _int8_accuracy(data, *test, progress)}
         record = _record(name, data, allowed, board) | {
             "accuracy": accuracy,
+            "state_image": state_layout(fitted.training),
             "provenance": dict(provenance or {}),
         }
         _write(folder, data, fitted.training, plan, record)

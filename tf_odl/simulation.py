@@ -19,9 +19,9 @@ import numpy as np
 from tf_odl.data import Dataset
 from tf_odl.errors import UserError
 from tf_odl.files import new_folder
+from tf_odl.learned import LEARNED, LEARNED_INT8, write_models
+from tf_odl.stream_plot import plot_stream
 
-LEARNED = "learned.keras"
-LEARNED_INT8 = "learned.tflite"
 CHUNK = 200  # samples between two signs of life
 
 Progress = Callable[[str, int, int], None]
@@ -151,7 +151,7 @@ def simulate(
         variables = board.variables()
         arena = board.arena_used_bytes
         if folder is not None:
-            _save(folder, export_dir, folded, graph, variables)
+            write_models(folder, export_dir, variables)
     report = np.concatenate(reports)
     return Simulation(
         accuracy_before=before,
@@ -189,39 +189,13 @@ def _classes(outputs: np.ndarray) -> np.ndarray:
     return outputs.reshape(len(outputs), -1).argmax(axis=1)
 
 
-def _save(
-    folder: Path, export_dir: Path, folded: Any, graph: bytes, variables: list[np.ndarray]
-) -> None:
-    from tf_odl.converters.write_back import with_variables, write_back
-
-    model = (export_dir / "model.tflite").read_bytes()
-    (folder / LEARNED_INT8).write_bytes(with_variables(model, graph, variables))
-    if folded is not None:
-        write_back(folded, graph, variables).save(folder / LEARNED)
-
-
 def plot(result: Simulation, path: Path, title: str) -> None:
     """Running accuracy and share of trained samples over the stream."""
-    from matplotlib.figure import Figure
-
-    window = max(20, min(200, result.samples // 20))
-    kernel = np.ones(window) / window
-    steps = np.arange(window, result.samples + 1)
-    figure = Figure(figsize=(7, 3.8), layout="constrained")
-    axis = figure.subplots()
-    for values, color, label in (
-        (result.correct, "#1b6ca8", f"recognized before learning from it (of the last {window})"),
-        (result.was_trained, "#c0392b", f"back-propagated (of the last {window})"),
-    ):
-        axis.plot(steps, 100 * np.convolve(values, kernel, "valid"), color=color, label=label)
-    for value, color, when in (
-        (result.accuracy_before, "#6c757d", "before"),
-        (result.accuracy_after, "#1b6ca8", "after"),
-    ):
-        label = f"test accuracy {when}: {value:.1%}"
-        axis.axhline(100 * value, color=color, linestyle="--", linewidth=1, label=label)
-    axis.set(xlabel="labelled samples seen", ylabel="%", ylim=(0, 103), title=title)
-    axis.grid(alpha=0.25)
-    axis.spines[["top", "right"]].set_visible(False)
-    axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=2, fontsize=8, frameon=False)
-    figure.savefig(path, dpi=130)
+    plot_stream(
+        path,
+        title,
+        correct=result.correct,
+        was_trained=result.was_trained,
+        accuracy_before=result.accuracy_before,
+        accuracy_after=result.accuracy_after,
+    )

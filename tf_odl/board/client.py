@@ -45,6 +45,11 @@ class Board:
             raise _nonsense(error) from error
         return self.hello
 
+    @property
+    def repeats(self) -> int:
+        """How many requests had to be sent again so far."""
+        return self._connection.repeats
+
     def predict(self, sample: bytes) -> Step:
         """Infer on a sample, the bytes of the model's input."""
         self._send(Tensor.INPUT, sample)

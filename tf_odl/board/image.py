@@ -12,6 +12,7 @@ from tf_odl.errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np
+    from numpy.typing import DTypeLike
 
 MAGIC = b"TODL"
 FORMAT = 1
@@ -64,7 +65,7 @@ def build(image: Image) -> bytes:
 
 
 def split(
-    body: bytes, state_bytes: int, variables: Sequence[tuple[tuple[int, ...], type]]
+    body: bytes, state_bytes: int, variables: Sequence[tuple[tuple[int, ...], DTypeLike]]
 ) -> tuple[bytes, list[np.ndarray]]:
     """The state tensor and the variables of a body.
 

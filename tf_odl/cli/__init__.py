@@ -14,7 +14,11 @@ from tf_odl.cli.demo import demo
 from tf_odl.cli.export import export
 from tf_odl.cli.finetune import finetune
 from tf_odl.cli.info import datasets, doctor, methods, targets
+from tf_odl.cli.monitor import monitor
+from tf_odl.cli.pull import pull
+from tf_odl.cli.push import push
 from tf_odl.cli.simulate import simulate
+from tf_odl.cli.teach import teach
 from tf_odl.cli.verify import verify
 from tf_odl.errors import UserError
 
@@ -59,6 +63,10 @@ for _command in (
     export,
     simulate,
     verify,
+    teach,
+    pull,
+    push,
+    monitor,
     demo,
     benchmark,
     compare,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from tf_odl.cli.export_data import data_of_export
 from tf_odl.cli.output import emit_json, print_table, progress_bar
 from tf_odl.cli.tensorflow import load_tensorflow
 from tf_odl.errors import UserError
@@ -42,7 +43,6 @@ def simulate(
     """
     load_tensorflow()
     from tf_odl import simulation
-    from tf_odl.data import load
     from tf_odl.files import write_file, write_json
 
     for name, value in (("--samples", samples), ("--passes", passes)):
@@ -51,15 +51,7 @@ def simulate(
     if lr is not None and not lr > 0:
         raise UserError(f"--lr must be positive, got {lr}")
     provenance = simulation.read_export(export_dir)["provenance"]
-    if data is None and provenance["data"] is None:
-        raise UserError("the export was made without data: name the data to learn from with --data")
-    directory = data_dir or provenance["data_dir"]
-    dataset = load(
-        data or provenance["data"],
-        data_dir=Path(directory) if directory else None,
-        shift=shift or (None if data else provenance["shift"]),
-        **({} if data else provenance.get("data_options", {})),
-    )
+    dataset = data_of_export(provenance, data, data_dir, shift)
     out = out or export_dir / "simulation"
     with progress_bar(quiet=as_json) as progress:
         result = simulation.simulate(

@@ -1,0 +1,164 @@
+"""A board learns from a data set over its serial port, sample by sample."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from tf_odl.board.client import Board
+from tf_odl.board.lesson import Account, Lesson
+from tf_odl.board.messages import Setting
+from tf_odl.board.samples import to_bytes
+from tf_odl.data import Dataset
+from tf_odl.errors import UserError
+
+_RECENT = 100  # samples in the figures of the live view
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Teaching:
+    """What a board made of the samples; arrays have one entry per answered sample.
+
+    Accuracies are None where they were not measured, or where the model has no classes.
+    """
+
+    accuracy_before: float | None
+    accuracy_after: float | None
+    test_samples: int
+    account: Account
+    interrupted: bool
+    saved_sequence: int | None  # None: nothing was saved
+    trained: int
+    samples_per_second: float
+    microseconds_per_step: float | None
+    repeats: int  # requests sent again
+    correct: np.ndarray  # bool: right before it was learned from
+    was_trained: np.ndarray  # bool
+    losses: np.ndarray  # float32
+
+    def to_dict(self) -> dict[str, Any]:
+        """The figures without the per-sample arrays."""
+        return {k: v for k, v in asdict(self).items() if not isinstance(v, np.ndarray)}
+
+
+def teach(
+    board: Board,
+    data: Dataset,
+    *,
+    samples: int | None = None,
+    passes: int = 1,
+    test_samples: int = 0,
+    learning_rate: float | None = None,
+    save: bool = True,
+    progress: Progress | None = None,
+) -> Teaching:
+    """Teach the training samples of `data` in order.
+
+    Ctrl-C ends the lesson early: what was learned is saved and accounted for.
+
+    Args:
+        samples: how many training samples; all by default.
+        passes: how often.
+        test_samples: of the test samples, how many are predicted before and after.
+        learning_rate: instead of the board's.
+        save: save at the end, if the board can.
+        progress: called with (what, done, total).
+
+    Raises:
+        UserError: the data do not fit the model, or the board has gone.
+    """
+    check_fits(board, data)
+    tell = progress or (lambda what, done, total: None)
+    count = min(samples or len(data.x_train), len(data.x_train))
+    x_train = to_bytes(data.x_train[:count], board.hello)
+    labels = [int(y) if board.hello.classes else 0 for y in data.y_train[:count]]
+    test = _test_rows(data, test_samples) if board.hello.classes else np.zeros(0, np.int64)
+    x_test, y_test = to_bytes(data.x_test[test], board.hello), data.y_test[test]
+
+    before = _accuracy(board, x_test, y_test, tell, "testing")
+    if learning_rate is not None:
+        board.set(Setting.LEARNING_RATE, learning_rate)
+    lesson = Lesson(board)
+    steps, interrupted, started = [], False, time.perf_counter()
+    try:
+        for turn in range(passes):
+            for i, (sample, label) in enumerate(zip(x_train, labels, strict=True)):
+                step = lesson.learn(sample, label)
+                if step is not None:
+                    steps.append((step, label))
+                rate = (turn * count + i + 1) / (time.perf_counter() - started)
+                done = turn * count + i + 1
+                tell(_figures(steps, rate, bool(board.hello.classes)), done, passes * count)
+    except KeyboardInterrupt:
+        interrupted = True
+    seconds = time.perf_counter() - started
+    account = lesson.account()
+    sequence = board.save() if save and board.hello.has_storage else None
+    after = None if interrupted else _accuracy(board, x_test, y_test, tell, "testing again")
+    times = [step.microseconds for step, _ in steps]
+    return Teaching(
+        accuracy_before=before,
+        accuracy_after=after,
+        test_samples=len(x_test),
+        account=account,
+        interrupted=interrupted,
+        saved_sequence=sequence,
+        trained=sum(step.trained for step, _ in steps),
+        samples_per_second=len(steps) / seconds if seconds > 0 else 0.0,
+        microseconds_per_step=float(np.mean(times)) if times else None,
+        repeats=board.repeats,
+        correct=np.array([step.prediction == label for step, label in steps], bool),
+        was_trained=np.array([step.trained for step, _ in steps], bool),
+        losses=np.array([step.loss for step, _ in steps], np.float32),
+    )
+
+
+def check_fits(board: Board, data: Dataset) -> None:
+    """Whether the board can learn from these data.
+
+    Raises:
+        UserError: it cannot.
+    """
+    to_bytes(data.x_train[:1], board.hello)
+    if board.hello.target_bytes:
+        raise UserError("the board's model learns given outputs, which a data set of classes lacks")
+    if board.hello.classes and data.classes > board.hello.classes:
+        raise UserError(
+            f"the board's model has {board.hello.classes} classes, {data.name} has {data.classes}"
+        )
+
+
+def _test_rows(data: Dataset, samples: int) -> np.ndarray:
+    """Rows of the test samples, the same ones for the same number."""
+    return np.random.default_rng(0).permutation(len(data.x_test))[:samples]
+
+
+def _accuracy(
+    board: Board, samples: list[bytes], labels: np.ndarray, tell: Progress, what: str
+) -> float | None:
+    if not samples:
+        return None
+    right = 0
+    for i, (sample, label) in enumerate(zip(samples, labels, strict=True)):
+        right += board.predict(sample).prediction == label
+        tell(what, i + 1, len(samples))
+    return right / len(samples)
+
+
+def _figures(steps: list[tuple[Any, int]], rate: float, classifies: bool) -> str:
+    recent = steps[-_RECENT:]
+    if not recent:
+        return "learning"
+    skipped = sum(not step.trained for step, _ in recent) / len(recent)
+    if classifies:
+        right = sum(step.prediction == label for step, label in recent) / len(recent)
+        figure = f"{right:.0%} right"
+    else:
+        figure = f"loss {np.mean([step.loss for step, _ in recent]):.4f}"
+    return f"learning: {figure}, {skipped:.0%} skipped (last {len(recent)}), {rate:.0f}/s"
