@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 
 from tf_odl.board import image
-from tf_odl.board.connection import Connection
+from tf_odl.board.connection import Connection, Refused
 from tf_odl.board.messages import (
+    ErrorCode,
     Hello,
     Malformed,
     Request,
@@ -23,7 +25,10 @@ from tf_odl.board.messages import (
 )
 from tf_odl.errors import UserError
 
+_ATTEMPTS = 5
 _READ_ATTEMPTS = 20
+# Nothing has been executed: the sketch used the input meanwhile, or the board restarted.
+_SEND_AGAIN = (ErrorCode.SAMPLE_DIFFERS, ErrorCode.OFFSET)
 
 
 class Board:
@@ -52,23 +57,23 @@ class Board:
 
     def predict(self, sample: bytes) -> Step:
         """Infer on a sample, the bytes of the model's input."""
-        self._send(Tensor.INPUT, sample)
-        return self._step(Request.PREDICT, predict_payload(sample))
+        return self._step(Request.PREDICT, {Tensor.INPUT: sample}, predict_payload(sample))
 
     def learn(self, sample: bytes, label: int, target: bytes | None = None) -> Step:
         """Learn from a sample.
 
-        After `NoAnswer` the board has learned from it once or not at all.
+        After `NoAnswer` the board has learned from it once or not at all, after `Refused` it has
+        not.
 
         Args:
             sample: the bytes of the model's input.
             label: the class; 0 for a model without classes.
             target: float32 values, of a model that learns given outputs.
         """
-        self._send(Tensor.INPUT, sample)
+        parts = {Tensor.INPUT: sample}
         if target is not None:
-            self._send(Tensor.TARGET, target)
-        return self._step(Request.LEARN, learn_payload(sample, label))
+            parts[Tensor.TARGET] = target
+        return self._step(Request.LEARN, parts, learn_payload(sample + (target or b""), label))
 
     def stats(self) -> Stats:
         """Its counters."""
@@ -111,15 +116,20 @@ class Board:
         """Change a setting."""
         self._connection.request(Request.SET, set_payload(setting, value))
 
-    def _send(self, tensor: Tensor, data: bytes) -> None:
-        for payload in sample_payloads(tensor, data, self.hello.max_payload):
-            self._connection.request(Request.SAMPLE, payload)
-
-    def _step(self, kind: Request, payload: bytes) -> Step:
-        try:
-            return Step.decode(self._connection.request(kind, payload))
-        except Malformed as error:
-            raise _nonsense(error) from error
+    def _step(self, kind: Request, parts: Mapping[Tensor, bytes], payload: bytes) -> Step:
+        """One step; sends its sample again if a step of the sketch came in between."""
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                for tensor, data in parts.items():
+                    for piece in sample_payloads(tensor, data, self.hello.max_payload):
+                        self._connection.request(Request.SAMPLE, piece)
+                return Step.decode(self._connection.request(kind, payload))
+            except Refused as error:
+                if error.code not in _SEND_AGAIN or attempt == _ATTEMPTS:
+                    raise
+            except Malformed as error:
+                raise _nonsense(error) from error
+        raise AssertionError("unreachable")
 
     def _number(self, kind: Request) -> int:
         try:

@@ -13,6 +13,7 @@ from tf_odl.errors import UserError
 
 TIMEOUT = 0.5  # seconds until a request is repeated the first time
 PATIENCE = 10.0  # seconds until it is given up; a board that restarts needs a few
+_QUICK_ATTEMPTS = 4  # a bad line loses frames at random; after these the board may be busy
 _LONGEST_WAIT = 4.0
 
 
@@ -46,7 +47,7 @@ class Connection:
     A board executes a request once however often it comes, for repetitions are the same frame.
 
     Args:
-        timeout: seconds until a request is repeated; the next waits are each twice as long.
+        timeout: seconds until a request is repeated; after a few attempts the waits grow.
         patience: seconds until it is given up.
         on_text: called with what the sketch prints beside the frames.
         on_event: called with the steps that the sketch takes by itself.
@@ -81,7 +82,7 @@ class Connection:
         self._sequence = (self._sequence + 1) & 0xFFFF
         data = encode(Frame(kind, self._sequence, payload))
         end = time.monotonic() + self._patience
-        wait = self._timeout
+        wait, attempts = self._timeout, 0
         while True:
             self._line.write(data)
             answer = self._answer(kind, min(time.monotonic() + wait, end))
@@ -92,7 +93,9 @@ class Connection:
                     f"the board did not answer for {self._patience:g} s: is it running a sketch "
                     "with TfOdl's link, and no other program using the port?"
                 )
-            wait = min(2 * wait, _LONGEST_WAIT)
+            attempts += 1
+            if attempts >= _QUICK_ATTEMPTS:
+                wait = min(2 * wait, _LONGEST_WAIT)
             self.repeats += 1
 
     def listen(self, seconds: float) -> None:

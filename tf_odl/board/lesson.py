@@ -8,9 +8,8 @@ from tf_odl.board.client import Board
 from tf_odl.board.connection import NoAnswer, Refused
 from tf_odl.board.messages import ErrorCode, Step
 
-_ATTEMPTS = 5
-# Nothing has been learned: a piece was changed without being noticed, or the board restarted.
-_SEND_AGAIN = (ErrorCode.SAMPLE_DIFFERS, ErrorCode.OFFSET)
+# Other samples may fare better.
+_OF_THIS_SAMPLE = (ErrorCode.SAMPLE_DIFFERS, ErrorCode.OFFSET, ErrorCode.STEP_FAILED)
 
 
 @dataclass(frozen=True)
@@ -53,23 +52,19 @@ class Lesson:
         return step
 
     def _learn(self, sample: bytes, label: int, target: bytes | None) -> Step | None:
-        for attempt in range(_ATTEMPTS):
-            try:
-                step = self._board.learn(sample, label, target)
-            except NoAnswer:
-                self._look_for_sample()
-                return None
-            except Refused as error:
-                if error.code in _SEND_AGAIN and attempt + 1 < _ATTEMPTS:
-                    continue
-                self._lost += 1
-                if error.code in (*_SEND_AGAIN, ErrorCode.STEP_FAILED):
-                    return None
+        try:
+            step = self._board.learn(sample, label, target)
+        except NoAnswer:
+            self._look_for_sample()
+            return None
+        except Refused as error:
+            self._lost += 1
+            if error.code not in _OF_THIS_SAMPLE:
                 raise
-            self._confirmed += 1
-            self._expected += 1
-            return step
-        raise AssertionError("unreachable")
+            return None
+        self._confirmed += 1
+        self._expected += 1
+        return step
 
     def account(self) -> Account:
         """Compare with what the board counts; also after an interrupt in the middle of a sample."""

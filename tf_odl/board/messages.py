@@ -223,7 +223,7 @@ def predict_payload(data: bytes) -> bytes:
 
 
 def learn_payload(data: bytes, label: int) -> bytes:
-    """Payload of LEARN on the sample `data`."""
+    """Payload of LEARN on `data`, the sample and behind it the target, if there is one."""
     return struct.pack("<i", label) + predict_payload(data)
 
 
