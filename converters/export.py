@@ -30,6 +30,7 @@ from tf_odl.converters.state_layout import state_layout
 from tf_odl.converters.targets import Target
 from tf_odl.converters.third_party import adapt
 from tf_odl.converters.training_graph import build_training_graph
+from tf_odl.converters.update_rule import UpdateRule
 from tf_odl.converters.write_back import with_variables, write_back
 from tf_odl.errors import UserError
 from tf_odl.files import new_folder
@@ -71,7 +72,8 @@ class OnBoard:
 
     `sparsifier` tells which entries of a layer's error it keeps and `skip_rule` which samples it
     trains on; the learning rate is that of plain SGD, per sample, and a sketch may change it;
-    `seed` is that of the stochastic rounding; `loss` None means what the model ends in.
+    `seed` is that of the stochastic rounding; `loss` None means what the model ends in;
+    `update_rule` is how int8 weights take steps.
     """
 
     target: Target
@@ -80,6 +82,7 @@ class OnBoard:
     learning_rate: float
     seed: int
     loss: Loss | None
+    update_rule: UpdateRule
 
 
 def export(
@@ -96,6 +99,7 @@ def export(
     learning_rate: float = 0.005,
     seed: int = 0,
     loss: Loss | None = None,
+    update_rule: UpdateRule = UpdateRule.STOCHASTIC,
     headroom: float = 1.5,
     margin: float = 1.25,
     calibration: str = "min-max",
@@ -120,6 +124,7 @@ def export(
         learning_rate: of plain SGD, per sample; a sketch may change it.
         seed: of the stochastic rounding.
         loss: by default cross-entropy, behind a sigmoid binary cross-entropy.
+        update_rule: how int8 weights take steps; RESIDUAL takes a byte more per trainable weight.
         headroom: weight range of trainable layers over their largest weight, >= 1.
         margin: range of internal activations over the calibrated one, >= 1.
         calibration: what sets that range: a name of `calibration.FACTORS`.
@@ -134,7 +139,7 @@ def export(
         UserError: settings, samples or masks that do not fit, a layer that cannot be exported or
             trained, or a board that is too small.
     """
-    board = OnBoard(target, sparsifier, skip_rule, learning_rate, seed, loss)
+    board = OnBoard(target, sparsifier, skip_rule, learning_rate, seed, loss, update_rule)
     _check_settings(learning_rate, headroom, margin)
     if calibration not in FACTORS:
         raise UserError(f"unknown calibration {calibration!r}; known are {', '.join(FACTORS)}")
@@ -186,6 +191,7 @@ def export_tflite(
     learning_rate: float = 0.005,
     seed: int = 0,
     loss: Loss | None = None,
+    update_rule: UpdateRule = UpdateRule.STOCHASTIC,
     test: tuple[np.ndarray, np.ndarray] | None = None,
     overwrite: bool = False,
     provenance: Mapping[str, Any] | None = None,
@@ -202,7 +208,7 @@ def export_tflite(
 
     Other arguments and errors are those of `export`; layers are named as `third_party.adapt` does.
     """
-    board = OnBoard(target, sparsifier, skip_rule, learning_rate, seed, loss)
+    board = OnBoard(target, sparsifier, skip_rule, learning_rate, seed, loss, update_rule)
     _check_settings(learning_rate)
     _check_earlier(out_dir, overwrite)
     with new_folder(Path(out_dir), replaces=RECORD) as folder:
@@ -255,6 +261,7 @@ def _training_graph(data: bytes, masks: Mapping[str, Mask], board: OnBoard) -> b
         learning_rate=board.learning_rate,
         seed=board.seed,
         loss=board.loss,
+        update_rule=board.update_rule,
     )
 
 
@@ -307,6 +314,7 @@ def _record(name: str, data: bytes, masks: Mapping[str, Mask], board: OnBoard) -
         "skip_rule": _describe(board.skip_rule),
         "learning_rate": board.learning_rate,
         "seed": board.seed,
+        "update_rule": board.update_rule.value,
         "loss": _loss_of(data, board).value,
     }
 

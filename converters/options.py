@@ -27,6 +27,7 @@ class Flags(IntFlag):
     UPDATE_WEIGHTS = 2
     UPDATE_BIAS = 4
     MASKED = 8
+    RESIDUAL = 16
 
 
 class SparsifierCode(IntEnum):

@@ -43,6 +43,7 @@ from tf_odl.converters.options import (
     SeedOptions,
     SparsifierCode,
 )
+from tf_odl.converters.update_rule import UpdateRule, residual_name
 from tf_odl.errors import UserError
 from tf_odl.methods import Mask, SkipRule, Sparsifier
 
@@ -66,6 +67,7 @@ def build_training_graph(
     learning_rate: float,
     seed: int,
     loss: Loss | None = None,
+    update_rule: UpdateRule = UpdateRule.STOCHASTIC,
 ) -> bytes:
     """Add the training ops to an int8 model whose layers' outputs are named like the layers.
 
@@ -79,6 +81,7 @@ def build_training_graph(
         learning_rate: of plain SGD, per sample.
         seed: of the stochastic rounding, any integer.
         loss: by default cross-entropy, behind a sigmoid binary cross-entropy.
+        update_rule: how int8 weights take steps.
 
     Raises:
         UserError: nothing to train, a mask of the wrong form, or a layer the error cannot cross.
@@ -89,7 +92,7 @@ def build_training_graph(
         raise UserError("no layer is left to train: every mask is empty")
     loss = loss or default_loss(flat)
     path = backward_path(flat, tensor_of(flat, loss), trainable, sites)
-    return _Builder(flat, sites, trainable, sparsifier).build(
+    return _Builder(flat, sites, trainable, sparsifier, update_rule).build(
         loss, path, skip_rule, learning_rate, seed, zlib.crc32(model)
     )
 
@@ -103,11 +106,13 @@ class _Builder:
         sites: Sequence[str],
         masks: Mapping[str, Mask],
         sparsifier: Sparsifier,
+        update_rule: UpdateRule,
     ) -> None:
         self.flat = flat
         self.sites = list(sites)
         self.masks = masks
         self.sparsifier = sparsifier
+        self.update_rule = update_rule
         self.state = _ABSENT
         self.errors: dict[int, int] = {}  # of tensors whose readers have been crossed
         self.variables: list[int] = []
@@ -207,8 +212,10 @@ class _Builder:
             self.errors[tensor] = error
 
     def _seed_of(self, variable: int) -> int:
-        """A constant with the variable's first values, which shares their buffer."""
+        """A constant that shares the buffer of the variable's first values; none for zeros."""
         flat = self.flat
+        if flat.constant(variable) is None:
+            return _ABSENT
         dtype = np.int8 if flat.dtype(variable) == np.int8 else np.int32
         seed = flat.add_tensor(f"{flat.name(variable)}/seed", flat.shape(variable), dtype)
         flat.tensors[seed].buffer = flat.tensors[variable].buffer
@@ -251,8 +258,13 @@ class _Builder:
             mask=mask,
         )
         updates, updates_bias = flags & Flags.UPDATE_WEIGHTS, flags & Flags.UPDATE_BIAS
+        residual = _ABSENT
         if updates:
             self.variables.append(kernel)
+        if flags & Flags.RESIDUAL:
+            name = residual_name(flat.name(kernel))
+            residual = flat.add_tensor(name, flat.shape(kernel), np.int8, is_variable=True)
+            self.variables.append(residual)
         if updates_bias:
             self.variables.append(int(op.inputs[2]))
         outputs = [] if below == _ABSENT else [below]
@@ -267,6 +279,7 @@ class _Builder:
             y,
             kernel if updates or flags & Flags.PROPAGATE else _ABSENT,
             int(op.inputs[2]) if updates_bias else _ABSENT,
+            residual,
         ]
         self._append(code, inputs, outputs, options.pack())
 
@@ -306,6 +319,8 @@ class _Builder:
             )
         if kernel.any():
             flags |= Flags.UPDATE_WEIGHTS
+            if self.update_rule is UpdateRule.RESIDUAL:
+                flags |= Flags.RESIDUAL
         if bias.any():
             flags |= Flags.UPDATE_BIAS
         allowed = kernel | bias

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +11,7 @@ from tf_odl.converters.flatbuffer import FlatModel
 from tf_odl.converters.fold_sites import layer_name
 from tf_odl.converters.layers import KERNEL, along_axis, kernel_from_op, weight_axis
 from tf_odl.converters.training_graph import SEED_OP
+from tf_odl.converters.update_rule import RESIDUAL_STEPS, is_residual
 from tf_odl.errors import UserError
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def with_variables(model: bytes, graph: bytes, variables: Sequence[np.ndarray]) 
     Args:
         model: model.tflite.
         graph: the model_train.tflite made from it.
-        variables: int8 weights and int32 biases in the order of TFODL_SEED.
+        variables: int8 weights, their residuals and int32 biases in the order of TFODL_SEED.
 
     Raises:
         UserError: the three do not belong together.
@@ -54,6 +55,8 @@ def with_variables(model: bytes, graph: bytes, variables: Sequence[np.ndarray]) 
     training, plain = FlatModel(graph), FlatModel(model)
     tensors = variable_tensors(training)
     for tensor, values in zip(tensors, _checked(training, tensors, variables), strict=True):
+        if is_residual(training.name(tensor)):
+            continue
         target = plain.find(training.name(tensor))
         if target is None or plain.shape(target) != values.shape:
             raise UserError(f"the model has no tensor {training.name(tensor)!r} of this shape")
@@ -66,13 +69,27 @@ def with_variables(model: bytes, graph: bytes, variables: Sequence[np.ndarray]) 
     return plain.pack()
 
 
+def _with_residuals(
+    flat: FlatModel, tensors: list[int], values: list[np.ndarray]
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Weights and biases in steps of their scales; a residual follows its weights."""
+    for i, (tensor, codes) in enumerate(zip(tensors, values, strict=True)):
+        if is_residual(flat.name(tensor)):
+            continue
+        if i + 1 < len(tensors) and is_residual(flat.name(tensors[i + 1])):
+            yield tensor, codes + values[i + 1] / RESIDUAL_STEPS
+        else:
+            yield tensor, codes
+
+
 def write_back(folded: keras.Model, graph: bytes, variables: Sequence[np.ndarray]) -> keras.Model:
     """A copy of the folded Keras model with the weights a board has learned.
 
     Args:
         folded: model_folded.keras of the export.
         graph: model_train.tflite of the export; it has the scales.
-        variables: int8 weights and int32 biases in the order of TFODL_SEED.
+        variables: int8 weights, their residuals and int32 biases in the order of TFODL_SEED.
+            Residuals are part of the learned weights.
 
     Raises:
         UserError: the three do not belong together.
@@ -83,7 +100,7 @@ def write_back(folded: keras.Model, graph: bytes, variables: Sequence[np.ndarray
     tensors = variable_tensors(flat)
     copy = keras.models.clone_model(folded)
     copy.set_weights(folded.get_weights())
-    for tensor, codes in zip(tensors, _checked(flat, tensors, variables), strict=True):
+    for tensor, codes in _with_residuals(flat, tensors, _checked(flat, tensors, variables)):
         site, part = flat.name(tensor).rsplit("/", 1)
         try:
             layer = copy.get_layer(layer_name(site))

@@ -102,6 +102,7 @@ class _Step:
         bias: np.ndarray | None,
         learning_rate: np.float32,
         generator: Generator,
+        residual: np.ndarray | None,
         *,
         dense: bool,
         depthwise: bool,
@@ -110,13 +111,8 @@ class _Step:
         self.rate, self.generator = learning_rate, generator
         self.centered = None if x is None else x.astype(np.int64) - o.x_zero_point
         # [out_c, kernel_h, kernel_w, in_c or 1], a view of the weights.
-        self.rows = None
-        if weights is not None and depthwise:
-            self.rows = np.moveaxis(weights.reshape(o.kernel_h, o.kernel_w, o.out_c), 2, 0)[
-                ..., np.newaxis
-            ]
-        elif weights is not None:
-            self.rows = weights.reshape(o.out_c, o.kernel_h, o.kernel_w, o.in_c)
+        self.rows = None if weights is None else self._by_neuron(weights, depthwise)
+        self.residuals = None if residual is None else self._by_neuron(residual, depthwise)
         self.scales = np.broadcast_to(np.array(o.scales, f32), o.out_c)
         self.mask = np.ones(o.out_c, bool) if o.mask is None else np.array(o.mask)
         limit = largest_error(o, depthwise=depthwise)
@@ -143,6 +139,13 @@ class _Step:
             self._depthwise()
         else:
             self._convolution()
+
+    def _by_neuron(self, values: np.ndarray, depthwise: bool) -> np.ndarray:
+        o = self.o
+        if depthwise:
+            taps = values.reshape(o.kernel_h, o.kernel_w, o.out_c)
+            return np.moveaxis(taps, 2, 0)[..., np.newaxis]
+        return values.reshape(o.out_c, o.kernel_h, o.kernel_w, o.in_c)
 
     def _channels(self, neuron: int) -> slice:
         """Of the input, that a neuron reads."""
@@ -179,9 +182,21 @@ class _Step:
         self.result.saturated += abs(moved) > 127
         self.rows[neuron][index] = min(max(moved, -127), 127)
 
+    def _move_exactly(self, neuron: int, index: tuple[int, ...], d: int) -> None:
+        """By d / 2^8, of a weight with its residual."""
+        whole = 256 * int(self.rows[neuron][index]) + int(self.residuals[neuron][index]) + 128
+        whole -= min(max(d, -(2**15)), 2**15 - 1)
+        bounded = min(max(whole, -127 * 256), 2**15 - 1)
+        self.result.saturated += bounded != whole
+        self.rows[neuron][index] = bounded // 256
+        self.residuals[neuron][index] = bounded % 256 - 128
+
     def _move_row(self, neuron: int, steps: list[int]) -> None:
         draw = 0
         for position, index in enumerate(np.ndindex(self.rows.shape[1:])):
+            if self.residuals is not None:
+                self._move_exactly(neuron, index, (steps[position] + 128) >> 8)
+                continue
             if position % 8 == 0:
                 draw = self.generator.draw()
             self._move(neuron, index, steps[position], fraction(draw, position % 8))
@@ -204,13 +219,24 @@ class _Step:
                 continue
             factor = self.rate * f32(o.x_scale) / scale * delta
             if self.updates and factor != 0 and not np.isnan(factor):
-                bounded = np.clip(factor, f32(-127), f32(127)) * f32(65536)
-                scaled = floor(bounded + self.generator.uniform())
-                steps = [scaled * int(value) for value in self.centered.ravel()]
-                self.result.weight_steps[neuron].flat = np.array(steps) / 2**16
-                if scaled != 0:
-                    self._move_row(neuron, steps)
+                self._move_outer(neuron, np.clip(factor, f32(-127), f32(127)))
             self._move_bias(neuron, self.rate / (f32(o.x_scale) * scale) * delta)
+
+    def _move_outer(self, neuron: int, factor: np.float32) -> None:
+        values = [int(value) for value in self.centered.ravel()]
+        if self.residuals is not None:
+            scaled = int(factor * f32(2**24))
+            indices = np.ndindex(self.rows.shape[1:])
+            steps = [(scaled * value + 2**15) >> 16 for value in values]
+            for index, d in zip(indices, steps, strict=True):
+                self._move_exactly(neuron, index, d)
+            self.result.weight_steps[neuron].flat = np.array(steps) / 2**8
+            return
+        scaled = floor(factor * f32(65536) + self.generator.uniform())
+        steps = [scaled * value for value in values]
+        self.result.weight_steps[neuron].flat = np.array(steps) / 2**16
+        if scaled != 0:
+            self._move_row(neuron, steps)
 
     def _rate_of(self, neuron: int) -> np.float32:
         rate = self.rate * self.result.unit / self.scales[neuron]
@@ -247,9 +273,12 @@ class _Step:
             if self.updates:
                 steps = {n: self._steps(n)[0] for n in touched}
                 for tap in np.ndindex(o.kernel_h, o.kernel_w):
-                    draw = self.generator.draw()
+                    draw = self.generator.draw() if self.residuals is None else 0
                     for neuron in touched:
                         t = steps[neuron][tap][0]
+                        if self.residuals is not None:
+                            self._move_exactly(neuron, (*tap, 0), (t + 128) >> 8)
+                            continue
                         self._move(neuron, (*tap, 0), t, fraction(draw, neuron - first))
             for neuron in touched:
                 rate = self._rate_of(neuron) / f32(o.x_scale)
@@ -265,6 +294,7 @@ def backward(
     learning_rate: np.float32,
     generator: Generator,
     *,
+    residual: np.ndarray | None = None,
     dense: bool = False,
     depthwise: bool = False,
 ) -> Backward:
@@ -277,9 +307,19 @@ def backward(
         weights: int8 in TFLite's layout, bias: int32 [out_c]; None when they are not needed.
         learning_rate: float32.
         generator: of the random numbers, moved on.
+        residual: int8 as the weights, of the update rule that has one.
         dense, depthwise: the kind of the op; neither stands for CONV_2D.
     """
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         return _Step(
-            o, delta, x, weights, bias, learning_rate, generator, dense=dense, depthwise=depthwise
+            o,
+            delta,
+            x,
+            weights,
+            bias,
+            learning_rate,
+            generator,
+            residual,
+            dense=dense,
+            depthwise=depthwise,
         ).result

@@ -10,7 +10,7 @@ from tf_odl.tflm_port import host
 from tf_odl.tflm_port.state import WORDS, State
 
 FULLY_CONNECTED, CONV_2D, DEPTHWISE = 0, 1, 2
-PROPAGATE, UPDATE_WEIGHTS, UPDATE_BIAS, MASKED = 1, 2, 4, 8
+PROPAGATE, UPDATE_WEIGHTS, UPDATE_BIAS, MASKED, RESIDUAL = 1, 2, 4, 8, 16
 DENSE, MEPROP, TINYPROP = 0, 1, 2
 NO_ACTIVATION = (-129, 128)
 
@@ -40,7 +40,7 @@ def pointer(array: np.ndarray | None) -> ctypes.c_void_p:
 class LayerTensors(ctypes.Structure):
     _fields_ = [
         (name, ctypes.c_void_p)
-        for name in ("error", "x", "y", "weights", "bias", "error_x", "scratch")
+        for name in ("error", "x", "y", "weights", "bias", "error_x", "scratch", "residual")
     ]
 
 
@@ -68,6 +68,7 @@ class Layer:
     damping: float = 1.0
     layer: int = 0
     mask: np.ndarray | None = None  # bool per neuron
+    residual: np.ndarray | None = None  # as the weights; of the rule that has one
 
     @property
     def fan_in(self) -> int:
@@ -76,6 +77,7 @@ class Layer:
 
     def options(self) -> bytes:
         flags = self.flags | (MASKED if self.mask is not None else 0)
+        flags |= RESIDUAL if self.residual is not None else 0
         blob = struct.pack(
             "<3I12Ifi2iI3fI",
             1,
@@ -131,6 +133,7 @@ def run_layer(layer: Layer, error: np.ndarray, memory: Memory) -> Result:
     error_x = np.full(layer.in_shape, np.nan, np.float32)
     scratch = np.full(layer.fan_in, -1, np.int32)
     addresses = [error, layer.x, layer.y, layer.weights, layer.bias, error_x, scratch]
+    addresses.append(layer.residual)
     tensors = LayerTensors(*[pointer(array) for array in addresses])
     blob = layer.options()
     accepted = library.tfodl_layer_step(

@@ -267,7 +267,7 @@ def test_options_and_tensors_of_backward_ops_follow_their_forward_ops(exported: 
         is_last = index == len(ops) - 1
         everything = Flags.UPDATE_WEIGHTS | Flags.UPDATE_BIAS
         assert o.flags == (everything if is_last else everything | Flags.PROPAGATE)
-        assert [int(i) for i in op.inputs[2:]] == [x, y, kernel, bias]
+        assert [int(i) for i in op.inputs[2:]] == [x, y, kernel, bias, -1]
         assert o.x_scale == graph.scales(x)[0] and o.x_zero_point == graph.zero_point(x)
         np.testing.assert_array_equal(np.float32(o.scales), graph.scales(kernel))
         kind = graph.op_name(source)
@@ -365,7 +365,7 @@ def test_a_frozen_layer_in_between_only_hands_the_error_on(cnn: Export) -> None:
     options = layer_options(graph)
     assert [o.flags for o in options[1:3]] == [Flags.PROPAGATE, Flags.PROPAGATE]
     frozen = of_kind(graph, "TFODL_CONV_2D_BWD")[0]
-    x, _, kernel, bias = (int(i) for i in frozen.inputs[2:])
+    x, _, kernel, bias, _ = (int(i) for i in frozen.inputs[2:])
     assert (x, bias) == (-1, -1), "neither the input nor the bias is needed"
     assert graph.name(kernel) == f"{between}/kernel" and len(frozen.outputs) == 1
 
@@ -389,7 +389,7 @@ def test_masks_choose_flags_and_inputs(
     assert o.flags == flags
     expected = tuple(bool(a or b) for a, b in zip(kernel, bias, strict=True))
     assert o.mask == (expected if flags & Flags.MASKED else None)
-    x, y, weights, biases = (int(i) >= 0 for i in op.inputs[2:])
+    x, y, weights, biases, _ = (int(i) >= 0 for i in op.inputs[2:])
     assert x == weights == any(kernel) and biases == any(bias) and y
     count = SeedOptions.unpack(blob(graph.operators[0])).n_variables
     assert count == any(kernel) + any(bias)

@@ -96,6 +96,7 @@ def mask_error(layer: Layer, error: np.ndarray) -> np.ndarray:
 def reference(layer: Layer, error: np.ndarray, memory: Memory) -> Backward:
     """What the contract says. Updates copies of the layer's values, which take their place."""
     layer.weights, layer.bias = layer.weights.copy(), layer.bias.copy()
+    layer.residual = None if layer.residual is None else layer.residual.copy()
     state = memory.state()
     return backward(
         LayerOptions.unpack(layer.options()),
@@ -105,6 +106,7 @@ def reference(layer: Layer, error: np.ndarray, memory: Memory) -> Backward:
         layer.bias,
         np.float32(state.learning_rate),
         Generator(state.rng),
+        residual=layer.residual,
         dense=layer.kind == FULLY_CONNECTED,
         depthwise=layer.kind == DEPTHWISE,
     )
@@ -164,11 +166,13 @@ def test_every_bit_is_the_contracts(
     layer.flags = flags
     if random.random() < 0.5:
         layer.mask = random.random(layer.out_shape[2]) < 0.5
+    if flags & harness.UPDATE_WEIGHTS and random.random() < 0.5:
+        layer.residual = random.integers(-128, 128, layer.weights.shape).astype(np.int8)
     memory = Memory(learning_rate=learning_rate, rng=seed | 1)
-    weights, bias, x = layer.weights, layer.bias, layer.x
+    weights, bias, residual, x = layer.weights, layer.bias, layer.residual, layer.x
     wanted = reference(layer, error, memory)
-    wanted_weights, wanted_bias = layer.weights, layer.bias
-    layer.weights, layer.bias = weights, bias
+    wanted_weights, wanted_bias, wanted_residual = layer.weights, layer.bias, layer.residual
+    layer.weights, layer.bias, layer.residual = weights, bias, residual
     if not flags & harness.UPDATE_WEIGHTS:
         layer.x = None
     result = run_layer(layer, error, memory)
@@ -180,17 +184,20 @@ def test_every_bit_is_the_contracts(
         assert np.isnan(result.error_x).all()
     np.testing.assert_array_equal(layer.weights, wanted_weights)
     np.testing.assert_array_equal(layer.bias, wanted_bias)
+    if residual is not None:
+        np.testing.assert_array_equal(layer.residual, wanted_residual)
     state = memory.state()
     assert state.rng == wanted.generator.state
     assert state.saturated == wanted.saturated
 
 
 @CHECK
-@given(layers())
+@given(layers(), st.booleans())
 def test_the_contract_is_autodiff_of_the_rounded_errors(
-    case: tuple[Layer, np.ndarray, str],
+    case: tuple[Layer, np.ndarray, str], residual: bool
 ) -> None:
     layer, error, padding = case
+    layer.residual = np.zeros_like(layer.weights) if residual else None
     learning_rate = 0.02
     delta = mask_error(layer, error)
     before = Layer(**vars(layer))
@@ -222,7 +229,11 @@ def test_the_contract_is_autodiff_of_the_rounded_errors(
         steps = np.moveaxis(steps[..., 0], 0, 2)
     steps = steps.reshape(wanted.shape)
     slack = 1.5 * STEP
-    if layer.kind == FULLY_CONNECTED:  # the factor of x is rounded, not the step
+    if layer.kind == FULLY_CONNECTED and residual:
+        slack = 2.0**-9 + 2.0**-16  # half of what a residual counts, and the factor's rounding
+        limit = 127.0 * np.abs(layer.x.astype(int) - layer.x_zero_point).ravel()
+        wanted = np.clip(wanted, -limit, limit)
+    elif layer.kind == FULLY_CONNECTED:  # the factor of x is rounded, not the step
         slack = STEP * np.abs(layer.x.astype(int) - layer.x_zero_point).ravel()
         wanted = np.clip(wanted, -127.0 * slack / STEP, 127.0 * slack / STEP)
     assert (np.abs(steps - wanted) <= slack + RELATIVE * np.abs(wanted)).all()
@@ -261,6 +272,28 @@ def a_layer(kind: int, **changes: object) -> Layer:
         "bias": np.zeros(neurons, np.int32),
     }
     return Layer(**(fields | changes))
+
+
+@pytest.mark.parametrize("kind", [FULLY_CONNECTED, CONV_2D, DEPTHWISE])
+def test_many_steps_with_residuals_are_the_float_gradient(kind: int) -> None:
+    """Every step of a weight is off by up to 1 / 512 at most, and none draws a number."""
+    layer = a_layer(kind, flags=harness.UPDATE_WEIGHTS)
+    layer.weights[...], layer.residual = 0, np.zeros_like(layer.weights)
+    error = np.random.default_rng(8).normal(0, 0.2, layer.out_shape).astype(np.float32)
+    learning_rate, steps = 2e-4, 50
+    _, by_weights, _ = autodiff(layer, error, "SAME")
+    scales = scales_of(layer)
+    axis_scales = (
+        scales if kind == DEPTHWISE else scales.reshape(-1, *[1] * (layer.weights.ndim - 1))
+    )
+    wanted = -steps * learning_rate * by_weights / axis_scales
+    memory = Memory(learning_rate=learning_rate)
+    for _ in range(steps):
+        run_layer(layer, error, memory)
+    assert 1 < np.abs(wanted).max() < 120
+    moved = layer.weights + layer.residual / 256
+    assert (np.abs(moved - wanted) <= steps / 512 + 2e-3 * np.abs(wanted)).all()
+    assert memory.state().rng == Memory().rng and memory.state().saturated == 0
 
 
 @pytest.mark.parametrize("kind", [FULLY_CONNECTED, CONV_2D, DEPTHWISE])

@@ -1,4 +1,4 @@
-"""Stochastic rounding: its expectation, its bounds, its generator, and that weights round apart."""
+"""The update rules: stochastic rounding and its generator, residuals, and the bounds of both."""
 
 import kernel_harness as harness
 import numpy as np
@@ -10,12 +10,19 @@ ONE = 2**16  # a step of 1
 
 
 def update_outer(
-    weights: np.ndarray, x: np.ndarray, factor: float, *, zero_point: int = 0, seed: int = 1
+    weights: np.ndarray,
+    x: np.ndarray,
+    factor: float,
+    *,
+    zero_point: int = 0,
+    seed: int = 1,
+    residuals: np.ndarray | None = None,
 ) -> tuple[int, int]:
     """Update in place. Returns (saturated updates, generator state afterwards)."""
     rng = np.array([seed], np.uint32)
     saturated = harness.library.tfodl_update_outer(
         harness.pointer(weights),
+        harness.pointer(residuals),
         harness.pointer(x),
         zero_point,
         harness.ctypes.c_float(factor),
@@ -26,12 +33,18 @@ def update_outer(
 
 
 def update_row(
-    weights: np.ndarray, gradient: np.ndarray, factor: float, *, seed: int = 1
+    weights: np.ndarray,
+    gradient: np.ndarray,
+    factor: float,
+    *,
+    seed: int = 1,
+    residuals: np.ndarray | None = None,
 ) -> tuple[int, int]:
     rng = np.array([seed], np.uint32)
     gradient = np.ascontiguousarray(gradient, np.int32)
     saturated = harness.library.tfodl_update_row(
         harness.pointer(weights),
+        harness.pointer(residuals),
         harness.pointer(gradient),
         harness.ctypes.c_float(factor),
         len(weights),
@@ -151,7 +164,7 @@ def test_four_neighbours_share_a_draw() -> None:
     factors = np.array([2.0**-16, 2.0**-17, 2.0**-16, 0.0], np.float32)
     weights = np.array([0, 0, 0, 9], np.int8)
     rng = np.array([5], np.uint32)
-    arrays = [harness.pointer(a) for a in (weights, gradient, factors)]
+    arrays = [harness.pointer(a) for a in (weights, None, gradient, factors)]
     saturated = harness.library.tfodl_update_four(*arrays, 4, harness.pointer(rng))
     generator = Generator(5)
     draw = generator.draw()
@@ -214,3 +227,77 @@ def test_nan_changes_nothing() -> None:
     assert update_row(weights, np.array([9]), np.nan) == (0, 1)
     assert update_biases(biases, np.array([np.nan])) == 1
     assert weights[0] == biases[0] == 3
+
+
+# -- residuals ------------------------------------------------------------------------------------
+
+
+def fixed_point(weights: np.ndarray, residuals: np.ndarray) -> np.ndarray:
+    """The weights that int8 weights and residuals stand for, in steps of 1 / 256."""
+    return 256 * weights.astype(int) + residuals
+
+
+def random_fixed_point(random: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
+    return (
+        random.integers(-127, 128, count).astype(np.int8),
+        random.integers(-128, 128, count).astype(np.int8),
+    )
+
+
+@pytest.mark.parametrize("count", [1, 3, 4, 11, 64])
+@pytest.mark.parametrize("size", [1e-5, 3e-4, 0.01, 0.7, 40.0])
+def test_a_residual_takes_what_rounding_leaves(count: int, size: float) -> None:
+    """The sum moves by the step rounded to 1 / 256, between the ends of the weights' range."""
+    random = np.random.default_rng(count)
+    weights, residuals = random_fixed_point(random, count)
+    before = fixed_point(weights, residuals)
+    x = random.integers(-128, 128, count).astype(np.int8)
+    for sign in (1, -1):
+        steps = sign * size / 100 * 256 * (x.astype(float) - 7)
+        wanted = np.clip(before - np.clip(np.floor(steps + 0.5), -32768, 32767), -32640, 32639)
+        new, rest = weights.copy(), residuals.copy()
+        saturated, rng = update_outer(new, x, sign * size / 100, zero_point=7, residuals=rest)
+        # The factor has 24 binary places and the step is a multiple of it.
+        slack = np.abs(steps) * 2.0**-20 + 255 * 2.0**-16 + 2.0**-16
+        clear = np.abs(steps - np.floor(steps) - 0.5) > slack
+        assert clear.any()
+        np.testing.assert_array_equal(fixed_point(new, rest)[clear], wanted[clear])
+        np.testing.assert_allclose(fixed_point(new, rest), wanted, atol=1)
+        assert rng == 1, "nothing is drawn"
+        at_end = np.isin(fixed_point(new, rest), (-32640, 32639))
+        assert saturated <= at_end.sum() and (saturated > 0 or not (size == 40 and count == 64))
+
+
+@pytest.mark.parametrize("count", [1, 4, 9, 64])
+@pytest.mark.parametrize("power", [-38, -30, -24, -16])
+def test_rows_with_residuals_bit_for_bit(count: int, power: int) -> None:
+    random = np.random.default_rng(count)
+    weights, residuals = random_fixed_point(random, count)
+    gradient = random.integers(-(2**24), 2**24, count)
+    saturated, wanted = 0, []
+    for value, g in zip(fixed_point(weights, residuals), gradient, strict=True):
+        t = (int(g) * 2 ** (power + 40) + 2**23) >> 24  # in units of 2^-16, halves up
+        d = min(max((t + 128) >> 8, -(2**15)), 2**15 - 1)
+        moved = int(value) - d
+        saturated += not -32640 <= moved <= 32639
+        wanted.append(min(max(moved, -32640), 32639))
+    factor = 2.0**power
+    assert update_row(weights, gradient, factor, residuals=residuals) == (saturated, 1)
+    np.testing.assert_array_equal(fixed_point(weights, residuals), wanted)
+    assert (np.abs(weights.astype(int)) <= 127).all()
+
+
+def test_small_steps_add_up_in_the_residual() -> None:
+    """A hundred steps of a hundredth are one, where rounding each of them would be none."""
+    weights, residuals = np.array([5, -5, 0, 0, 0], np.int8), np.zeros(5, np.int8)
+    for _ in range(100):
+        update_outer(weights, np.full(5, 100, np.int8), 4 / 256 / 100, residuals=residuals)
+    np.testing.assert_array_equal(fixed_point(weights, residuals), [880, -1680, -400, -400, -400])
+    np.testing.assert_array_equal(weights, [3, -7, -2, -2, -2])
+
+
+def test_the_weight_is_its_fixed_point_number_rounded() -> None:
+    weights, residuals = np.zeros(3, np.int8), np.array([-128, 127, 0], np.int8)
+    update_row(weights, np.array([-(2**16), -(2**16), -(2**17)]), 2.0**-17, residuals=residuals)
+    np.testing.assert_array_equal(weights, [0, 1, 1])
+    np.testing.assert_array_equal(residuals, [0, -1, 0])

@@ -10,6 +10,7 @@ from tf_odl.converters.layers import WEIGHTED_OPS
 from tf_odl.converters.quantize import quantize
 from tf_odl.converters.reference import quantize_input
 from tf_odl.converters.training_graph import build_training_graph
+from tf_odl.converters.update_rule import UpdateRule
 from tf_odl.errors import UserError
 from tf_odl.methods import Mask
 from tf_odl.methods.dense import Dense
@@ -71,6 +72,7 @@ class Exported:
         skip_rule: object = None,
         learning_rate: float = 0.05,
         seed: int = 3,
+        update_rule: UpdateRule = UpdateRule.STOCHASTIC,
     ) -> bytes:
         """A training graph with the lowest `frozen` layers left out, and a share of the neurons."""
         random = np.random.default_rng(1)
@@ -87,6 +89,7 @@ class Exported:
             skip_rule=skip_rule or Never(),
             learning_rate=learning_rate,
             seed=seed,
+            update_rule=update_rule,
         )
 
 
@@ -112,8 +115,11 @@ def exported() -> Exported:
         pytest.param({"learning_rate": 3.0}, id="saturating"),
     ],
 )
-def test_every_step_equals_the_reference(exported: Exported, settings: dict) -> None:
-    model = exported.graph(**settings)
+@pytest.mark.parametrize("rule", UpdateRule, ids=lambda rule: rule.value)
+def test_every_step_equals_the_reference(
+    exported: Exported, settings: dict, rule: UpdateRule
+) -> None:
+    model = exported.graph(**settings, update_rule=rule)
     reference = Reference(model)
     before = [value.copy() for value in reference.values()]
     with TrainingInterpreter(model) as interpreter:

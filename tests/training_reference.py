@@ -110,7 +110,8 @@ class Reference:
         n = self.seed.n_variables
         self.variables = [int(i) for i in seed_op.inputs[1 : 1 + n]]
         for variable, seed in zip(self.variables, seed_op.inputs[1 + n :], strict=True):
-            self.data[variable] = self.data[int(seed)].copy()
+            zeros = np.zeros(flat.shape(variable), flat.dtype(variable))
+            self.data[variable] = self.data[int(seed)].copy() if seed >= 0 else zeros
         self.generator = Generator(self.seed.rng_seed)
         self.learning_rate = f32(self.seed.learning_rate)
         self.counts = dict.fromkeys(
@@ -285,6 +286,7 @@ class Reference:
             tensor(5),
             self.learning_rate,
             self.generator,
+            residual=tensor(6),
             dense=name.startswith("TFODL_FULLY_CONNECTED"),
             depthwise=depthwise,
         )

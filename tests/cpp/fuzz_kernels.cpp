@@ -53,6 +53,8 @@ void RunLayer(Random* random, const Layer& layer, LayerKind kind) {
   std::vector<int32_t> bias = RandomInt32(random, o.out_c);
   std::vector<float> error_x(layer.InputCount());
   std::vector<int32_t> scratch(fan_in);
+  std::vector<int8_t> residual = RandomInt8(random, fan_in * o.out_c);
+  const std::vector<int8_t> residual_before = residual;
   const std::vector<int8_t> weights_before = weights;
   const std::vector<int32_t> bias_before = bias;
   StateMemory state(random, o.layer + 1);
@@ -66,6 +68,7 @@ void RunLayer(Random* random, const Layer& layer, LayerKind kind) {
   tensors.bias = DataOrNull(&bias, layer.Has(kUpdateBias));
   tensors.error_x = DataOrNull(&error_x, propagates);
   tensors.scratch = DataOrNull(&scratch, updates && kind != LayerKind::kFullyConnected);
+  tensors.residual = DataOrNull(&residual, layer.Has(kResidual));
   LayerStep(layer, kind, tensors, state.get());
 
   Check(state.get()->rng != 0, "the generator reached 0");
@@ -77,6 +80,8 @@ void RunLayer(Random* random, const Layer& layer, LayerKind kind) {
       const uint32_t i = depthwise ? j * o.out_c + neuron : neuron * fan_in + j;
       Check(weights[i] >= -127, "a weight left [-127, 127]");
       Check(!(frozen || !updates) || weights[i] == weights_before[i], "a weight moved that may not");
+      Check(!(frozen || !layer.Has(kResidual)) || residual[i] == residual_before[i],
+            "a residual moved that may not");
     }
   }
 }
@@ -163,21 +168,22 @@ void TrySparsifier(Random* random) {
 }
 
 void TryUpdates(Random* random) {
-  StochasticRounder rounder(random->Bits());
   for (int i = 0; i < 10; ++i) {
     const uint32_t count = random->Size(1, 40);
     std::vector<int8_t> weights = RandomInt8(random, count, -127);
+    std::vector<int8_t> residuals = RandomInt8(random, count);
+    WeightUpdater updater(random->Bits(), weights.data(), DataOrNull(&residuals, i % 2 == 0));
     const std::vector<int8_t> x = RandomInt8(random, count);
     std::vector<int32_t> gradient(count);
     for (int32_t& sum : gradient) sum = static_cast<int32_t>(random->Bits());
     const StepScale scale = MakeStepScale(random->AnyFloat());
-    rounder.UpdateOuter(weights.data(), x.data(), random->Int(-128, 127), random->AnyFloat(), count);
-    rounder.UpdateRow(weights.data(), gradient.data(), scale, count);
+    updater.UpdateOuter(weights.data(), x.data(), random->Int(-128, 127), random->AnyFloat(), count);
+    updater.UpdateRow(weights.data(), gradient.data(), scale, count);
     const StepScale scales[4] = {scale, MakeStepScale(random->AnyFloat()), scale, scale};
-    rounder.UpdateFour(weights.data(), gradient.data(), scales, count < 4 ? count : 4);
+    updater.UpdateFour(weights.data(), gradient.data(), scales, count < 4 ? count : 4);
     for (const int8_t weight : weights) Check(weight >= -127, "a weight left [-127, 127]");
     int32_t bias = static_cast<int32_t>(random->Bits());
-    rounder.UpdateBias(&bias, random->AnyFloat());
+    updater.UpdateBias(&bias, random->AnyFloat());
   }
 }
 

@@ -97,7 +97,7 @@ Node SeedNode(Random* random) {
   for (uint32_t i = 0; i < n; ++i) {
     Tensor seed = node.inputs[1 + i];
     seed.constant = true;
-    node.inputs.push_back(seed);
+    node.inputs.push_back(random->Chance(70) ? seed : kAbsent);
   }
   return node;
 }
@@ -128,6 +128,7 @@ Node LayerNode(Random* random, LayerKind kind) {
       bounded || random->Chance(50) ? Make(kTfLiteInt8, out) : kAbsent,
       updates || propagates ? Make(kTfLiteInt8, FanIn(o, kind) * o.out_c) : kAbsent,
       (o.flags & kUpdateBias) != 0 ? Make(kTfLiteInt32, o.out_c) : kAbsent,
+      (o.flags & kResidual) != 0 ? Make(kTfLiteInt8, FanIn(o, kind) * o.out_c) : kAbsent,
   };
   node.inputs[4].constant = !updates;
   if (propagates) node.outputs.push_back(Make(kTfLiteFloat32, in));

@@ -54,6 +54,7 @@ inline LayerOptions RandomLayerOptions(Random* random, LayerKind kind) {
   o.abi_version = kAbiVersion;
   o.flags = random->Size(1, 7);
   if (random->Chance(50)) o.flags |= kMasked;
+  if ((o.flags & kUpdateWeights) != 0 && random->Chance(50)) o.flags |= kResidual;
   o.layer = random->Size(0, 3);
   o.in_h = rows.in;
   o.out_h = rows.out;

@@ -43,14 +43,11 @@ struct Shape {
   uint32_t in_h, in_w, in_c, out_h, out_w, out_c, kernel, stride, pad;
 };
 
-LayerOptions Options(const Shape& s, uint32_t layer, uint32_t sparsifier, bool masked,
-                     bool propagates) {
+LayerOptions Options(const Shape& s, uint32_t layer, uint32_t sparsifier, uint32_t flags) {
   LayerOptions o;
   memset(&o, 0, sizeof o);
   o.abi_version = kAbiVersion;
-  o.flags = kUpdateWeights | kUpdateBias;
-  if (propagates) o.flags |= kPropagate;
-  if (masked) o.flags |= kMasked;
+  o.flags = kUpdateWeights | kUpdateBias | flags;
   o.layer = layer;
   o.in_h = s.in_h;
   o.in_w = s.in_w;
@@ -82,6 +79,7 @@ struct Trained {
     }
     weights = RandomInt8(random, FanIn(options, kind) * options.out_c, -127);
     bias = RandomInt32(random, options.out_c);
+    residual.resize(layer.Has(kResidual) ? weights.size() : 0);
     error_x.resize(layer.InputCount());
     scratch.resize(FanIn(options, kind));
   }
@@ -97,6 +95,7 @@ struct Trained {
     tensors.bias = bias.data();
     tensors.error_x = error_x.data();
     tensors.scratch = scratch.data();
+    tensors.residual = layer.Has(kResidual) ? residual.data() : nullptr;
     LayerStep(layer, kind, tensors, state);
   }
 
@@ -107,6 +106,7 @@ struct Trained {
   std::vector<int32_t> bias;
   std::vector<float> error_x;
   std::vector<int32_t> scratch;
+  std::vector<int8_t> residual;
 };
 
 // Steps of layers that together take every path of the kernels: channels and rows that are and are
@@ -128,6 +128,7 @@ void RunRandomLayers(Random* random, Hash* hash) {
       layer.Step(random, &error, memory.get());
     }
     hash->Add(layer.weights);
+    hash->Add(layer.residual);
     hash->Add(layer.bias);
     hash->Add(layer.error_x);
     hash->Add(memory.get(), (kStateWords + kLayers) * sizeof(uint32_t));
@@ -135,10 +136,11 @@ void RunRandomLayers(Random* random, Hash* hash) {
 }
 
 // Updates alone, of gradients and factors of every size: what is clipped, what rounds by a hair.
-void RunUpdates(Random* random, Hash* hash) {
-  StochasticRounder rounder(random->Bits());
+void RunUpdates(Random* random, bool residual, Hash* hash) {
   std::vector<int8_t> weights = RandomInt8(random, 67, -127);
   const uint32_t count = static_cast<uint32_t>(weights.size());
+  std::vector<int8_t> residuals(count);
+  WeightUpdater updater(random->Bits(), weights.data(), residual ? residuals.data() : nullptr);
   std::vector<int32_t> gradient(count);
   StepScale scales[4];
   for (int i = 0; i < kUpdates; ++i) {
@@ -146,63 +148,72 @@ void RunUpdates(Random* random, Hash* hash) {
     for (StepScale& scale : scales) {
       scale = MakeStepScale(FloatFromBits(0x2c000000u + random->Bits() % 0x0e000000u));
     }
-    rounder.UpdateRow(weights.data(), gradient.data(), scales[0], count);
-    rounder.UpdateFour(weights.data(), gradient.data(), scales, 4);
+    updater.UpdateRow(weights.data(), gradient.data(), scales[0], count);
+    updater.UpdateFour(weights.data(), gradient.data(), scales, 4);
     const std::vector<int8_t> x = RandomInt8(random, count);
     const int32_t zero_point = random->Int(-128, 127);
     const float factor = FloatFromBits(random->Bits() & 0x41ffffff);
-    rounder.UpdateOuter(weights.data(), x.data(), zero_point, factor, count);
+    updater.UpdateOuter(weights.data(), x.data(), zero_point, factor, count);
     hash->Add(weights);
+    hash->Add(residuals);
   }
-  const uint32_t state[] = {rounder.rng(), rounder.saturated()};
+  const uint32_t state[] = {updater.rng(), updater.saturated()};
   hash->Add(state, sizeof state);
 }
 
-int Run() {
-  Random random(2026);
-  Trained conv(&random, LayerKind::kConv2D,
-               Options({7, 7, 2, 7, 7, 4, 3, 1, 1}, 0, kTinyProp, true, false));
-  Trained depthwise(&random, LayerKind::kDepthwiseConv2D,
-                    Options({7, 7, 4, 4, 4, 8, 3, 2, 1}, 1, kTinyProp, false, true));
-  Trained hidden(&random, LayerKind::kFullyConnected,
-                 Options({1, 1, 32, 1, 1, 12, 1, 1, 0}, 2, kMeProp, true, true));
-  Trained output(&random, LayerKind::kFullyConnected,
-                 Options({1, 1, 12, 1, 1, kClasses, 1, 1, 0}, 3, kDense, false, true));
+// A network with every kind of layer; rule: 0 or kResidual.
+void RunNetwork(Random* random, uint32_t rule, Hash* hash) {
+  Trained conv(random, LayerKind::kConv2D,
+               Options({7, 7, 2, 7, 7, 4, 3, 1, 1}, 0, kTinyProp, rule | kMasked));
+  Trained depthwise(random, LayerKind::kDepthwiseConv2D,
+                    Options({7, 7, 4, 4, 4, 8, 3, 2, 1}, 1, kTinyProp, rule | kPropagate));
+  Trained hidden(random, LayerKind::kFullyConnected,
+                 Options({1, 1, 32, 1, 1, 12, 1, 1, 0}, 2, kMeProp, rule | kPropagate | kMasked));
+  Trained output(random, LayerKind::kFullyConnected,
+                 Options({1, 1, 12, 1, 1, kClasses, 1, 1, 0}, 3, kDense, rule | kPropagate));
   const PoolOptions average = {kAbiVersion, 4, 4, 8, 3, 3, 2, 2, 1, 1, 0, 0, -129, 128};
   const PoolOptions maximum = {kAbiVersion, 3, 3, 8, 2, 2, 2, 2, 1, 1, 0, 0, -129, 128};
   const XentOptions xent = {kAbiVersion, 0.031f, kSkipTinyPropV2, 0.0f, 1.0f, 1.0f, 0.4f};
 
-  StateMemory memory(&random, kLayers);
+  StateMemory memory(random, kLayers);
   State* state = memory.get();
   state->learning_rate = 0.02f;
-  Hash hash;
   std::vector<float> error(kClasses), pooled(3 * 3 * 8), map(4 * 4 * 8);
   for (int step = 0; step < kSteps; ++step) {
     Report report;
-    const std::vector<int8_t> logits = RandomInt8(&random, kClasses);
-    const int32_t label = random.Int(0, kClasses - 1);
+    const std::vector<int8_t> logits = RandomInt8(random, kClasses);
+    const int32_t label = random->Int(0, kClasses - 1);
     XentStep(xent, logits.data(), kClasses, label, state, error.data(), &report);
-    hash.Add(&report, sizeof report);
-    output.Step(&random, &error, state);
-    hidden.Step(&random, &output.error_x, state);
-    const std::vector<int8_t> x = RandomInt8(&random, static_cast<uint32_t>(pooled.size()));
+    hash->Add(&report, sizeof report);
+    output.Step(random, &error, state);
+    hidden.Step(random, &output.error_x, state);
+    const std::vector<int8_t> x = RandomInt8(random, static_cast<uint32_t>(pooled.size()));
     MaxPool2DBackward(maximum, hidden.error_x.data(), x.data(), pooled.data());
     AveragePool2DBackward(average, pooled.data(), map.data());
-    depthwise.Step(&random, &map, state);
-    conv.Step(&random, &depthwise.error_x, state);
-    hash.Add(depthwise.error_x);
+    depthwise.Step(random, &map, state);
+    conv.Step(random, &depthwise.error_x, state);
+    hash->Add(depthwise.error_x);
   }
   const Trained* const layers[] = {&conv, &depthwise, &hidden, &output};
   for (const Trained* layer : layers) {
-    hash.Add(layer->weights);
-    hash.Add(layer->bias);
+    hash->Add(layer->weights);
+    hash->Add(layer->residual);
+    hash->Add(layer->bias);
   }
-  hash.Add(state, (kStateWords + kLayers) * sizeof(uint32_t));
+  hash->Add(state, (kStateWords + kLayers) * sizeof(uint32_t));
+  printf("%u trained, %u skipped, %u saturated\n", static_cast<unsigned>(state->trained),
+         static_cast<unsigned>(state->skipped), static_cast<unsigned>(state->saturated));
+}
+
+int Run() {
+  Random random(2026);
+  Hash hash;
+  RunNetwork(&random, 0, &hash);
+  RunNetwork(&random, kResidual, &hash);
   RunRandomLayers(&random, &hash);
-  RunUpdates(&random, &hash);
-  printf("hash %08x, %u trained, %u skipped, %u saturated\n", static_cast<unsigned>(hash.value()),
-         static_cast<unsigned>(state->trained), static_cast<unsigned>(state->skipped),
-         static_cast<unsigned>(state->saturated));
+  RunUpdates(&random, false, &hash);
+  RunUpdates(&random, true, &hash);
+  printf("hash %08x\n", static_cast<unsigned>(hash.value()));
   return 0;
 }
 

@@ -15,6 +15,7 @@ CALIBRATION_SAMPLES = 300
 QUANTIZATIONS = ("ptq", "qat")
 CALIBRATIONS = ("min-max", "percentile", "mse")
 LOSSES = ("cross-entropy", "binary-cross-entropy", "mse", "reconstruction")
+UPDATE_RULES = ("stochastic", "residual")
 
 
 @click.command(short_help="Turn a run, .keras or .tflite file into int8 and training models.")
@@ -45,6 +46,13 @@ LOSSES = ("cross-entropy", "binary-cross-entropy", "mse", "reconstruction")
     help="What sets the int8 ranges of activations.",
 )
 @click.option("--lr", type=float, default=0.005, show_default=True, help="Per sample, changeable.")
+@click.option(
+    "--update-rule",
+    type=click.Choice(UPDATE_RULES),
+    default="stochastic",
+    show_default=True,
+    help="How int8 weights take steps: rounded at random, or with a byte more each.",
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Of stochastic rounding.")
 @click.option("--overwrite", is_flag=True, help="Replace an earlier export.")
 @click.option("--json", "as_json", is_flag=True, help="Print export.json and plan.json.")
@@ -64,6 +72,7 @@ def export(
     qat_epochs: int,
     calibration: str,
     lr: float,
+    update_rule: str,
     seed: int,
     overwrite: bool,
     as_json: bool,
@@ -79,6 +88,7 @@ def export(
     from tf_odl.converters.losses import CLASSIFYING, Loss
     from tf_odl.converters.mask_file import read_masks
     from tf_odl.converters.targets import get_target
+    from tf_odl.converters.update_rule import UpdateRule
     from tf_odl.data import load
     from tf_odl.methods import get_method
     from tf_odl.trainer import finetune as run
@@ -130,6 +140,7 @@ def export(
         "learning_rate": lr,
         "seed": seed,
         "loss": None if loss is None else Loss(loss),
+        "update_rule": UpdateRule(update_rule),
         "overwrite": overwrite,
         "provenance": {
             "data": data,

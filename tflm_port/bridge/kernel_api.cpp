@@ -108,37 +108,37 @@ int32_t tfodl_integer_error(float delta, float weight_scale, float largest, uint
   return tfodl::IntegerError(delta, weight_scale, tfodl::MakeErrorUnit(largest, limit));
 }
 
-// These return the number of saturated updates.
-uint32_t tfodl_update_outer(int8_t* weights, const int8_t* x, int32_t x_zero_point, float factor,
-                            uint32_t count, uint32_t* rng) {
-  tfodl::StochasticRounder rounder(*rng);
-  rounder.UpdateOuter(weights, x, x_zero_point, factor, count);
-  *rng = rounder.rng();
-  return rounder.saturated();
+// These return the number of saturated updates. residuals: null for stochastic rounding.
+uint32_t tfodl_update_outer(int8_t* weights, int8_t* residuals, const int8_t* x,
+                            int32_t x_zero_point, float factor, uint32_t count, uint32_t* rng) {
+  tfodl::WeightUpdater updater(*rng, weights, residuals);
+  updater.UpdateOuter(weights, x, x_zero_point, factor, count);
+  *rng = updater.rng();
+  return updater.saturated();
 }
 
-uint32_t tfodl_update_row(int8_t* weights, const int32_t* gradient, float factor, uint32_t count,
-                          uint32_t* rng) {
-  tfodl::StochasticRounder rounder(*rng);
-  rounder.UpdateRow(weights, gradient, tfodl::MakeStepScale(factor), count);
-  *rng = rounder.rng();
-  return rounder.saturated();
+uint32_t tfodl_update_row(int8_t* weights, int8_t* residuals, const int32_t* gradient,
+                          float factor, uint32_t count, uint32_t* rng) {
+  tfodl::WeightUpdater updater(*rng, weights, residuals);
+  updater.UpdateRow(weights, gradient, tfodl::MakeStepScale(factor), count);
+  *rng = updater.rng();
+  return updater.saturated();
 }
 
-uint32_t tfodl_update_four(int8_t* weights, const int32_t* gradient, const float* factors,
-                           uint32_t count, uint32_t* rng) {
-  tfodl::StochasticRounder rounder(*rng);
+uint32_t tfodl_update_four(int8_t* weights, int8_t* residuals, const int32_t* gradient,
+                           const float* factors, uint32_t count, uint32_t* rng) {
+  tfodl::WeightUpdater updater(*rng, weights, residuals);
   tfodl::StepScale scales[4];
   for (uint32_t i = 0; i < count; ++i) scales[i] = tfodl::MakeStepScale(factors[i]);
-  rounder.UpdateFour(weights, gradient, scales, count);
-  *rng = rounder.rng();
-  return rounder.saturated();
+  updater.UpdateFour(weights, gradient, scales, count);
+  *rng = updater.rng();
+  return updater.saturated();
 }
 
 void tfodl_update_biases(int32_t* biases, const float* steps, uint32_t count, uint32_t* rng) {
-  tfodl::StochasticRounder rounder(*rng);
-  for (uint32_t i = 0; i < count; ++i) rounder.UpdateBias(&biases[i], steps[i]);
-  *rng = rounder.rng();
+  tfodl::WeightUpdater updater(*rng, nullptr, nullptr);
+  for (uint32_t i = 0; i < count; ++i) updater.UpdateBias(&biases[i], steps[i]);
+  *rng = updater.rng();
 }
 
 void tfodl_exp_of_non_positive(const float* x, uint32_t count, float* result) {

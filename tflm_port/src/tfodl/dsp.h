@@ -128,6 +128,66 @@ TFODL_INLINE uint32_t SubtractBytes(uint32_t a, uint32_t b) {
   return result;
 }
 
+// Bytes 0 and 2 (1 and 3) of `bytes` zero-extended, plus the pair `sum`.
+TFODL_INLINE uint32_t AddEvenUnsignedBytes(uint32_t sum, uint32_t bytes) {
+  uint32_t result;
+  __asm__("uxtab16 %0, %1, %2" : "=r"(result) : "r"(sum), "r"(bytes));
+  return result;
+}
+TFODL_INLINE uint32_t AddOddUnsignedBytes(uint32_t sum, uint32_t bytes) {
+  uint32_t result;
+  __asm__("uxtab16 %0, %1, %2, ror #8" : "=r"(result) : "r"(sum), "r"(bytes));
+  return result;
+}
+
+// a * a half of b / 2^16, rounded down.
+TFODL_INLINE int32_t MultiplyWideLow(int32_t a, uint32_t b) {
+  int32_t result;
+  __asm__("smulwb %0, %1, %2" : "=r"(result) : "r"(a), "r"(b));
+  return result;
+}
+TFODL_INLINE int32_t MultiplyWideHigh(int32_t a, uint32_t b) {
+  int32_t result;
+  __asm__("smulwt %0, %1, %2" : "=r"(result) : "r"(a), "r"(b));
+  return result;
+}
+
+// floor(value / 2^8), saturating to int16.
+TFODL_INLINE int32_t SaturateHalfOfShifted8(int32_t value) {
+  int32_t result;
+  __asm__("ssat %0, #16, %1, asr #8" : "=r"(result) : "r"(value));
+  return result;
+}
+
+// The pair of the low halves.
+TFODL_INLINE uint32_t PackLowHalves(int32_t low, int32_t high) {
+  uint32_t result;
+  __asm__("pkhbt %0, %1, %2, lsl #16" : "=r"(result) : "r"(low), "r"(high));
+  return result;
+}
+
+// Pairs at once: saturating to int16, modulo 2^16, and half of the sum rounded down.
+TFODL_INLINE uint32_t AddPairsSaturating(uint32_t a, uint32_t b) {
+  uint32_t result;
+  __asm__("qadd16 %0, %1, %2" : "=r"(result) : "r"(a), "r"(b));
+  return result;
+}
+TFODL_INLINE uint32_t SubtractPairsSaturating(uint32_t a, uint32_t b) {
+  uint32_t result;
+  __asm__("qsub16 %0, %1, %2" : "=r"(result) : "r"(a), "r"(b));
+  return result;
+}
+TFODL_INLINE uint32_t SubtractPairs(uint32_t a, uint32_t b) {
+  uint32_t result;
+  __asm__("usub16 %0, %1, %2" : "=r"(result) : "r"(a), "r"(b) : "cc");
+  return result;
+}
+TFODL_INLINE uint32_t HalvePairSums(uint32_t a, uint32_t b) {
+  uint32_t result;
+  __asm__("shadd16 %0, %1, %2" : "=r"(result) : "r"(a), "r"(b));
+  return result;
+}
+
 // Four sums in one register each.
 struct FourSums {
   int32_t s0, s1, s2, s3;

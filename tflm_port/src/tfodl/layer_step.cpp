@@ -63,16 +63,16 @@ void CountWork(const Layer& layer, LayerKind kind, const float* delta, const Ent
   AddToCounter(state->backward_macs_nonzero, uint64_t{work.non_zero} * fan_in);
 }
 
-void RunBackwardKernel(LayerKind kind, const BackwardArgs& args, StochasticRounder* rounder) {
+void RunBackwardKernel(LayerKind kind, const BackwardArgs& args, WeightUpdater* updater) {
   switch (kind) {
     case LayerKind::kFullyConnected:
-      FullyConnectedBackward(args, rounder);
+      FullyConnectedBackward(args, updater);
       break;
     case LayerKind::kConv2D:
-      Conv2DBackward(args, rounder);
+      Conv2DBackward(args, updater);
       break;
     case LayerKind::kDepthwiseConv2D:
-      DepthwiseConv2DBackward(args, rounder);
+      DepthwiseConv2DBackward(args, updater);
       break;
   }
 }
@@ -101,13 +101,13 @@ void LayerStep(const Layer& layer, LayerKind kind, const LayerTensors& tensors, 
   }
   CountWork(layer, kind, tensors.error, entries, state);
 
-  StochasticRounder rounder(state->rng);
+  WeightUpdater updater(state->rng, tensors.weights, tensors.residual);
   const BackwardArgs args = {layer,     state->learning_rate, tensors.error,   unit,
                              tensors.x, tensors.weights,      tensors.bias,    tensors.error_x,
                              tensors.scratch};
-  RunBackwardKernel(kind, args, &rounder);
-  state->rng = rounder.rng();
-  state->saturated += rounder.saturated();
+  RunBackwardKernel(kind, args, &updater);
+  state->rng = updater.rng();
+  state->saturated += updater.saturated();
 }
 
 }  // namespace tfodl

@@ -19,6 +19,7 @@ struct LayerTensors {
   int32_t* bias;
   float* error_x;
   int32_t* scratch;
+  int8_t* residual;
 };
 
 // Does nothing unless the state says that the sample is being trained.

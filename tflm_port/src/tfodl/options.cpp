@@ -66,7 +66,9 @@ bool HasValidGeometry(const LayerOptions& o, LayerKind kind) {
 
 bool HasValidSettings(const LayerOptions& o) {
   constexpr uint32_t kWork = kPropagate | kUpdateWeights | kUpdateBias;
-  return (o.flags & ~(kWork | kMasked)) == 0 && (o.flags & kWork) != 0 && o.layer < kMaxExtent &&
+  const bool residual_fits = (o.flags & kResidual) == 0 || (o.flags & kUpdateWeights) != 0;
+  return (o.flags & ~(kWork | kMasked | kResidual)) == 0 && (o.flags & kWork) != 0 &&
+         residual_fits && o.layer < kMaxExtent &&
          IsPositive(o.x_scale) && o.x_zero_point >= -128 && o.x_zero_point <= 127 &&
          IsActivationRange(o.act_min, o.act_max) && o.sparsifier <= kTinyProp &&
          IsNonNegative(o.s_min) && IsNonNegative(o.s_max) && IsNonNegative(o.damping) &&

@@ -44,6 +44,7 @@ enum LayerFlag : uint32_t {
   kUpdateWeights = 2,
   kUpdateBias = 4,
   kMasked = 8,
+  kResidual = 16,
 };
 
 enum Sparsifier : uint32_t { kDense = 0, kMeProp = 1, kTinyProp = 2 };

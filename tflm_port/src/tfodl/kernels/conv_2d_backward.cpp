@@ -138,7 +138,7 @@ NeuronErrors WeightGradient(const BackwardArgs& args, const int16_t* errors, int
   return found;
 }
 
-void Update(const BackwardArgs& args, const int16_t* errors, StochasticRounder* rounder) {
+void Update(const BackwardArgs& args, const int16_t* errors, WeightUpdater* updater) {
   const Layer& layer = args.layer;
   const LayerOptions& o = layer.options;
   const uint32_t fan_in = FanIn(o, LayerKind::kConv2D);
@@ -151,18 +151,18 @@ void Update(const BackwardArgs& args, const int16_t* errors, StochasticRounder* 
     const float weight_scale = layer.WeightScale(neuron);
     const float rate = args.learning_rate * args.unit.unit / weight_scale / weight_scale;
     if (gradient != nullptr) {
-      rounder->UpdateRow(args.weights + neuron * fan_in, gradient,
+      updater->UpdateRow(args.weights + neuron * fan_in, gradient,
                          MakeStepScale(rate * o.x_scale), fan_in);
     }
     if (layer.Has(kUpdateBias)) {
-      rounder->UpdateBias(&args.bias[neuron], rate / o.x_scale * static_cast<float>(found.sum));
+      updater->UpdateBias(&args.bias[neuron], rate / o.x_scale * static_cast<float>(found.sum));
     }
   }
 }
 
 }  // namespace
 
-void Conv2DBackward(const BackwardArgs& args, StochasticRounder* rounder) {
+void Conv2DBackward(const BackwardArgs& args, WeightUpdater* updater) {
   const Layer& layer = args.layer;
   const int16_t* const errors = ToIntegerErrors(layer, LayerKind::kConv2D, args.unit, args.delta);
   if (layer.Has(kPropagate)) {
@@ -170,7 +170,7 @@ void Conv2DBackward(const BackwardArgs& args, StochasticRounder* rounder) {
     InputGradient(args, errors, sums);
     ToRealErrors(layer, LayerKind::kConv2D, args.unit, sums);
   }
-  if (layer.Has(kUpdateWeights) || layer.Has(kUpdateBias)) Update(args, errors, rounder);
+  if (layer.Has(kUpdateWeights) || layer.Has(kUpdateBias)) Update(args, errors, updater);
 }
 
 }  // namespace tfodl

@@ -20,7 +20,7 @@
 
 namespace tfodl {
 
-void Conv2DBackward(const BackwardArgs& args, StochasticRounder* rounder);
+void Conv2DBackward(const BackwardArgs& args, WeightUpdater* updater);
 
 }  // namespace tfodl
 

@@ -215,7 +215,7 @@ bool Prepare(const BackwardArgs& args, const int16_t* errors, Block* block) {
 }
 
 void UpdateWeights(const BackwardArgs& args, const int16_t* errors, const Block& block,
-                   StochasticRounder* rounder) {
+                   WeightUpdater* updater) {
   const LayerOptions& o = args.layer.options;
   int8_t* weights = args.weights + block.first;
   for (uint32_t ky = 0; ky < o.kernel_h; ++ky) {
@@ -229,19 +229,19 @@ void UpdateWeights(const BackwardArgs& args, const int16_t* errors, const Block&
         gradient[1] = v.s1;
         gradient[2] = v.s2;
         gradient[3] = v.s3;
-        rounder->UpdateFour(weights, gradient, block.scales, kLanes);
+        updater->UpdateFour(weights, gradient, block.scales, kLanes);
         continue;
       }
 #endif
       for (uint32_t lane = 0; lane < block.lanes; ++lane) {
         gradient[lane] = OneNeuron(args, errors, tap, block.first + lane);
       }
-      rounder->UpdateFour(weights, gradient, block.scales, block.lanes);
+      updater->UpdateFour(weights, gradient, block.scales, block.lanes);
     }
   }
 }
 
-void Update(const BackwardArgs& args, const int16_t* errors, StochasticRounder* rounder) {
+void Update(const BackwardArgs& args, const int16_t* errors, WeightUpdater* updater) {
   const Layer& layer = args.layer;
   const LayerOptions& o = layer.options;
   Block block;
@@ -249,11 +249,11 @@ void Update(const BackwardArgs& args, const int16_t* errors, StochasticRounder* 
     const uint32_t left = o.out_c - block.first;
     block.lanes = left < kLanes ? left : kLanes;
     if (!Prepare(args, errors, &block)) continue;
-    if (layer.Has(kUpdateWeights)) UpdateWeights(args, errors, block, rounder);
+    if (layer.Has(kUpdateWeights)) UpdateWeights(args, errors, block, updater);
     if (!layer.Has(kUpdateBias)) continue;
     for (uint32_t lane = 0; lane < block.lanes; ++lane) {
       if (block.rates[lane] == 0.0f) continue;
-      rounder->UpdateBias(&args.bias[block.first + lane],
+      updater->UpdateBias(&args.bias[block.first + lane],
                           block.rates[lane] / o.x_scale * static_cast<float>(block.sums[lane]));
     }
   }
@@ -261,7 +261,7 @@ void Update(const BackwardArgs& args, const int16_t* errors, StochasticRounder* 
 
 }  // namespace
 
-void DepthwiseConv2DBackward(const BackwardArgs& args, StochasticRounder* rounder) {
+void DepthwiseConv2DBackward(const BackwardArgs& args, WeightUpdater* updater) {
   const Layer& layer = args.layer;
   const int16_t* const errors = ToIntegerErrors(layer, kKind, args.unit, args.delta);
   if (layer.Has(kPropagate)) {
@@ -269,7 +269,7 @@ void DepthwiseConv2DBackward(const BackwardArgs& args, StochasticRounder* rounde
     InputGradient(args, errors, sums);
     ToRealErrors(layer, kKind, args.unit, sums);
   }
-  if (layer.Has(kUpdateWeights) || layer.Has(kUpdateBias)) Update(args, errors, rounder);
+  if (layer.Has(kUpdateWeights) || layer.Has(kUpdateBias)) Update(args, errors, updater);
 }
 
 }  // namespace tfodl

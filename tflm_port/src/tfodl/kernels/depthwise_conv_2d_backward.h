@@ -21,7 +21,7 @@
 
 namespace tfodl {
 
-void DepthwiseConv2DBackward(const BackwardArgs& args, StochasticRounder* rounder);
+void DepthwiseConv2DBackward(const BackwardArgs& args, WeightUpdater* updater);
 
 }  // namespace tfodl
 

@@ -39,7 +39,7 @@ struct Rates {
 
 }  // namespace
 
-void FullyConnectedBackward(const BackwardArgs& args, StochasticRounder* rounder) {
+void FullyConnectedBackward(const BackwardArgs& args, WeightUpdater* updater) {
   const Layer& layer = args.layer;
   const uint32_t inputs = layer.options.in_c;
   const uint32_t outputs = layer.options.out_c;
@@ -59,10 +59,10 @@ void FullyConnectedBackward(const BackwardArgs& args, StochasticRounder* rounder
     if (!layer.MayUpdate(o)) continue;
     if (layer.options.n_scales > 1) rates = Rates(args, layer.WeightScale(o));
     if (layer.Has(kUpdateWeights)) {
-      rounder->UpdateOuter(args.weights + o * inputs, args.x, layer.options.x_zero_point,
+      updater->UpdateOuter(args.weights + o * inputs, args.x, layer.options.x_zero_point,
                            rates.weights * delta, inputs);
     }
-    if (layer.Has(kUpdateBias)) rounder->UpdateBias(&args.bias[o], rates.bias * delta);
+    if (layer.Has(kUpdateBias)) updater->UpdateBias(&args.bias[o], rates.bias * delta);
   }
   if (layer.Has(kPropagate)) ToRealErrors(layer, LayerKind::kFullyConnected, args.unit, sums);
 }

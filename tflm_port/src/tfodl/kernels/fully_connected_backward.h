@@ -14,7 +14,7 @@
 
 namespace tfodl {
 
-void FullyConnectedBackward(const BackwardArgs& args, StochasticRounder* rounder);
+void FullyConnectedBackward(const BackwardArgs& args, WeightUpdater* updater);
 
 }  // namespace tfodl
 

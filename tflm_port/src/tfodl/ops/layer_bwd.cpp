@@ -6,7 +6,7 @@
 namespace tfodl {
 namespace {
 
-enum Inputs { kError, kState, kX, kY, kWeights, kBias, kInputs };
+enum Inputs { kError, kState, kX, kY, kWeights, kBias, kResiduals, kInputs };
 
 bool NeedsScratch(const Layer& layer, LayerKind kind) {
   return kind != LayerKind::kFullyConnected && layer.Has(kUpdateWeights);
@@ -60,6 +60,10 @@ TfLiteStatus PrepareLayerBwd(TfLiteContext* context, TfLiteNode* node, LayerKind
       !IsWritable(Input(context, node, kBias), kTfLiteInt32, options.out_c)) {
     return Refuse(name, "the bias does not fit");
   }
+  if (layer.Has(kResidual) && !IsWritable(Input(context, node, kResiduals), kTfLiteInt8,
+                                          WeightCount(options, kind))) {
+    return Refuse(name, "the residual does not fit");
+  }
   int position = 0;
   if (propagates &&
       !IsWritable(Output(context, node, position++), kTfLiteFloat32, layer.InputCount())) {
@@ -82,6 +86,7 @@ TfLiteStatus InvokeLayerBwd(TfLiteContext* context, TfLiteNode* node, LayerKind 
   tensors.y = Data<int8_t>(Input(context, node, kY));
   tensors.weights = Data<int8_t>(Input(context, node, kWeights));
   tensors.bias = Data<int32_t>(Input(context, node, kBias));
+  if (layer.Has(kResidual)) tensors.residual = Data<int8_t>(Input(context, node, kResiduals));
   int position = 0;
   if (layer.Has(kPropagate)) tensors.error_x = Data<float>(Output(context, node, position++));
   if (NeedsScratch(layer, kind)) tensors.scratch = Data<int32_t>(Output(context, node, position));

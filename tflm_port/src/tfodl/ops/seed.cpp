@@ -1,7 +1,8 @@
 // TFODL_SEED: the first op. Fills the variables from constants when the sentinel in the state does
 // not match (TFLM zeroes variables at start and on Reset), and publishes where they are.
 //
-// inputs: state, var_0 .. var_n-1, seed_0 .. seed_n-1; no outputs.
+// inputs: state, var_0 .. var_n-1, seed_0 .. seed_n-1; no outputs. Without a seed a variable starts
+// at zero.
 #include <string.h>
 
 #include "tfodl/ops/ops.h"
@@ -62,8 +63,11 @@ TfLiteStatus Prepare(TfLiteContext* context, TfLiteNode* node) {
     const TfLiteEvalTensor* seed = Input(context, node, 1 + n + i);
     const uint32_t elements = ElementCount(variable);
     if (variable == nullptr || (variable->type != kTfLiteInt8 && variable->type != kTfLiteInt32) ||
-        !IsWritable(variable, variable->type, elements) ||
-        !IsTensor(seed, variable->type, elements) || seed->data.data == nullptr) {
+        !IsWritable(variable, variable->type, elements)) {
+      return Refuse(kName, "a variable does not fit");
+    }
+    if (seed != nullptr &&
+        (!IsTensor(seed, variable->type, elements) || seed->data.data == nullptr)) {
       return Refuse(kName, "a variable and its seed do not match");
     }
   }
@@ -89,8 +93,12 @@ TfLiteStatus Invoke(TfLiteContext* context, TfLiteNode* node) {
     const TfLiteEvalTensor* variable = Input(context, node, 1 + i);
     data->variables[i].data = variable->data.data;
     data->variables[i].bytes = ElementCount(variable) * ElementSize(variable);
-    memcpy(variable->data.data, Data<void>(Input(context, node, 1 + n + i)),
-           data->variables[i].bytes);
+    const TfLiteEvalTensor* seed = Input(context, node, 1 + n + i);
+    if (seed == nullptr) {
+      memset(variable->data.data, 0, data->variables[i].bytes);
+    } else {
+      memcpy(variable->data.data, seed->data.data, data->variables[i].bytes);
+    }
   }
   PublishSession(Session{state, state_bytes, data->variables, options.n_variables});
   return kTfLiteOk;
