@@ -139,7 +139,12 @@ Step LinearLearner::Run(int32_t label) {
       PredictFromLogits(logits_, settings_.classes, settings_.logits_scale);
   Report report;
   if (!XentStep(loss_, logits_, settings_.classes, label, state_, error_, &report)) return step;
-  const LayerTensors tensors = {error_, input_, logits_, weights_, bias_, nullptr, nullptr};
+  LayerTensors tensors = {};
+  tensors.error = error_;
+  tensors.x = input_;
+  tensors.y = logits_;
+  tensors.weights = weights_;
+  tensors.bias = bias_;
   LayerStep(layer_, LayerKind::kFullyConnected, tensors, state_);
   state_->active = 0;  // of this step only
   step.ok = true;
