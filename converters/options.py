@@ -2,7 +2,8 @@
 
 All fields are little-endian words of 4 bytes in the order of the dataclass, so field i lies at
 offset 4 * i; `layout()` is the table the C++ structures are compared with. LayerOptions is
-followed by its weight scales (float32) and, when MASKED, by the bits of its mask.
+followed by its weight scales (float32) and, when MASKED, by the bits of its mask; XentOptions by
+its table.
 """
 
 from __future__ import annotations
@@ -121,7 +122,7 @@ class SeedOptions(_Options):
 
 @dataclass(frozen=True)
 class XentOptions(_Options):
-    """TFODL_SOFTMAX_XENT"""
+    """TFODL_SOFTMAX_XENT; a table that `logits_scale` determines follows the fields."""
 
     logits_scale: float = _f32()
     skip_rule: int = _u32()
@@ -129,6 +130,32 @@ class XentOptions(_Options):
     d_max: float = _f32()
     beta: float = _f32()
     threshold: float = _f32()
+
+    def exponentials(self) -> np.ndarray:
+        """e^(logits_scale (q - 127)) of the codes q = -128 .. 127, float32 [256].
+
+        What is below the normal numbers of float32 is 0, as not every board has those.
+        """
+        codes = np.arange(-128, 128)
+        table = np.exp(float(np.float32(self.logits_scale)) * (codes - 127)).astype("<f4")
+        table[table < np.finfo(np.float32).tiny] = 0
+        return table
+
+    def pack(self) -> bytes:
+        """The bytes of the options."""
+        return super().pack() + self.exponentials().tobytes()
+
+    @classmethod
+    def unpack(cls, data: bytes) -> XentOptions:
+        """The options in `data`.
+
+        Raises:
+            ValueError: another version or another length.
+        """
+        words: tuple[Any, ...] = cls._unpack_words(data)
+        if len(data) != cls.size() + 256 * 4:
+            raise ValueError(f"XentOptions: {len(data)} bytes, expected {cls.size() + 256 * 4}")
+        return cls(*words)
 
 
 @dataclass(frozen=True)

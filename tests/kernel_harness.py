@@ -161,7 +161,9 @@ def xent_options(
     beta: float = 1.0,
     threshold: float = 0.0,
 ) -> bytes:
-    return struct.pack("<IfIffff", 1, scale, skip_rule, *d, beta, threshold)
+    words = struct.pack("<IfIffff", 1, scale, skip_rule, *d, beta, threshold)
+    table = np.exp(float(np.float32(scale)) * np.arange(-255.0, 1.0))
+    return words + np.where(table < 2.0**-126, 0, table).astype("<f4").tobytes()
 
 
 def window_axis(size: int, window: int, stride: int, padding: str) -> tuple[int, int]:

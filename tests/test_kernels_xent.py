@@ -1,5 +1,7 @@
 """Softmax cross entropy against TensorFlow, the TinyPropv2 decision, and exp and log."""
 
+import math
+
 import kernel_harness as harness
 import numpy as np
 import pytest
@@ -7,6 +9,8 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kernel_harness import Memory
+
+from tf_odl.converters.options import XentOptions
 
 
 def step(
@@ -64,6 +68,54 @@ def test_the_loss_of_an_impossible_label_is_finite() -> None:
     assert memory.state().active
 
 
+def test_a_small_error_keeps_its_digits() -> None:
+    """1 - p[label] is far below the last digit of p[label]: 9 e^-51, 7e-22."""
+    logits = np.full(10, -128, np.int8)
+    logits[4] = 127
+    _, error, report = step(logits, 4, Memory(), harness.xent_options(0.2))
+    others = np.exp(np.float64(np.float32(0.2)) * -255)
+    wrong = 9 * others / (1 + 9 * others)
+    np.testing.assert_allclose(report[3], 2 * wrong, rtol=1e-6)
+    np.testing.assert_allclose(np.delete(error, 4), others, rtol=1e-6)
+    np.testing.assert_allclose(error[4], -wrong, rtol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [0.25, 0.2500001, 1.0, 30.0])
+def test_logits_far_below_the_largest_code(scale: float) -> None:
+    """The table ends at 0 with a large scale; only differences of logits count."""
+    for low in (-128, -60, 100):
+        logits = np.array([low, low + 1, low + 3], np.int8)
+        _, error, report = step(logits, 1, Memory(), harness.xent_options(scale))
+        scores = np.float64(np.float32(scale)) * np.array([0, 1, 3])
+        p = np.exp(scores - scores.max())
+        p /= p.sum()
+        np.testing.assert_allclose(error, p - [0, 1, 0], rtol=1e-5, atol=1e-30)
+        np.testing.assert_allclose(
+            report[0], np.log(np.exp(scores - 3 * scores[1]).sum()) + 2 * scores[1], rtol=1e-5
+        )
+
+
+def test_a_broken_table_is_refused() -> None:
+    good = harness.xent_options(0.1)
+    accepts = harness.library.tfodl_parse_xent
+    assert accepts(good, len(good)) == 1
+    for entry, value in [(255, 0.5), (100, 2.0), (100, -1.0), (100, np.nan), (0, 0.0), (7, 0.0)]:
+        table = np.frombuffer(good, np.float32).copy()
+        table[7 + entry] = value
+        broken = table.tobytes()
+        assert accepts(broken, len(broken)) == 0, (entry, value)
+    assert accepts(good[:-4], len(good) - 4) == 0
+    assert accepts(good[:28], 28) == 0
+
+
+@pytest.mark.parametrize("scale", [1e-3, 0.07, 0.25, 0.6, 1.0, 1000.0])
+def test_the_exported_table(scale: float) -> None:
+    blob = XentOptions(scale, 0, 0.0, 1.0, 1.0, 0.0).pack()
+    exact = [math.exp(float(np.float32(scale)) * (q - 127)) for q in range(-128, 128)]
+    wanted = [0.0 if value < 2.0**-126 else np.float32(value) for value in exact]
+    np.testing.assert_array_equal(np.frombuffer(blob, np.float32)[7:], wanted)
+
+
 def test_a_non_finite_loss_abandons_the_step() -> None:
     memory = Memory()
     _, _, report = step(np.array([127, -128], np.int8), 1, memory, harness.xent_options(3e38))
@@ -100,7 +152,9 @@ def test_the_decision_follows_the_running_maximum() -> None:
         logits = random.integers(-128, 128, 4).astype(np.int8)
         label = int(logits.argmax()) if i % 3 else int(logits.argmin())
         _, error, report = step(logits, label, memory, blob)
-        alpha = np.abs(error.astype(np.float64)).sum()
+        scores = np.exp(np.float32(0.05) * logits.astype(np.float64))
+        alpha = 2 * np.delete(scores, label).sum() / scores.sum()
+        assert np.isnan(error).all() == (report[2] == 0)  # written when the sample trains
         alpha_max = max(alpha_max, alpha)
         decision = (0.1 + alpha * 0.8 / alpha_max) * 0.5
         np.testing.assert_allclose(report[1], decision, rtol=1e-5)

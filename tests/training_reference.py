@@ -230,15 +230,19 @@ class Reference:
             return np.array([-1, 0, 0, 0], f32)
         o = XentOptions.unpack(self._blob(op))
         logits = self.data[int(op.inputs[0])].ravel().astype(np.int32)
-        z = f32(o.logits_scale) * (logits - logits.max()).astype(f32)
-        error = np.array([exponential(value) for value in z], f32)
-        total = f32(0)
-        for value in error:
-            total += value
-        error = error / total
-        error[label] -= f32(1)
-        loss = logarithm(total) - z[label]
-        alpha = magnitude_sum(error)
+        table = np.frombuffer(self._blob(op)[-1024:], "<f4")
+        reference = logits.max() if o.logits_scale > 0.25 else logits[label]
+        entries = table[logits + (255 - reference if o.logits_scale > 0.25 else 128)]
+        others = f32(0)
+        for i, entry in enumerate(entries):
+            others += entry if i != label else f32(0)
+        total = others + entries[label]
+        wrong = others / total
+        error = entries * (f32(1) / total)
+        error[label] = -wrong
+        own = entries[list(logits).index(reference)]
+        loss = logarithm(total / own) + f32(o.logits_scale) * f32(reference - logits[label])
+        alpha = f32(2) * wrong
         self.counts["samples"] += 1
         self.alpha_max = max(self.alpha_max, alpha)
         share = f32(0)

@@ -225,17 +225,16 @@ void RunCrossEntropy() {
   for (uint32_t i = 0; i < 10; ++i) {
     logits[i] = static_cast<int8_t>(tfodl::NextRandom(&random) >> 24);
   }
-  tfodl::XentOptions options = {
-      tfodl::kAbiVersion, 0.03f, tfodl::kSkipNever, 0.0f, 1.0f, 1.0f, 0.0f};
+  tfodl::Xent xent = MakeXent(0.03f, {tfodl::kSkipNever, 0.0f, 1.0f, 1.0f, 0.0f});
   tfodl::Report report;
   const Counter trained;
-  tfodl::XentStep(options, logits, 10, 3, state, error, &report);
+  tfodl::XentStep(xent, logits, 10, 3, state, error, &report);
   Print("kernel:softmax cross entropy 10:trained", "insn", trained.Read());
   Print("kernel:softmax cross entropy 10:trained", "units", 10);
-  options.skip_rule = tfodl::kSkipTinyPropV2;
-  options.threshold = 2.0f;
+  xent.options.skip.skip_rule = tfodl::kSkipTinyPropV2;
+  xent.options.skip.threshold = 2.0f;
   const Counter skipped;
-  tfodl::XentStep(options, logits, 10, 3, state, error, &report);
+  tfodl::XentStep(xent, logits, 10, 3, state, error, &report);
   Print("kernel:softmax cross entropy 10:skipped", "insn", skipped.Read());
   Print("kernel:softmax cross entropy 10:skipped", "units", 10);
 }

@@ -6,6 +6,7 @@
 
 #include <initializer_list>
 
+#include "tfodl/float_math.h"
 #include "tfodl/random.h"
 
 namespace bench {
@@ -64,6 +65,14 @@ void* Pool::Bytes(uint32_t bytes) {
   return made;
 }
 
+tfodl::Xent MakeXent(float logits_scale, const tfodl::SkipSettings& skip) {
+  float* const table = Pool::Get<float>(tfodl::kExponentials);
+  for (uint32_t i = 0; i < tfodl::kExponentials; ++i) {
+    table[i] = tfodl::ExpOfNonPositive(logits_scale * (static_cast<float>(i) - 255.0f));
+  }
+  return {{tfodl::kAbiVersion, logits_scale, skip}, reinterpret_cast<const uint8_t*>(table)};
+}
+
 LayerShape Conv(uint32_t in, uint32_t in_c, uint32_t out, uint32_t out_c, uint32_t kernel,
                 uint32_t stride, uint32_t pad) {
   return {LayerKind::kConv2D, {in, in, in_c, out, out, out_c, kernel, stride, pad}};
@@ -102,7 +111,7 @@ Network::Network(const LayerShape* shapes, uint32_t count, const Settings& setti
   state_->learning_rate = settings.learning_rate;
   const TrainedLayer& top = layers_[count - 1];
   const tfodl::SkipRule rule = method.skip ? tfodl::kSkipTinyPropV2 : tfodl::kSkipNever;
-  xent_ = {tfodl::kAbiVersion, top.y_scale, rule, 0.0f, 1.0f, 1.0f, method.skip ? 2.0f : 0.0f};
+  xent_ = MakeXent(top.y_scale, {rule, 0.0f, 1.0f, 1.0f, method.skip ? 2.0f : 0.0f});
 }
 
 void Network::Build(TrainedLayer* made, uint32_t index, const Method& method, bool propagates) {
@@ -208,6 +217,7 @@ void Network::Train(uint32_t sample) {
   float* error = errors_[0];
   float* error_x = errors_[1];
   for (uint32_t i = count_; i-- > 0;) {
+    if (state_->active == 0) continue;  // as the ops begin
     const TrainedLayer& l = layers_[i];
     tfodl::LayerTensors tensors = {};
     tensors.error = error;

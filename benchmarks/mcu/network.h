@@ -26,6 +26,9 @@ class Pool {
   static void* Bytes(uint32_t bytes);
 };
 
+// Options with their table, which lies in the pool.
+tfodl::Xent MakeXent(float logits_scale, const tfodl::SkipSettings& skip);
+
 struct LayerShape {
   tfodl::LayerKind kind;
   Map map;
@@ -97,7 +100,7 @@ class Network {
   TrainedLayer layers_[kMostLayers];
   uint32_t count_;
   Settings settings_;
-  tfodl::XentOptions xent_;
+  tfodl::Xent xent_;
   tfodl::State* state_;
   uint32_t samples_;
   int8_t* inputs_;

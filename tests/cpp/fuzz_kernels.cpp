@@ -121,8 +121,8 @@ void TryPool(Random* random, const Blob& blob, bool intact, Counts* counts) {
 }
 
 void TryXent(Random* random, const Blob& blob, bool intact, Counts* counts) {
-  XentOptions o;
-  const bool accepted = ParseXent(blob.data(), static_cast<uint32_t>(blob.size()), &o);
+  Xent xent;
+  const bool accepted = ParseXent(blob.data(), static_cast<uint32_t>(blob.size()), &xent);
   Check(accepted || !intact, "good cross entropy options were refused");
   ++(accepted ? counts->accepted : counts->refused);
   if (!accepted) return;
@@ -132,7 +132,7 @@ void TryXent(Random* random, const Blob& blob, bool intact, Counts* counts) {
   StateMemory state(random, 0);
   Report report;
   const int32_t label = random->Int(-2, 22);
-  const bool known = XentStep(o, logits.data(), classes, label, state.get(), error.data(), &report);
+  const bool known = XentStep(xent, logits.data(), classes, label, state.get(), error.data(), &report);
   Check(known == (label < static_cast<int32_t>(classes)), "a wrong label was taken");
   Check(IsFinite(report.alpha) && report.alpha <= 2.001f, "alpha is no sum of probabilities");
   ++counts->ran;
@@ -200,7 +200,7 @@ int Run(uint32_t seed, uint32_t cases) {
     const Blob pool = Pack(RandomPoolOptions(&random));
     TryPool(&random, pool, true, &pools);
     TryPool(&random, Corrupt(&random, pool), false, &pools);
-    const Blob xent = Pack(RandomXentOptions(&random));
+    const Blob xent = PackXent(RandomXentOptions(&random));
     TryXent(&random, xent, true, &xents);
     TryXent(&random, Corrupt(&random, xent), false, &xents);
     const Blob seed_blob = Pack(RandomSeedOptions(&random, random.Size(0, 9)));

@@ -105,7 +105,7 @@ Node SeedNode(Random* random) {
 Node XentNode(Random* random) {
   Node node;
   const uint32_t classes = random->Size(1, 12);
-  node.options = Pack(RandomXentOptions(random));
+  node.options = PackXent(RandomXentOptions(random));
   node.inputs = {Make(kTfLiteInt8, classes), Make(kTfLiteInt32, 1),
                  Make(kTfLiteInt32, kStateWords)};
   node.outputs = {Make(kTfLiteFloat32, classes), Make(kTfLiteFloat32, 4)};
@@ -194,8 +194,7 @@ Blob RandomLossOptions(Random* random) {
                                random->Int(-128, 127),
                                0.01f * static_cast<float>(random->Int(1, 50)),
                                random->Int(-128, 127),
-                               static_cast<uint32_t>(random->Int(0, 1)),
-                               0.0f, 1.0f, 1.0f, 0.5f};
+                               {static_cast<uint32_t>(random->Int(0, 1)), 0.0f, 1.0f, 1.0f, 0.5f}};
   return Pack(options);
 }
 

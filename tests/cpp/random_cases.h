@@ -103,11 +103,8 @@ inline PoolOptions RandomPoolOptions(Random* random) {
 inline XentOptions RandomXentOptions(Random* random) {
   return XentOptions{kAbiVersion,
                      random->Chance(5) ? 3e38f : random->Float(0.001f, 0.5f),
-                     random->Size(0, 1),
-                     random->Float(0.0f, 0.5f),
-                     random->Float(0.5f, 1.0f),
-                     random->Float(0.0f, 2.0f),
-                     random->Float(0.0f, 1.0f)};
+                     {random->Size(0, 1), random->Float(0.0f, 0.5f), random->Float(0.5f, 1.0f),
+                      random->Float(0.0f, 2.0f), random->Float(0.0f, 1.0f)}};
 }
 
 inline SeedOptions RandomSeedOptions(Random* random, uint32_t n_variables) {
@@ -122,6 +119,17 @@ template <class Options>
 Blob Pack(const Options& options) {
   const uint8_t* bytes = reinterpret_cast<const uint8_t*>(&options);
   return Blob(bytes, bytes + sizeof options);
+}
+
+// With the table of exponentials behind the options.
+inline Blob PackXent(const XentOptions& options) {
+  Blob blob = Pack(options);
+  for (int32_t q = -128; q < 128; ++q) {
+    const float entry = ExpOfNonPositive(options.logits_scale * static_cast<float>(q - 127));
+    const uint8_t* bytes = reinterpret_cast<const uint8_t*>(&entry);
+    blob.insert(blob.end(), bytes, bytes + sizeof entry);
+  }
+  return Blob(blob);  // without spare capacity
 }
 
 // With random scales and a random mask behind the options.

@@ -173,7 +173,8 @@ void RunNetwork(Random* random, uint32_t rule, Hash* hash) {
                  Options({1, 1, 12, 1, 1, kClasses, 1, 1, 0}, 3, kDense, rule | kPropagate));
   const PoolOptions average = {kAbiVersion, 4, 4, 8, 3, 3, 2, 2, 1, 1, 0, 0, -129, 128};
   const PoolOptions maximum = {kAbiVersion, 3, 3, 8, 2, 2, 2, 2, 1, 1, 0, 0, -129, 128};
-  const XentOptions xent = {kAbiVersion, 0.031f, kSkipTinyPropV2, 0.0f, 1.0f, 1.0f, 0.4f};
+  const Blob blob = PackXent({kAbiVersion, 0.031f, {kSkipTinyPropV2, 0.0f, 1.0f, 1.0f, 0.4f}});
+  const Xent xent = ReadXent(blob.data());
 
   StateMemory memory(random, kLayers);
   State* state = memory.get();

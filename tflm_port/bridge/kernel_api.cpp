@@ -32,8 +32,8 @@ int tfodl_parse_seed(const uint8_t* blob, uint32_t length) {
 }
 
 int tfodl_parse_xent(const uint8_t* blob, uint32_t length) {
-  tfodl::XentOptions options;
-  return tfodl::ParseXent(blob, length, &options) ? 1 : 0;
+  tfodl::Xent xent;
+  return tfodl::ParseXent(blob, length, &xent) ? 1 : 0;
 }
 
 int tfodl_parse_layer(int kind, const uint8_t* blob, uint32_t length) {
@@ -76,9 +76,9 @@ int tfodl_average_pool_backward(const uint8_t* blob, uint32_t length, const floa
 // Returns 0 when the options are refused, 2 when the label is.
 int tfodl_xent_step(const uint8_t* blob, uint32_t length, const int8_t* logits, uint32_t classes,
                     int32_t label, State* state, float* error, tfodl::Report* report) {
-  tfodl::XentOptions options;
-  if (!tfodl::ParseXent(blob, length, &options)) return 0;
-  return tfodl::XentStep(options, logits, classes, label, state, error, report) ? 1 : 2;
+  tfodl::Xent xent;
+  if (!tfodl::ParseXent(blob, length, &xent)) return 0;
+  return tfodl::XentStep(xent, logits, classes, label, state, error, report) ? 1 : 2;
 }
 
 void tfodl_keep_largest(float* values, uint32_t count, uint32_t k) {

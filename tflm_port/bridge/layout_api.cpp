@@ -21,6 +21,9 @@ struct Field {
 
 #define TFODL_FIELD(type, field) \
   {#type, #field, static_cast<uint32_t>(offsetof(tfodl::type, field)), WordName(tfodl::type().field)}
+#define TFODL_SKIP_FIELD(type, field) \
+  {#type, #field, static_cast<uint32_t>(offsetof(tfodl::type, skip.field)), \
+   WordName(tfodl::type().skip.field)}
 
 const Field kFields[] = {
     TFODL_FIELD(SeedOptions, abi_version),
@@ -30,11 +33,11 @@ const Field kFields[] = {
     TFODL_FIELD(SeedOptions, n_variables),
     TFODL_FIELD(XentOptions, abi_version),
     TFODL_FIELD(XentOptions, logits_scale),
-    TFODL_FIELD(XentOptions, skip_rule),
-    TFODL_FIELD(XentOptions, d_min),
-    TFODL_FIELD(XentOptions, d_max),
-    TFODL_FIELD(XentOptions, beta),
-    TFODL_FIELD(XentOptions, threshold),
+    TFODL_SKIP_FIELD(XentOptions, skip_rule),
+    TFODL_SKIP_FIELD(XentOptions, d_min),
+    TFODL_SKIP_FIELD(XentOptions, d_max),
+    TFODL_SKIP_FIELD(XentOptions, beta),
+    TFODL_SKIP_FIELD(XentOptions, threshold),
     TFODL_FIELD(LayerOptions, abi_version),
     TFODL_FIELD(LayerOptions, flags),
     TFODL_FIELD(LayerOptions, layer),
@@ -92,11 +95,11 @@ const Field kFields[] = {
     TFODL_FIELD(LossOptions, zero_point),
     TFODL_FIELD(LossOptions, target_scale),
     TFODL_FIELD(LossOptions, target_zero_point),
-    TFODL_FIELD(LossOptions, skip_rule),
-    TFODL_FIELD(LossOptions, d_min),
-    TFODL_FIELD(LossOptions, d_max),
-    TFODL_FIELD(LossOptions, beta),
-    TFODL_FIELD(LossOptions, threshold),
+    TFODL_SKIP_FIELD(LossOptions, skip_rule),
+    TFODL_SKIP_FIELD(LossOptions, d_min),
+    TFODL_SKIP_FIELD(LossOptions, d_max),
+    TFODL_SKIP_FIELD(LossOptions, beta),
+    TFODL_SKIP_FIELD(LossOptions, threshold),
 };
 
 #undef TFODL_FIELD

@@ -24,11 +24,6 @@ struct Report {
 };
 static_assert(sizeof(Report) == 4 * sizeof(float), "the report tensor has four floats");
 
-struct SkipSettings {
-  uint32_t rule;
-  float d_min, d_max, beta, threshold;
-};
-
 // The state and report a loss op starts from; all there is to say of a sample without a label.
 TFODL_INLINE void StartReport(State* state, Report* report) {
   state->active = 0;
@@ -51,7 +46,7 @@ TFODL_INLINE void Decide(const SkipSettings& settings, float loss, float alpha, 
       ? alpha * (settings.d_max - settings.d_min) / state->alpha_max
       : 0.0f;
   report->decision = (settings.d_min + share) * settings.beta;
-  if (settings.rule == kSkipNever || report->decision > settings.threshold) {
+  if (settings.skip_rule == kSkipNever || report->decision > settings.threshold) {
     state->active = 1;
     ++state->trained;
     report->trained = 1.0f;

@@ -60,6 +60,8 @@ bool LinearLearner::Begin() {
   next += m.classes * sizeof(int32_t);
   error_ = reinterpret_cast<float*>(next);
   next += m.classes * sizeof(float);
+  float* const exponentials = reinterpret_cast<float*>(next);
+  next += kExponentials * sizeof(float);
   weights_ = reinterpret_cast<int8_t*>(next);
   input_ = weights_ + m.features * m.classes;
   logits_ = input_ + m.features;
@@ -80,9 +82,13 @@ bool LinearLearner::Begin() {
   o.n_scales = 1;
   layer_.scales = reinterpret_cast<const uint8_t*>(&settings_.weight_scale);
   layer_.mask = nullptr;
-  loss_ = XentOptions{kAbiVersion, m.logits_scale, kSkipTinyPropV2, 0.0f, 1.0f, 1.0f,
-                      m.skip_threshold};
-  if (m.skip_threshold == 0.0f) loss_.skip_rule = kSkipNever;
+  const SkipRule rule = m.skip_threshold == 0.0f ? kSkipNever : kSkipTinyPropV2;
+  loss_ = Xent{{kAbiVersion, m.logits_scale, {rule, 0.0f, 1.0f, 1.0f, m.skip_threshold}},
+               reinterpret_cast<const uint8_t*>(exponentials)};
+  for (uint32_t i = 0; i < kExponentials; ++i) {
+    exponentials[i] = m.logits_scale * (static_cast<float>(i) - 255.0f);
+  }
+  ExpOfNonPositives(exponentials, kExponentials);
 
   variables_[0] = Variable{weights_, m.features * m.classes};
   variables_[1] = Variable{bias_, m.classes * static_cast<uint32_t>(sizeof(int32_t))};

@@ -38,7 +38,8 @@ class LinearLearner final : public Learner {
  public:
   // Bytes of the arena.
   static constexpr uint32_t ArenaBytes(uint32_t features, uint32_t classes) {
-    return static_cast<uint32_t>(sizeof(State)) + classes * (4 + 4 + 1 + features) + features;
+    return static_cast<uint32_t>(sizeof(State)) + 4 * kExponentials +
+           classes * (4 + 4 + 1 + features) + features;
   }
 
   // The arena and the arrays of the model have to stay.
@@ -69,7 +70,7 @@ class LinearLearner final : public Learner {
   float* error_ = nullptr;
   Variable variables_[2] = {};
   Layer layer_ = {};
-  XentOptions loss_ = {};
+  Xent loss_ = {};
 };
 
 }  // namespace tfodl

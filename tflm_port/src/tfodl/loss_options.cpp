@@ -8,8 +8,7 @@ bool ParseLoss(const uint8_t* blob, uint32_t length, LossOptions* options) {
   if (!CopyOptions(blob, length, options)) return false;
   const LossOptions& o = *options;
   return IsPositiveNumber(o.scale) && IsInt8(o.zero_point) && IsPositiveNumber(o.target_scale) &&
-         IsInt8(o.target_zero_point) && o.skip_rule <= kSkipTinyPropV2 && IsFinite(o.d_min) &&
-         IsFinite(o.d_max) && IsFinite(o.beta) && IsFinite(o.threshold);
+         IsInt8(o.target_zero_point) && IsSkipSettings(o.skip);
 }
 
 }  // namespace tfodl

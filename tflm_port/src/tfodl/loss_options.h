@@ -5,6 +5,8 @@
 
 #include <stdint.h>
 
+#include "tfodl/options.h"
+
 namespace tfodl {
 
 struct LossOptions {
@@ -13,11 +15,7 @@ struct LossOptions {
   int32_t zero_point;
   float target_scale;  // of an int8 target
   int32_t target_zero_point;
-  uint32_t skip_rule;
-  float d_min;
-  float d_max;
-  float beta;
-  float threshold;
+  SkipSettings skip;
 };
 
 static_assert(sizeof(LossOptions) == 40, "ten words");

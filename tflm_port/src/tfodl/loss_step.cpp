@@ -7,8 +7,10 @@
 namespace tfodl {
 namespace {
 
-SkipSettings SkipSettingsOf(const LossOptions& o) {
-  return SkipSettings{o.skip_rule, o.d_min, o.d_max, o.beta, o.threshold};
+// One copy for both: they are not worth two.
+TFODL_NOINLINE void DecideOn(const LossOptions& options, float loss, float alpha, State* state,
+                             Report* report) {
+  Decide(options.skip, loss, alpha, state, report);
 }
 
 }  // namespace
@@ -21,7 +23,7 @@ bool LogisticStep(const LossOptions& options, int8_t logit, int32_t label, State
   const float z = options.scale * static_cast<float>(logit - options.zero_point);
   const BinaryCrossEntropy result = LogisticCrossEntropy(z, label == 1);
   *error = result.error;
-  Decide(SkipSettingsOf(options), result.loss, Magnitude(result.error), state, report);
+  DecideOn(options, result.loss, Magnitude(result.error), state, report);
   return true;
 }
 
@@ -38,7 +40,7 @@ void SquaredErrorStep(const LossOptions& options, const int8_t* output, uint32_t
                               static_cast<float>(int8_target[i] - options.target_zero_point));
   }
   const SquaredError result = MeanSquaredError(count, error);
-  Decide(SkipSettingsOf(options), result.loss, result.alpha, state, report);
+  DecideOn(options, result.loss, result.alpha, state, report);
 }
 
 }  // namespace tfodl

@@ -1,5 +1,6 @@
 #include "tfodl/options.h"
 
+#include "tfodl/dsp.h"
 #include "tfodl/float_math.h"
 
 namespace tfodl {
@@ -77,6 +78,11 @@ bool HasValidSettings(const LayerOptions& o) {
 
 }  // namespace
 
+bool IsSkipSettings(const SkipSettings& skip) {
+  return skip.skip_rule <= kSkipTinyPropV2 && IsFinite(skip.d_min) && IsFinite(skip.d_max) &&
+         IsFinite(skip.beta) && IsFinite(skip.threshold);
+}
+
 uint32_t FanIn(const LayerOptions& options, LayerKind kind) {
   const uint32_t window = options.kernel_h * options.kernel_w;
   return kind == LayerKind::kDepthwiseConv2D ? window : window * options.in_c;
@@ -84,7 +90,9 @@ uint32_t FanIn(const LayerOptions& options, LayerKind kind) {
 
 SeedOptions ReadSeed(const uint8_t* blob) { return Copy<SeedOptions>(blob); }
 
-XentOptions ReadXent(const uint8_t* blob) { return Copy<XentOptions>(blob); }
+Xent ReadXent(const uint8_t* blob) {
+  return Xent{Copy<XentOptions>(blob), blob + sizeof(XentOptions)};
+}
 
 PoolOptions ReadPool(const uint8_t* blob) { return Copy<PoolOptions>(blob); }
 
@@ -103,12 +111,19 @@ bool ParseSeed(const uint8_t* blob, uint32_t length, SeedOptions* options) {
          IsNonNegative(options->learning_rate) && options->n_variables <= kMaxExtent;
 }
 
-bool ParseXent(const uint8_t* blob, uint32_t length, XentOptions* options) {
-  if (!HasHeader(blob, length, sizeof *options) || length != sizeof *options) return false;
-  *options = ReadXent(blob);
-  return IsPositive(options->logits_scale) && options->skip_rule <= kSkipTinyPropV2 &&
-         IsFinite(options->d_min) && IsFinite(options->d_max) && IsFinite(options->beta) &&
-         IsFinite(options->threshold);
+bool ParseXent(const uint8_t* blob, uint32_t length, Xent* xent) {
+  constexpr uint32_t kSize = sizeof(XentOptions) + kExponentials * sizeof(float);
+  if (!HasHeader(blob, length, kSize) || length != kSize) return false;
+  *xent = ReadXent(blob);
+  const XentOptions& o = xent->options;
+  // From 0 up to 1, without a step down. Floats that are not negative order like their bits.
+  uint32_t least = o.logits_scale <= kLargestScaleWithoutZeros ? 1 : 0;
+  for (uint32_t i = 0; i < kExponentials; ++i) {
+    const uint32_t bits = LoadWord(xent->exponentials + i * sizeof(float));
+    if (bits < least) return false;
+    least = bits;
+  }
+  return least == FloatBits(1.0f) && IsPositive(o.logits_scale) && IsSkipSettings(o.skip);
 }
 
 bool ParseLayer(const uint8_t* blob, uint32_t length, LayerKind kind, Layer* layer) {

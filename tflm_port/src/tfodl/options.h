@@ -29,14 +29,19 @@ struct SeedOptions {
 
 enum SkipRule : uint32_t { kSkipNever = 0, kSkipTinyPropV2 = 1 };
 
-struct XentOptions {
-  uint32_t abi_version;
-  float logits_scale;
+// When a sample trains (decision.h): the end of the options of every loss.
+struct SkipSettings {
   uint32_t skip_rule;
   float d_min;
   float d_max;
   float beta;
   float threshold;
+};
+
+struct XentOptions {
+  uint32_t abi_version;
+  float logits_scale;
+  SkipSettings skip;
 };
 
 enum LayerFlag : uint32_t {
@@ -83,6 +88,17 @@ static_assert(sizeof(PoolOptions) == 56, "14 words");
 
 enum class LayerKind { kFullyConnected, kConv2D, kDepthwiseConv2D };
 
+// XentOptions and the table behind it, which stays where it is (flash on a board).
+struct Xent {
+  XentOptions options;
+  const uint8_t* exponentials;  // 256 floats, unaligned
+};
+
+constexpr uint32_t kExponentials = 256;
+
+// Up to here no entry of the table is 0, whatever the logits are.
+constexpr float kLargestScaleWithoutZeros = 0.25f;
+
 // LayerOptions and the arrays behind it. The arrays stay where they are (flash on a board).
 struct Layer {
   LayerOptions options;
@@ -105,13 +121,15 @@ struct Layer {
 // Weights of one neuron: kernel_h * kernel_w * in_c; depthwise: kernel_h * kernel_w.
 uint32_t FanIn(const LayerOptions& options, LayerKind kind);
 
+bool IsSkipSettings(const SkipSettings& skip);
+
 bool ParseSeed(const uint8_t* blob, uint32_t length, SeedOptions* options);
-bool ParseXent(const uint8_t* blob, uint32_t length, XentOptions* options);
+bool ParseXent(const uint8_t* blob, uint32_t length, Xent* xent);
 bool ParseLayer(const uint8_t* blob, uint32_t length, LayerKind kind, Layer* layer);
 bool ParsePool(const uint8_t* blob, uint32_t length, PoolOptions* options);
 
 SeedOptions ReadSeed(const uint8_t* blob);
-XentOptions ReadXent(const uint8_t* blob);
+Xent ReadXent(const uint8_t* blob);
 Layer ReadLayer(const uint8_t* blob);
 PoolOptions ReadPool(const uint8_t* blob);
 

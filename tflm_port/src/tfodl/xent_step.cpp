@@ -1,3 +1,5 @@
+#include "tfodl/optimize.h"
+
 #include "tfodl/xent_step.h"
 
 #include "tfodl/kernels/softmax_cross_entropy.h"
@@ -5,16 +7,15 @@
 
 namespace tfodl {
 
-bool XentStep(const XentOptions& options, const int8_t* logits, uint32_t classes, int32_t label,
-              State* state, float* error, Report* report) {
+bool XentStep(const Xent& xent, const int8_t* logits, uint32_t classes, int32_t label, State* state,
+              float* error, Report* report) {
   StartReport(state, report);
   if (label < 0) return true;
-  if (static_cast<uint32_t>(label) >= classes) return false;
-  const CrossEntropy result = SoftmaxCrossEntropy(
-      logits, classes, options.logits_scale, static_cast<uint32_t>(label), error);
-  const SkipSettings skip = {options.skip_rule, options.d_min, options.d_max, options.beta,
-                             options.threshold};
-  Decide(skip, result.loss, result.alpha, state, report);
+  const uint32_t target = static_cast<uint32_t>(label);
+  if (target >= classes) return false;
+  const CrossEntropy found = SoftmaxCrossEntropy(xent, logits, classes, target);
+  Decide(xent.options.skip, found.loss, 2.0f * found.wrong, state, report);
+  if (state->active != 0) SoftmaxError(found, logits, classes, target, error);
   return true;
 }
 

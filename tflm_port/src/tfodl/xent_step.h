@@ -10,8 +10,9 @@
 
 namespace tfodl {
 
-// label < 0 only infers. Returns false when label >= classes. error: `classes` floats.
-bool XentStep(const XentOptions& options, const int8_t* logits, uint32_t classes, int32_t label,
+// label < 0 only infers. Returns false when label >= classes. error: `classes` floats, written when
+// the sample trains.
+bool XentStep(const Xent& xent, const int8_t* logits, uint32_t classes, int32_t label,
               State* state, float* error, Report* report);
 
 }  // namespace tfodl

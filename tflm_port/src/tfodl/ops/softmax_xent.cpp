@@ -16,8 +16,8 @@ enum Outputs { kError, kReport, kOutputs };
 
 TfLiteStatus Prepare(TfLiteContext* context, TfLiteNode* node) {
   const OpData* data = GetOpData(node);
-  XentOptions options;
-  if (data == nullptr || !ParseXent(data->options, data->length, &options)) {
+  Xent xent;
+  if (data == nullptr || !ParseXent(data->options, data->length, &xent)) {
     return Refuse(kName, "invalid options");
   }
   if (InputCount(node) != kInputs || OutputCount(node) != kOutputs) {
