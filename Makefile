@@ -7,8 +7,12 @@ READY  := $(VENV)/.ready
 # Two processes at least: much of the time is TensorFlow's start.
 JOBS   ?= 2
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+FUZZ_SECONDS ?= 600
+# Debian's: compilers and machines for a Cortex-M4 and an Xtensa lx106, Arduino's builder, a fuzzer.
+TOOLS  := gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm \
+  gcc-xtensa-lx106 picolibc-xtensa-lx106-elf qemu-system-misc arduino-builder clang
 
-.PHONY: demo test test-all bench bench-mcu check-mcu lint setup clean
+.PHONY: demo test test-all fuzz bench bench-mcu check-mcu lint setup tools clean
 
 demo: $(READY)
 	$(BIN)/tf-odl demo --out runs/demo
@@ -18,6 +22,10 @@ test: $(READY)
 
 test-all: $(READY) lint
 	$(PYTEST)
+
+# Damaged training graphs through the training ops; says what to install.
+fuzz: $(READY)
+	$(BIN)/python tests/fuzz_graphs.py $(FUZZ_SECONDS)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/epoch_time.py --model mlp5 --batch 1
@@ -38,6 +46,15 @@ lint: $(READY)
 	$(BIN)/python -m mypy
 
 setup: $(READY)
+
+# What the tests skip without: 220 MB to download, 1.3 GB on the disk.
+tools:
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  apt-get update -q && DEBIAN_FRONTEND=noninteractive \
+	    apt-get install -qy --no-install-recommends $(TOOLS); \
+	else \
+	  echo "as root: apt install $(TOOLS)" >&2; exit 1; \
+	fi
 
 # venv, a C++ compiler and Python's headers for the training ops; everything else comes from pip.
 HAS_ALL := $(PYTHON) -c 'import ensurepip, pathlib, shutil, sys, sysconfig, venv; \

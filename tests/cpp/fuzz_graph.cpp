@@ -1,12 +1,15 @@
 // Any bytes as a training graph (graph_runner.h): options, shapes, types and constants that do not
 // fit have to be refused by Prepare, and what it accepts has to run, whatever errors, labels and
 // learning rates it meets. A libFuzzer target; replay.cpp runs it on files.
-#include <sanitizer/allocator_interface.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "graph_runner.h"
+
+// Of <sanitizer/allocator_interface.h>, which GCC's sanitizers come without.
+extern "C" int __sanitizer_install_malloc_and_free_hooks(
+    void (*on_malloc)(const volatile void*, size_t), void (*on_free)(const volatile void*));
 
 namespace tfodl {
 namespace test {
@@ -16,30 +19,31 @@ constexpr size_t kMostBytes = 1u << 17;
 constexpr uint64_t kMostWork = 1u << 20;
 
 bool g_invoking = false;
+bool g_heap_used = false;
 
 [[noreturn]] void Fail(const char* what) {
-  g_invoking = false;
   fprintf(stderr, "FAILED: %s\n", what);
   abort();
 }
 
 // A sketch must not fail hours after its start because the heap is fragmented.
-void OnMalloc(const volatile void*, size_t) {
-  if (g_invoking) Fail("the heap is used after set-up");
-}
+void OnMalloc(const volatile void*, size_t) { g_heap_used |= g_invoking; }
 
-void OnFree(const volatile void*) {
-  if (g_invoking) Fail("the heap is used after set-up");
-}
+void OnFree(const volatile void*) { g_heap_used |= g_invoking; }
 
 // To show that the checks see what they are for: a fault as one of the ops might have it.
 enum Fault { kNone, kHeap, kOverread, kUnaligned };
 
 void Commit(Fault fault) {
-  static char word[8];
-  if (fault == kHeap) free(malloc(1));
-  if (fault == kOverread) word[0] = word[sizeof word + strlen(word)];
-  if (fault == kUnaligned) *reinterpret_cast<volatile int32_t*>(word + 1) = 1;
+  static char words[8];
+  static void* volatile block;
+  const volatile size_t behind = sizeof words;
+  if (fault == kHeap) {
+    block = malloc(1);
+    free(block);
+  }
+  if (fault == kOverread) words[0] = words[behind];
+  if (fault == kUnaligned) *reinterpret_cast<volatile int32_t*>(words + 1) = 1;
 }
 
 Fault FaultOfEnvironment() {
@@ -58,6 +62,7 @@ void Step(Graph* graph, Fault fault) {
     Commit(fault);
     graph->Invoke(node);
     g_invoking = false;
+    if (g_heap_used) Fail("the heap is used after set-up");
     if (state == nullptr || graph->IsSeed(node)) continue;
     if (state->non_finite != abandoned && graph->HashOfVariables() != before) {
       Fail("an error that is not finite moved a weight");
