@@ -15,9 +15,10 @@ namespace tfodl {
 
 constexpr uint32_t kAbiVersion = 1;
 
-// Bounds that keep every index of every kernel inside an int32.
+// Bounds that keep every index and every sum of every kernel inside an int32: even errors of one
+// unit may be added up 2^23 times 255.
 constexpr uint32_t kMaxExtent = 1u << 20;
-constexpr uint32_t kMaxElements = 1u << 28;
+constexpr uint32_t kMaxElements = 1u << 23;
 
 struct SeedOptions {
   uint32_t abi_version;

@@ -35,7 +35,7 @@ uint32_t LargestIntegerError(const Layer& layer, LayerKind kind) {
   if (layer.Has(kUpdateWeights) || layer.Has(kUpdateBias)) {
     limit = Min(limit, INT32_MAX / 255u / (o.out_h * o.out_w));
   }
-  return limit > 0 ? limit : 1;
+  return limit;  // not 0: see kMaxElements
 }
 
 ErrorUnit MakeErrorUnit(float largest, uint32_t limit) {
