@@ -16,6 +16,7 @@ from test_tflm_branching import CLASSES, Exported, doubled, inverted, joined, re
 from test_tflm_training import convolutions
 
 from tf_odl.converters.losses import Loss
+from tf_odl.converters.update_rule import UpdateRule
 from tf_odl.methods.meprop import MeProp
 from tf_odl.methods.tinyprop import TinyProp
 from tf_odl.methods.tinypropv2 import TinyPropV2
@@ -56,6 +57,8 @@ METHODS: dict[str, dict[str, Any]] = {
 RULES: dict[str, dict[str, Any]] = {
     "stochastic rounding": {"seed": 5},
     "huge steps": {"learning_rate": 3.0},
+    "residual": {"update_rule": UpdateRule.RESIDUAL},
+    "residual, huge steps": {"update_rule": UpdateRule.RESIDUAL, "learning_rate": 3.0},
 }
 
 
