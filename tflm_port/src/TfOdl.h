@@ -1,19 +1,29 @@
-// TfOdl: training operators for TensorFlow Lite Micro.
+// TfOdl: models that keep learning on the board.
 //
-// In an Arduino sketch include the TensorFlow Lite Micro library first:
+// A model of TensorFlow Lite Micro with a training graph; its library comes first:
 //
 //   #include <Chirale_TensorFlowLite.h>
 //   #include <TfOdl.h>
 //
-//   static tflite::MicroMutableOpResolver<kForwardOps + tfodl::kOpCount> resolver;
-//   tfodl::AddOps(resolver);
-//
-// After the first Invoke(), tfodl::CurrentSession() gives access to the weights and the counters.
+// Without it there is LinearLearner, for features that something else computes.
 #ifndef TFODL_H_
 #define TFODL_H_
 
-#include "tfodl/ops/register.h"
+#include "tfodl/board/device.h"
+#include "tfodl/learner.h"
+#include "tfodl/linear_learner.h"
+#include "tfodl/ops/has_tflm.h"
 #include "tfodl/session.h"
 #include "tfodl/state.h"
+
+#if TFODL_HAS_TFLM
+#include "tfodl/ops/register.h"
+#endif
+
+#if defined(ARDUINO)
+#include "tfodl/arduino/arduino_device.h"
+#include "tfodl/arduino/arena.h"
+#include "tfodl/arduino/board_storage.h"
+#endif
 
 #endif  // TFODL_H_

@@ -4,15 +4,19 @@
 //   current TFLM                    TFLMRegistration, accessors in tflite or tflite::micro
 //   none (TFODL_HOST_BRIDGE)        declarations that mirror the binary layout of the pinned
 //                                   tflite-micro wheel; bridge/ supplies the accessors
+//   none (an Arduino sketch         the same declarations; nothing uses the ops, and the linker
+//   without TFLM)                   leaves them out
 //
-// The choice is explicit: without TFODL_HOST_BRIDGE missing TFLM headers are a compile error.
+// The choice is explicit: in any other case missing TFLM headers are a compile error.
 #ifndef TFODL_OPS_COMPAT_H_
 #define TFODL_OPS_COMPAT_H_
 
 #include <stddef.h>
 #include <stdint.h>
 
-#if defined(TFODL_HOST_BRIDGE)
+#include "tfodl/ops/has_tflm.h"
+
+#if !TFODL_HAS_TFLM
 
 namespace tfodl {
 
@@ -54,20 +58,20 @@ struct Registration {
   const char* custom_name;
 };
 
+#if defined(TFODL_HOST_BRIDGE)
 // Defined in bridge/.
 TfLiteEvalTensor* EvalTensor(const TfLiteContext* context, int index);
 void* AllocatePersistent(TfLiteContext* context, size_t bytes);
 void Log(const char* op, const char* reason);
+#else
+inline TfLiteEvalTensor* EvalTensor(const TfLiteContext*, int) { return nullptr; }
+inline void* AllocatePersistent(TfLiteContext*, size_t) { return nullptr; }
+inline void Log(const char*, const char*) {}
+#endif
 
 }  // namespace tfodl
 
-#else  // TFODL_HOST_BRIDGE
-
-#if defined(ARDUINO) && defined(__has_include)
-#if __has_include(<Chirale_TensorFlowLite.h>)
-#include <Chirale_TensorFlowLite.h>
-#endif
-#endif
+#else  // !TFODL_HAS_TFLM
 
 #include "tensorflow/lite/c/common.h"
 #include "tensorflow/lite/micro/micro_context.h"
@@ -103,6 +107,6 @@ inline void Log(const char* op, const char* reason) { MicroPrintf("%s: %s", op, 
 
 }  // namespace tfodl
 
-#endif  // TFODL_HOST_BRIDGE
+#endif  // !TFODL_HAS_TFLM
 
 #endif  // TFODL_OPS_COMPAT_H_
