@@ -62,16 +62,15 @@ class QemuBoard:
     """QEMU on a pty. `flash` is the file of its storage; kill() is a power cut."""
 
     def __init__(self, elf: Path, flash: Path | None = None, *options: str) -> None:
+        command = ["qemu-system-arm", "-display", "none", "-monitor", "none", "-S", "-qmp", "stdio"]
+        command += ["-chardev", "pty,id=uart", "-serial", "chardev:uart", "-kernel", str(elf)]
         machine = "mps2-an386"
-        backend: list[str] = []
         if flash is not None:
             machine += ",memory-backend=storage"
             file = f"memory-backend-file,id=storage,size=16M,mem-path={flash},share=on"
-            backend = ["-object", file]
+            command += ["-object", file]
         self.process = subprocess.Popen(
-            ["qemu-system-arm", "-M", machine, *backend, "-display", "none", "-monitor", "none"]
-            + ["-S", "-qmp", "stdio", "-chardev", "pty,id=uart", "-serial", "chardev:uart"]
-            + ["-kernel", str(elf), *options],
+            [*command, "-M", machine, *options],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -103,6 +102,11 @@ class QemuBoard:
     def _send(self, data: bytes) -> None:
         while data:
             data = data[os.write(self.port, data) :]
+
+    def processor_seconds(self) -> float:
+        """That QEMU has used so far."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def kill(self) -> None:
         """As kill -9 does."""

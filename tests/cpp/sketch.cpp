@@ -9,6 +9,15 @@ bool AddTrainingOps() {
   return AddOps(resolver) == kTfLiteOk;
 }
 
+// A training graph as a learner.
+bool Begin(const void* model, uint8_t* arena, uint32_t arena_bytes) {
+  using namespace tflite;
+  using namespace tfodl;
+  static MicroMutableOpResolver<kOpCount + 3> resolver;
+  static TflmLearner learner(model, resolver, arena, arena_bytes);
+  return learner.Begin() && learner.Predict().ok;
+}
+
 // The counters and the weights between two steps.
 float LastLearningRate() {
   const tfodl::Session& session = tfodl::CurrentSession();

@@ -17,4 +17,13 @@ Prediction PredictFromLogits(const int8_t* logits, uint32_t classes, float scale
   return Prediction{static_cast<int32_t>(best), 1.0f / sum};
 }
 
+Prediction PredictFromLogit(float logit) {
+  const float likelier = 1.0f / (1.0f + ExpOfNonPositive(-Magnitude(logit)));
+  return Prediction{logit > 0.0f ? 1 : 0, likelier};
+}
+
+Prediction PredictFromSigmoid(float probability) {
+  return probability > 0.5f ? Prediction{1, probability} : Prediction{0, 1.0f - probability};
+}
+
 }  // namespace tfodl

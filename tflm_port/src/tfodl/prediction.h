@@ -14,6 +14,10 @@ struct Prediction {
 // The largest of `classes` >= 1 logits, the first of equals, and its softmax probability.
 Prediction PredictFromLogits(const int8_t* logits, uint32_t classes, float scale);
 
+// Of two classes: the logit or the probability of class 1.
+Prediction PredictFromLogit(float logit);
+Prediction PredictFromSigmoid(float probability);
+
 }  // namespace tfodl
 
 #endif  // TFODL_PREDICTION_H_

@@ -19,6 +19,7 @@ typedef struct TfLiteIntArray {
 typedef union TfLitePtrUnion {
   int32_t* i32;
   float* f;
+  int8_t* int8;
   void* data;
 } TfLitePtrUnion;
 
@@ -27,6 +28,18 @@ typedef struct TfLiteEvalTensor {
   TfLiteIntArray* dims;
   TfLiteType type;
 } TfLiteEvalTensor;
+
+typedef struct TfLiteQuantizationParams {
+  float scale;
+  int32_t zero_point;
+} TfLiteQuantizationParams;
+
+typedef struct TfLiteTensor {
+  TfLiteType type;
+  TfLitePtrUnion data;
+  TfLiteQuantizationParams params;
+  size_t bytes;
+} TfLiteTensor;
 
 typedef struct TfLiteContext {
   void* impl_;

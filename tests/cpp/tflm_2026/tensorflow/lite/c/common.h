@@ -20,6 +20,7 @@ struct TfLiteIntArray {
 union TfLitePtrUnion {
   int32_t* i32;
   float* f;
+  int8_t* int8;
   void* data;
 };
 
@@ -27,6 +28,18 @@ struct TfLiteEvalTensor {
   TfLitePtrUnion data;
   TfLiteIntArray* dims;
   TfLiteType type;
+};
+
+struct TfLiteQuantizationParams {
+  float scale;
+  int32_t zero_point;
+};
+
+struct TfLiteTensor {
+  TfLiteType type;
+  TfLitePtrUnion data;
+  TfLiteQuantizationParams params;
+  size_t bytes;
 };
 
 struct TfLiteContext {

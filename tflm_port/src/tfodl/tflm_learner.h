@@ -1,0 +1,161 @@
+// A training graph (docs/training-graph.md) in TensorFlow Lite Micro as a Learner. Only a header,
+// so that the library compiles without TensorFlow Lite Micro.
+#ifndef TFODL_TFLM_LEARNER_H_
+#define TFODL_TFLM_LEARNER_H_
+
+#include <stdint.h>
+#include <string.h>
+
+#include <new>
+
+#include "tensorflow/lite/micro/micro_interpreter.h"
+#include "tensorflow/lite/micro/micro_mutable_op_resolver.h"
+#include "tensorflow/lite/schema/schema_generated.h"
+#include "tfodl/decision.h"
+#include "tfodl/learner.h"
+#include "tfodl/ops/compat.h"
+#include "tfodl/options.h"
+#include "tfodl/prediction.h"
+#include "tfodl/float_contract.h"
+
+namespace tfodl {
+
+class TflmLearner final : public Learner {
+ public:
+  // model: model_train.tflite; the resolver has its forward ops and the training ops (AddOps) by the
+  // time of Begin(). All have to stay. The arena is used by nobody else.
+  TflmLearner(const void* model, const MicroOpResolver& resolver, uint8_t* arena,
+              uint32_t arena_bytes)
+      : model_data_(model), resolver_(resolver), arena_(arena), arena_bytes_(arena_bytes) {}
+
+  // False, with the reason in TensorFlow Lite Micro's log, when the model is no training graph, an
+  // op is missing from the resolver, or the arena is too small. Takes one inference: the weights
+  // exist only after the first one.
+  bool Begin() override {
+    if (interpreter_ != nullptr) return true;
+    const auto* graph = GetModel(model_data_);
+    if (arena_ == nullptr || graph->version() != TFLITE_SCHEMA_VERSION || !ReadGraph(graph)) {
+      return false;
+    }
+    interpreter_ = new (memory_) MicroInterpreter(graph, resolver_, arena_, arena_bytes_);
+    if (interpreter_->AllocateTensors() != kTfLiteOk || interpreter_->inputs_size() < 2 ||
+        interpreter_->outputs_size() < 2) {
+      interpreter_ = nullptr;
+      return false;
+    }
+    DescribeModel();
+    memset(model_.input, 0, model_.input_bytes);
+    if (!Invoke(-1)) {
+      interpreter_ = nullptr;
+      return false;
+    }
+    session_ = CurrentSession();
+    return true;
+  }
+
+  bool Reset() override {
+    if (interpreter_ == nullptr) return false;
+    session_.state->sentinel = 0;  // TFODL_SEED then copies the exported weights again
+    return Invoke(-1);
+  }
+
+ protected:
+  Step Run(int32_t label) override {
+    Step step = {};
+    if (interpreter_ == nullptr || !Invoke(label)) return step;
+    session_.state->active = 0;
+    const float* report = interpreter_->output(1)->data.f;
+    const Prediction prediction = Predicted();
+    step.ok = true;
+    step.trained = report[2] != 0.0f;
+    step.prediction = prediction.class_index;
+    step.probability = prediction.probability;
+    step.loss = report[0];
+    step.decision = report[1];
+    return step;
+  }
+
+ private:
+  enum class Loss { kSoftmax, kLogistic, kSquaredError };
+
+  // What the options of the ops tell: the model id, the kind of loss, and whether the output of the
+  // model is what the loss reads (logits) or the softmax or sigmoid of it.
+  template <class Graph>
+  bool ReadGraph(const Graph* graph) {
+    const auto* subgraph = graph->subgraphs()->Get(0);
+    bool has_loss = false;
+    for (const auto* op : *subgraph->operators()) {
+      const auto* name = graph->operator_codes()->Get(op->opcode_index())->custom_code();
+      if (name == nullptr) continue;
+      SeedOptions seed;
+      const auto* options = op->custom_options();
+      if (strcmp(name->c_str(), "TFODL_SEED") == 0 && options != nullptr &&
+          ParseSeed(options->data(), options->size(), &seed)) {
+        model_.id = seed.sentinel;
+      }
+      const Loss losses[] = {Loss::kSoftmax, Loss::kLogistic, Loss::kSquaredError};
+      const char* const names[] = {"TFODL_SOFTMAX_XENT", "TFODL_LOGISTIC_XENT",
+                                   "TFODL_SQUARED_ERROR"};
+      for (int i = 0; i < 3; ++i) {
+        if (strcmp(name->c_str(), names[i]) != 0) continue;
+        has_loss = true;
+        loss_ = losses[i];
+        output_is_logits_ = op->inputs()->Get(0) == subgraph->outputs()->Get(0);
+      }
+    }
+    return model_.id != 0 && has_loss;
+  }
+
+  void DescribeModel() {
+    const TfLiteTensor* input = interpreter_->input(0);
+    const TfLiteTensor* output = interpreter_->output(0);
+    model_.input = input->data.data;
+    model_.input_bytes = static_cast<uint32_t>(input->bytes);
+    model_.input_type = input->type == kTfLiteInt8 ? ElementType::kInt8 : ElementType::kFloat32;
+    model_.input_scale = input->params.scale;
+    model_.input_zero_point = input->params.zero_point;
+    outputs_ = static_cast<uint32_t>(output->bytes);
+    model_.classes = loss_ == Loss::kSoftmax ? outputs_ : loss_ == Loss::kLogistic ? 2 : 0;
+    if (interpreter_->inputs_size() > 2) {
+      model_.target = interpreter_->input(2)->data.f;
+      model_.target_bytes = static_cast<uint32_t>(interpreter_->input(2)->bytes);
+    }
+    model_.arena_bytes = static_cast<uint32_t>(interpreter_->arena_used_bytes());
+  }
+
+  bool Invoke(int32_t label) {
+    interpreter_->input(1)->data.i32[0] = label;
+    return interpreter_->Invoke() == kTfLiteOk;
+  }
+
+  Prediction Predicted() const {
+    const TfLiteTensor* output = interpreter_->output(0);
+    const int8_t* values = output->data.int8;
+    const float scale = output->params.scale;
+    const int32_t zero_point = output->params.zero_point;
+    if (loss_ == Loss::kSquaredError) return Prediction{-1, 0.0f};
+    if (loss_ == Loss::kLogistic) {
+      const float value = scale * static_cast<float>(values[0] - zero_point);
+      return output_is_logits_ ? PredictFromLogit(value) : PredictFromSigmoid(value);
+    }
+    const Prediction prediction = PredictFromLogits(values, outputs_, scale);
+    if (output_is_logits_) return prediction;
+    const int32_t best = values[prediction.class_index];
+    return Prediction{prediction.class_index, scale * static_cast<float>(best - zero_point)};
+  }
+
+  const void* const model_data_;
+  const MicroOpResolver& resolver_;
+  uint8_t* const arena_;
+  const uint32_t arena_bytes_;
+
+  MicroInterpreter* interpreter_ = nullptr;
+  alignas(MicroInterpreter) uint8_t memory_[sizeof(MicroInterpreter)];
+  Loss loss_ = Loss::kSoftmax;
+  bool output_is_logits_ = false;
+  uint32_t outputs_ = 0;
+};
+
+}  // namespace tfodl
+
+#endif  // TFODL_TFLM_LEARNER_H_
