@@ -3,10 +3,9 @@
 #ifndef TFODL_TFLM_LEARNER_H_
 #define TFODL_TFLM_LEARNER_H_
 
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
-
-#include <new>
 
 #include "tensorflow/lite/micro/micro_interpreter.h"
 #include "tensorflow/lite/micro/micro_mutable_op_resolver.h"
@@ -17,6 +16,17 @@
 #include "tfodl/options.h"
 #include "tfodl/prediction.h"
 #include "tfodl/float_contract.h"
+
+namespace tfodl {
+
+// Where an object is constructed: <new> is not on every board.
+struct InPlace {
+  void* memory;
+};
+
+}  // namespace tfodl
+
+inline void* operator new(size_t, tfodl::InPlace place) noexcept { return place.memory; }
 
 namespace tfodl {
 
@@ -37,7 +47,8 @@ class TflmLearner final : public Learner {
     if (arena_ == nullptr || graph->version() != TFLITE_SCHEMA_VERSION || !ReadGraph(graph)) {
       return false;
     }
-    interpreter_ = new (memory_) MicroInterpreter(graph, resolver_, arena_, arena_bytes_);
+    interpreter_ =
+        new (InPlace{memory_}) MicroInterpreter(graph, resolver_, arena_, arena_bytes_);
     if (interpreter_->AllocateTensors() != kTfLiteOk || interpreter_->inputs_size() < 2 ||
         interpreter_->outputs_size() < 2) {
       interpreter_ = nullptr;
