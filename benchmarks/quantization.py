@@ -52,7 +52,7 @@ CASES = {
 
 def trained(case: Case, data: Dataset, seed: int) -> keras.Model:
     keras.utils.set_random_seed(seed)
-    model = build(case.model, data.x_train.shape[1:], data.num_classes, seed)
+    model = build(case.model, data.x_train.shape[1:], data.classes, seed)
     steps = case.epochs * -(-len(data.x_train) // 64)
     model.compile(
         keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(2e-3, steps)),

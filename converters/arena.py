@@ -30,7 +30,8 @@ def plan_offsets(buffers: Sequence[Buffer]) -> list[int]:
     """The offset of each buffer from the start of the arena, in bytes."""
     offsets = [0] * len(buffers)
     placed: list[int] = []
-    for index in sorted(range(len(buffers)), key=lambda i: -align(buffers[i].size)):
+    # Of equal sizes the last comes first.
+    for index in sorted(range(len(buffers)), key=lambda i: (-align(buffers[i].size), -i)):
         buffer = buffers[index]
         offset = 0
         for other in sorted(placed, key=lambda i: offsets[i]):

@@ -21,6 +21,7 @@ from tf_odl.converters.layers import BIAS, WEIGHTED_OPS, match_layers
 from tf_odl.converters.losses import CLASSIFYING, Loss, default_loss
 from tf_odl.converters.memory import plan_memory
 from tf_odl.converters.plan import make_plan
+from tf_odl.converters.plan_plot import plot_plan
 from tf_odl.converters.qat import train_aware
 from tf_odl.converters.quantization_noise import signal_to_noise
 from tf_odl.converters.quantize import check_known_to_tflm, check_samples, quantize
@@ -146,11 +147,7 @@ def export(
     _check_earlier(out_dir, overwrite)
     with new_folder(Path(out_dir), replaces=RECORD) as folder:
         folded = fold(model)
-        neurons = {
-            site: folded.model.get_layer(name).output.shape[-1]
-            for site, name in folded.sites.items()
-        }
-        allowed = _allowed(neurons, masks, layers, train_layers)
+        allowed = _allowed(_neurons(folded), masks, layers, train_layers)
         if aware is not None:
             train_aware(
                 folded.model, aware.x, aware.y, epochs=aware.epochs, seed=seed, progress=progress
@@ -229,6 +226,50 @@ def export_tflite(
     return ExportReport(Path(out_dir), record, plan)
 
 
+class Planner:
+    """Plans exports of one model, without data, whether or not they fit.
+
+    Neither memory nor instructions depend on the values of weights and activations, so a Keras
+    model is calibrated with random samples, once.
+
+    Args:
+        model: a Keras model, or the contents of an int8 .tflite file.
+
+    Raises:
+        UserError: the model cannot be exported.
+    """
+
+    def __init__(self, model: keras.Model | bytes) -> None:
+        if isinstance(model, bytes):
+            self._data, self._neurons = adapt(model)
+            return
+        folded = fold(model)
+        self._neurons = _neurons(folded)
+        x = np.random.default_rng(0).normal(size=(4, *model.input_shape[1:])).astype(np.float32)
+        everything = _allowed(self._neurons, None, None, None)
+        self._data = _int8_model(folded, x, everything, _Room(1, 1, "min-max"), None)
+
+    @property
+    def sites(self) -> list[str]:
+        """The layers with weights, in the order of the forward pass."""
+        return list(self._neurons)
+
+    def plan(
+        self,
+        target: Target,
+        sparsifier: Sparsifier,
+        skip_rule: SkipRule,
+        *,
+        masks: Mapping[str, Mask] | None = None,
+        layers: Sequence[str] | None = None,
+        train_layers: int | None = None,
+    ) -> dict[str, Any]:
+        """The plan.json of an export; arguments and errors are those of `export`."""
+        board = OnBoard(target, sparsifier, skip_rule, 0.005, 0, None)
+        allowed = _allowed(self._neurons, masks, layers, train_layers)
+        return _fit(_prepared(self._data, allowed), allowed, board).plan
+
+
 def _prepared(data: bytes, masks: Mapping[str, Mask]) -> bytes:
     """The model with a bias in every layer whose bias trains.
 
@@ -278,7 +319,10 @@ def _fit(data: bytes, masks: Mapping[str, Mask], board: OnBoard) -> _Fitted:
     """Layers run in groups of channels where the arena is too small otherwise."""
     training = _training_graph(data, masks, board)
     plan = make_plan(data, training, board.target)
-    if plan["training"]["arena_bytes"] > board.target.arena_bytes:
+    arena = plan["training"]["arena_bytes"]
+    fixed = arena - plan["training"]["planned_bytes"]
+    # Groups of channels need less for activations, nothing else.
+    if fixed < board.target.arena_bytes < arena:
         trainable = [site for site, mask in masks.items() if _trains(mask)]
         data, groups = split_to_fit(
             data,
@@ -327,6 +371,7 @@ def _write(
     header = model_header({"model_tflite": data, "model_train_tflite": training})
     (folder / "model_data.h").write_text(header)
     (folder / "plan.json").write_text(json.dumps(plan, indent=2) + "\n")
+    plot_plan(plan, folder / "plan.png")
     (folder / RECORD).write_text(json.dumps(record, indent=2) + "\n")
 
 
@@ -342,6 +387,11 @@ def _check_settings(learning_rate: float, headroom: float = 1.0, margin: float =
     for name, value in (("headroom", headroom), ("margin", margin)):
         if not (math.isfinite(value) and value >= 1):
             raise UserError(f"{name} must be at least 1, got {value}")
+
+
+def _neurons(folded: Folded) -> dict[str, int]:
+    """How many neurons each weighted layer has."""
+    return {s: folded.model.get_layer(n).output.shape[-1] for s, n in folded.sites.items()}
 
 
 def _allowed(

@@ -20,8 +20,8 @@ _REDUCTIONS = ("MEAN", "REDUCE_MAX")
 class StructSizes:
     """Bytes of the interpreter's own structures, which depend on the platform.
 
-    Measured for 64 bits with the tflite-micro wheel. For 32 bits: sizeof on a Cortex-M4 with the
-    TensorFlow Lite Micro of the Arduino libraries, `fixed` from one measured model.
+    Measured for 64 bits with the tflite-micro wheel, for 32 bits with the TensorFlow Lite Micro of
+    the Arduino libraries on a Cortex-M4 in QEMU (benchmarks/mcu/op_costs.py).
     """
 
     eval_tensor: int  # per tensor
@@ -78,12 +78,13 @@ BOARD = StructSizes(
     io_quantization=28,
     node=44,
     builtin_data=28,
-    fixed=288,
+    fixed=208,
     op_data={
         **_OP_DATA,
-        "CONV_2D": 72,
-        "DEPTHWISE_CONV_2D": 72,
-        "FULLY_CONNECTED": 64,
+        "ADD": 32,
+        "CONV_2D": 64,
+        "DEPTHWISE_CONV_2D": 64,
+        "FULLY_CONNECTED": 32,
         "SOFTMAX": 72,
     },
     custom_op_data=12,

@@ -5,9 +5,14 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from tf_odl.converters.layer_plan import op_plans, total_instructions
 from tf_odl.converters.memory import HOST, Memory, plan_memory
 from tf_odl.converters.targets import Target
 from tf_odl.converters.training_graph import STATE
+
+# The deepest stack of the training ops, measured on a Cortex-M4 (docs/mcu-benchmark.md), and of
+# TensorFlow Lite Micro's kernels, assumed.
+STACK_BYTES = 640 + 1400
 
 
 def make_plan(model: bytes, training: bytes, target: Target) -> dict[str, Any]:
@@ -34,8 +39,20 @@ def make_plan(model: bytes, training: bytes, target: Target) -> dict[str, Any]:
             "code_bytes": target.code_bytes,
             "total_bytes": flash,
         },
-        "inference": _memory(inference, plan_memory(model, HOST)),
-        "training": _memory(learning, plan_memory(training, HOST)),
+        "stack_bytes": STACK_BYTES,
+        "inference": _memory(inference, plan_memory(model, HOST)) | _cost(model, target),
+        "training": _memory(learning, plan_memory(training, HOST)) | _cost(training, target),
+        "ops": [asdict(op) for op in op_plans(training, learning)],
+    }
+
+
+def _cost(model: bytes, target: Target) -> dict[str, float]:
+    """One inference, or one dense training step; estimates."""
+    instructions = total_instructions(model)
+    return {
+        "instructions": instructions,
+        "milliseconds": target.processor.milliseconds(instructions),
+        "microjoules": target.processor.microjoules(instructions),
     }
 
 
@@ -61,3 +78,35 @@ def summary_rows(plan: dict[str, Any]) -> list[list[str]]:
         ("  code (assumed)", flash["code_bytes"], None),
     ]
     return [[what, f"{n:,}", "" if limit is None else f"{limit:,}"] for what, n, limit in rows]
+
+
+def cost_rows(plan: dict[str, Any]) -> list[list[str]]:
+    """Rows of (what, instructions, milliseconds, microjoules)."""
+    inference, step = plan["inference"], plan["training"]
+    return [
+        [what, f"{c['instructions']:,}", f"{c['milliseconds']:.2f}", f"{c['microjoules']:.0f}"]
+        for what, c in (("inference", inference), ("training step, dense", step))
+    ]
+
+
+def op_rows(plan: dict[str, Any]) -> list[list[str]]:
+    """Rows of (layer, op, MACs forward and backward, bytes: trainable, saved, error, k instr.)."""
+    return [
+        [
+            op["name"],
+            op["op"],
+            *(
+                f"{op[key]:,}" if op[key] else ""
+                for key in (
+                    "macs_forward",
+                    "macs_backward",
+                    "trainable_bytes",
+                    "saved_bytes",
+                    "error_bytes",
+                    "instructions_forward",
+                    "instructions_backward",
+                )
+            ),
+        ]
+        for op in plan["ops"]
+    ]

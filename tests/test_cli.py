@@ -16,6 +16,7 @@ from tf_odl.tflm_port import interpreter
 
 COMMANDS = [
     "finetune",
+    "plan",
     "export",
     "simulate",
     "verify",

@@ -15,6 +15,7 @@ from tf_odl.cli.export import export
 from tf_odl.cli.finetune import finetune
 from tf_odl.cli.info import datasets, doctor, methods, targets
 from tf_odl.cli.monitor import monitor
+from tf_odl.cli.plan import plan
 from tf_odl.cli.pull import pull
 from tf_odl.cli.push import push
 from tf_odl.cli.simulate import simulate
@@ -60,6 +61,7 @@ def main() -> None:
 
 for _command in (
     finetune,
+    plan,
     export,
     simulate,
     verify,

@@ -1,0 +1,217 @@
+"""What each op of a training step costs on a Cortex-M4 inside TensorFlow Lite Micro.
+
+    python benchmarks/mcu/op_costs.py CHIRALE_DIR
+
+Counts the instructions of every op of some models (Chirale_TensorFLowLite with CMSIS-NN, QEMU) and
+fits, per kind of op, a constant, a cost per output element and a cost per multiply-accumulate.
+`converters/costs.json` gets the result, which `tf-odl plan` uses, and what each model took beside
+what the fit to the others predicts; the table of docs/plan.md is printed. Takes ten minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+import through_tflm
+from run import CPU, EMULATOR, HERE, LINK, QEMU_FILES, ROOT, SOURCE, command, compile_all
+
+from tf_odl.converters.costs import Work, work_of
+from tf_odl.converters.export import export
+from tf_odl.converters.flatbuffer import FlatModel
+from tf_odl.converters.memory import plan_memory
+from tf_odl.converters.targets import get_target
+from tf_odl.methods.dense import Dense
+from tf_odl.methods.never import Never
+from tf_odl.models import build
+
+COSTS = ROOT / "converters" / "costs.json"
+KERNELS = (*through_tflm.KERNELS, "add", "concatenation", "depthwise_conv", "pad", "pooling")
+KERNELS = (*KERNELS, "quantize", "reduce", "softmax")
+#: Name, built-in model, samples, classes, layers that train (None: all).
+MODELS: list[tuple[str, str, tuple[int, ...], int, int | None]] = [
+    ("mlp5-mnist", "mlp5", (28, 28, 1), 10, None),
+    ("mlp5-hapt", "mlp5", (561,), 6, None),
+    ("cnn5-mnist", "cnn5", (28, 28, 1), 10, None),
+    ("cnn5-cifar", "cnn5", (32, 32, 3), 10, None),
+    ("cnn5-1d", "cnn5-1d", (128, 9), 6, None),
+    ("cnn5-digits", "cnn5", (16, 16, 1), 10, None),
+    ("ds-cnn", "ds-cnn", (49, 10), 12, None),
+    ("ds-cnn-speech", "ds-cnn", (49, 13), 8, 3),
+    ("resnet8", "resnet8", (32, 32, 3), 10, None),
+    ("mobilenet-32", "mobilenetv2-0.35", (32, 32, 3), 10, None),
+    ("mobilenet-48", "mobilenetv2-0.35", (48, 48, 3), 2, 5),
+    ("mobilenet-96", "mobilenetv2-0.35", (96, 96, 3), 2, 1),
+]
+
+
+def exported(folder: Path, name: str, shape: tuple[int, ...], classes: int, n: int | None) -> Path:
+    x = np.random.default_rng(1).normal(size=(20, *shape)).astype(np.float32)
+    export(
+        linear(build(name, shape, classes, 1)),
+        x,
+        target=replace(get_target("nano33"), arena_bytes=1 << 30, flash_bytes=1 << 30),
+        out_dir=folder,
+        sparsifier=Dense(),
+        skip_rule=Never(),
+        train_layers=n,
+        learning_rate=0.002,
+    )
+    return folder
+
+
+def linear(model: keras.Model) -> keras.Model:
+    """The model without activations: no error is zero, so that costs follow from the shapes."""
+
+    def without(layer: keras.layers.Layer) -> keras.layers.Layer:
+        if isinstance(layer, keras.layers.ReLU):
+            return keras.layers.Activation("linear", name=layer.name)
+        config = layer.get_config()
+        if "activation" in config:
+            config["activation"] = "linear"
+        return type(layer).from_config(config)
+
+    return keras.models.clone_model(model, clone_function=without)
+
+
+def sources(folder: Path) -> dict[str, bytes]:
+    """The plain and the training model of each of MODELS; writes the headers of the program."""
+    found: dict[str, bytes] = {}
+    for label, name, shape, classes, count in MODELS:
+        out = exported(folder / label, name, shape, classes, count)
+        found[f"{label}.inference"] = (out / "model.tflite").read_bytes()
+        found[f"{label}.training"] = (out / "model_train.tflite").read_bytes()
+    text = [
+        "#include <stdint.h>",
+        "struct Model { const char* name; const uint8_t* data; bool trains; };",
+        '#define TFODL_MODEL alignas(16) __attribute__((section(".models")))',
+    ]
+    rows = []
+    for number, (name, data) in enumerate(found.items()):
+        values = ",".join(map(str, data))
+        text.append(f"TFODL_MODEL const uint8_t kData{number}[] = {{{values}}};")
+        trains = "true" if name.endswith("training") else "false"
+        rows.append(f'{{"{name}", kData{number}, {trains}}}')
+    text.append(f"const Model kModels[] = {{{', '.join(rows)}}};")
+    (folder / "models.h").write_text("\n".join(text) + "\n")
+    flats = [FlatModel(data) for data in found.values()]
+    kinds = {flat.op_name(op) for flat in flats for op in flat.operators}
+    builtin = sorted(kind for kind in kinds if not kind.startswith("TFODL_"))
+    adds = "".join(f"  resolver.Add{_camel(kind)}();\n" for kind in builtin)
+    (folder / "op_costs_resolver.h").write_text(
+        '#include "tensorflow/lite/micro/micro_mutable_op_resolver.h"\n'
+        '#include "TfOdl.h"\n'
+        f"using Resolver = tflite::MicroMutableOpResolver<tfodl::kOpCount + {len(builtin)}>;\n"
+        f"inline void AddAll(Resolver& resolver) {{\n{adds}  tfodl::AddOps(resolver);\n}}\n"
+    )
+    return found
+
+
+def _camel(kind: str) -> str:
+    return "".join(part if part == "2D" else part.capitalize() for part in kind.split("_"))
+
+
+def measure(library: Path) -> tuple[dict[str, bytes], dict[str, list[int]], dict[str, int]]:
+    """The models, the instructions of their ops in order, and the arenas in bytes."""
+    through_tflm.KERNELS = KERNELS
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        models = sources(folder)
+        includes = [f"-I{library / 'src'}", f"-I{library / 'src/third_party/flatbuffers/include'}"]
+        includes += [f"-I{p}" for p in (library / "src/third_party").iterdir() if p.is_dir()]
+        options = ["-DARDUINO=10819", "-DCMSIS_NN", "-w", f"-I{HERE}", f"-I{folder}", *includes]
+        options.append(f"-D{through_tflm.SKETCH_HEADER}")
+        code = [HERE / "op_costs.cpp", *through_tflm.library_sources(library)]
+        objects = compile_all([*code, *sorted(SOURCE.rglob("*.cpp"))], folder, *options)
+        start = folder / "startup.o"
+        command(["arm-none-eabi-gcc", *CPU, "-Os", "-c", QEMU_FILES / "startup.c", "-o", start])
+        script = folder / "all_memory.ld"
+        script.write_text(_all_memory((QEMU_FILES / "mps2.ld").read_text()))
+        program = folder / "op_costs.elf"
+        link = [*LINK, "-T", script, "--specs=rdimon.specs"]
+        command(["arm-none-eabi-g++", *link, start, *objects, "-o", program])
+        machine = ["-M", "mps2-an386", "-nographic", "-monitor", "none", "-serial", "none"]
+        machine += ["-semihosting-config", "enable=on,target=native", "-icount", "shift=10"]
+        lines = command([EMULATOR, *machine, "-kernel", program], timeout=3000).splitlines()
+    counts: dict[str, list[int]] = {name: [] for name in models}
+    arenas = {}
+    for line in lines:
+        name, what, *rest = line.split()
+        if what == "arena":
+            arenas[name] = int(rest[0])
+        else:
+            counts[name].append(int(rest[-1]))
+    return models, counts, arenas
+
+
+def _all_memory(script: str) -> str:
+    """The linker script with what the emulated machine has in place of what a board has."""
+    script = re.sub(r"(FLASH.*LENGTH = )\w+", r"\g<1>0x400000", script)
+    script = re.sub(r"(RAM .*LENGTH = )\w+", r"\g<1>0x3ffe00", script)
+    script = script.replace("{\n", "{\n  MODELS (r) : ORIGIN = 0x21000000, LENGTH = 0x1000000\n", 1)
+    return script.replace("SECTIONS\n{\n", "SECTIONS\n{\n  .models : { *(.models) } > MODELS\n")
+
+
+def fit(rows: list[tuple[Work, int]]) -> dict[str, list[float]]:
+    """Per kind of op: instructions per call, per element, and per MAC, none negative.
+
+    Least squares, errors in proportion to the root of the count: large ops count more, not alone.
+    """
+    from scipy.optimize import nnls
+
+    costs = {}
+    for kind in sorted({work.kind for work, _ in rows}):
+        chosen = [(work, n) for work, n in rows if work.kind == kind and n > 0]
+        matrix = np.array([[1, work.elements, *work.macs] for work, _ in chosen], float)
+        wanted = np.array([n for _, n in chosen], float)
+        scale = np.sqrt(wanted)
+        solution, _ = nnls(matrix / scale[:, None], wanted / scale)
+        costs[kind] = [round(float(c), 3) for c in solution]
+    return costs
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("library", type=Path, help="the Arduino library Chirale_TensorFLowLite")
+    models, counts, arenas = measure(parser.parse_args().library)
+    rows: list[tuple[Work, int]] = []
+    per_model: dict[str, list[tuple[Work, int]]] = {}
+    for name, data in models.items():
+        flat = FlatModel(data)
+        per_model[name] = [
+            (work_of(flat, op), n) for op, n in zip(flat.operators, counts[name], strict=True)
+        ]
+        rows += per_model[name]
+    result: dict[str, Any] = {"costs": fit(rows), "models": {}}
+    for name, ops in per_model.items():
+        # A model's own ops do not help to predict it.
+        others = fit([row for other in per_model if other != name for row in per_model[other]])
+        predicted = sum(work.instructions(others) for work, _ in ops)
+        result["models"][name] = {
+            "instructions": sum(counts[name]),
+            "predicted": round(predicted),
+            "arena_used": arenas[name],
+            "arena_planned": plan_memory(models[name]).arena_bytes,
+        }
+    COSTS.write_text(json.dumps(result, indent=1) + "\n")
+    for name, row in result["models"].items():
+        error = row["predicted"] / row["instructions"] - 1
+        surplus = row["arena_planned"] / row["arena_used"] - 1
+        print(
+            f"| {name} | {row['instructions']:,} | {error:+.1%} "
+            f"| {row['arena_used']:,} | {surplus:+.2%} |"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""What every op of a training graph keeps in memory and computes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from tf_odl.converters.costs import Work, measured_costs, work_of
+from tf_odl.converters.flatbuffer import FlatModel
+from tf_odl.converters.layers import WEIGHTED_OPS
+from tf_odl.converters.memory import Memory
+
+_WEIGHTS, _BIAS = 4, 5  # inputs of a layer's backward op
+_OWN = "TFODL_"
+
+
+@dataclass(frozen=True)
+class OpPlan:
+    """One forward op, with the training op that belongs to it. Sizes are bytes.
+
+    `trainable_bytes` are its weights and biases in RAM; `saved_bytes` its output, if the backward
+    pass needs it; `error_bytes` the error of its output. Instructions are estimates for a
+    Cortex-M4 in dense training, 0 for an op that was not measured.
+    """
+
+    name: str
+    op: str
+    macs_forward: int
+    macs_backward: int
+    trainable_bytes: int
+    saved_bytes: int
+    error_bytes: int
+    instructions_forward: int
+    instructions_backward: int
+
+
+def op_plans(graph: bytes, memory: Memory) -> list[OpPlan]:
+    """The forward ops of a training graph in their order, and the loss last.
+
+    Args:
+        graph: model_train.tflite.
+        memory: its plan.
+    """
+    flat = FlatModel(graph)
+    sizes = {tensor.name: tensor for tensor in memory.tensors}
+    training = [op for op in flat.operators if flat.op_name(op).startswith(_OWN)]
+    read = {int(i) for op in training for i in op.inputs if i >= 0}
+    backward = {_partner(flat, op): op for op in training}
+    plans = []
+    for op in flat.operators:
+        kind = flat.op_name(op)
+        if kind.startswith(_OWN):
+            continue
+        y = int(op.outputs[0])
+        name = flat.name(y)
+        work = work_of(flat, op)
+        error = sizes.get(f"{name}/error")
+        back = None if backward.get(y) is None else work_of(flat, backward[y])
+        plans.append(
+            OpPlan(
+                name=name,
+                op=kind,
+                macs_forward=_macs(kind, work),
+                macs_backward=0 if back is None else _macs(kind, back),
+                trainable_bytes=sum(
+                    sizes[flat.name(int(i))].bytes
+                    for i in op.inputs
+                    if i >= 0 and flat.tensors[int(i)].isVariable
+                ),
+                saved_bytes=sizes[name].bytes if y in read else 0,
+                error_bytes=0 if error is None else error.bytes,
+                instructions_forward=_instructions(work),
+                instructions_backward=0 if back is None else _instructions(back),
+            )
+        )
+    return plans
+
+
+def _partner(flat: FlatModel, op: Any) -> int | None:
+    """The output of the forward op that a training op differentiates, by what both of them read."""
+    weights = [int(i) for i in op.inputs[_WEIGHTS : _BIAS + 1] if i >= 0]
+    if flat.op_name(op) in {f"{_OWN}{kind}_BWD" for kind in WEIGHTED_OPS}:
+        readers = [r for i in weights for r in flat.consumers(i) if not _is_own(flat, r)]
+        return int(readers[0].outputs[0]) if readers else _error_of(flat, op)
+    return _error_of(flat, op)
+
+
+def _is_own(flat: FlatModel, op: Any) -> bool:
+    return flat.op_name(op).startswith(_OWN)
+
+
+def _error_of(flat: FlatModel, op: Any) -> int | None:
+    return flat.find(flat.name(int(op.inputs[0])).removesuffix("/error"))
+
+
+def _macs(kind: str, work: Work) -> int:
+    """Without the rows of convolutions."""
+    if kind not in WEIGHTED_OPS:
+        return 0
+    return sum(work.macs[:2]) if work.kind.startswith(_OWN) else work.macs[0]
+
+
+def _instructions(work: Work) -> int:
+    return round(work.instructions(measured_costs()))
+
+
+def total_instructions(model: bytes) -> int:
+    """Estimated instructions of one run of a plain model, or of one training step of a graph."""
+    flat = FlatModel(model)
+    return sum(_instructions(work_of(flat, op)) for op in flat.operators)

@@ -1,0 +1,156 @@
+"""`tf-odl plan`: memory, time and energy of a model on a board, before anything is exported."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tf_odl.cli.output import emit_json, print_table, progress_bar
+from tf_odl.cli.tensorflow import load_tensorflow
+from tf_odl.errors import UserError
+
+if TYPE_CHECKING:
+    from tf_odl.converters.fit import Fit
+
+
+@click.command(short_help="What a model needs on a board: memory, time, energy, op by op.")
+@click.argument("source", type=click.Path(path_type=Path))
+@click.option("--target", default="nano33", show_default=True, help="See: tf-odl targets.")
+@click.option("--method", help="The method on the device [the run's, else tinypropv2].")
+@click.option("--train-layers", type=int, metavar="N", help="Train only the last N layers.")
+@click.option("--layers", metavar="NAMES", help="Train only these layers, separated by commas.")
+@click.option("--masks", "mask_file", type=click.Path(path_type=Path), help="A masks.npz.")
+@click.option("--fit", is_flag=True, help="Choose the layers to train so that it fits.")
+@click.option("--max-ms", type=float, help="With --fit: longest training step, estimated.")
+@click.option("--plot", type=click.Path(path_type=Path), help="Draw the arena over time: a .png.")
+@click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
+def plan(
+    source: Path,
+    target: str,
+    method: str | None,
+    train_layers: int | None,
+    layers: str | None,
+    mask_file: Path | None,
+    fit: bool,
+    max_ms: float | None,
+    plot: Path | None,
+    as_json: bool,
+) -> None:
+    """Plan the export of SOURCE: a finished run, a .keras file, or any int8 .tflite file.
+
+    Times and energies are estimates: instructions counted on a Cortex-M4, and what `tf-odl
+    targets` assumes of the board. With --fit the layers are those worth most within the board's
+    memory: to a run's own data by their Fisher information, else all alike.
+    """
+    load_tensorflow()
+    from tf_odl import models
+    from tf_odl.converters.export import Planner
+    from tf_odl.converters.mask_file import read_masks
+    from tf_odl.converters.plan_plot import plot_plan
+    from tf_odl.converters.targets import get_target
+    from tf_odl.fitting import layers_that_fit, plot_fit
+    from tf_odl.methods import get_method
+    from tf_odl.trainer import finetune as run
+
+    if fit and (train_layers, layers, mask_file) != (None, None, None):
+        raise UserError("--fit chooses the layers: leave out --train-layers, --layers and --masks")
+    if max_ms is not None and not (fit and max_ms > 0):
+        raise UserError("--max-ms needs --fit and a positive number of milliseconds")
+    board = get_target(target)
+    data = None
+    chosen = get_method(method or "tinypropv2")
+    masks = None
+    model: Any
+    if source.is_dir():
+        settings = run.settings_of(run.read_record(source))
+        model = models.load(source / "model.keras")
+        if method is None:
+            chosen = settings.build_method()
+            masks = None if fit else run.load_masks(source)
+        if fit:
+            data = run.load_data(settings)
+    elif source.suffix == ".tflite":
+        try:
+            model = source.read_bytes()
+        except OSError as error:
+            raise UserError(f"{source} cannot be read: {error.strerror}") from error
+    else:
+        model = models.load(source)
+    if mask_file is not None:
+        masks = read_masks(mask_file)
+    found = None
+    if fit:
+        with progress_bar(quiet=as_json) as progress:
+            found = layers_that_fit(
+                model, chosen, board, data, milliseconds=max_ms, progress=progress
+            )
+        result = found.best.plan
+    else:
+        result = Planner(model).plan(
+            board,
+            chosen.sparsifier,
+            chosen.skip,
+            masks=masks,
+            layers=None if layers is None else [name.strip() for name in layers.split(",")],
+            train_layers=train_layers,
+        )
+    if plot is not None:
+        try:
+            plot_plan(result, plot) if found is None else plot_fit(found, plot)
+        except (OSError, ValueError) as error:
+            raise UserError(f"{plot} cannot be written: {error}") from error
+    if as_json:
+        emit_json(result if found is None else {"choices": _choices(found), "plan": result})
+    else:
+        _print(result)
+        if found is not None:
+            _print_fit(found)
+
+
+def _choices(found: Fit) -> list[dict[str, Any]]:
+    return [
+        {
+            "layers": list(choice.layers),
+            "worth": choice.worth,
+            "arena_bytes": choice.plan["training"]["arena_bytes"],
+            "flash_bytes": choice.plan["flash"]["total_bytes"],
+            "milliseconds": choice.plan["training"]["milliseconds"],
+            "best": choice is found.best,
+        }
+        for choice in found.choices
+    ]
+
+
+def _print_fit(found: Fit) -> None:
+    rows = [
+        [
+            ("-> " if row["best"] else "") + _shortened(row["layers"]),
+            f"{row['worth']:.1%}",
+            f"{row['arena_bytes']:,}",
+            f"{row['milliseconds']:.1f}",
+        ]
+        for row in _choices(found)
+    ]
+    print_table(["layers that train", "worth", "arena, B", "step, ms"], rows, title="choices")
+    click.echo(f"tf-odl export ... --layers {','.join(found.best.layers)}")
+
+
+def _shortened(layers: list[str]) -> str:
+    more = f" and {len(layers) - 3} more" if len(layers) > 3 else ""
+    return ", ".join(layers[:3]) + more
+
+
+def _print(result: dict[str, Any]) -> None:
+    from tf_odl.converters.plan import cost_rows, op_rows, summary_rows
+
+    board = result["target"]["board"]
+    headers = ["output of", "op", "MACs fwd", "bwd", "trains, B", "saved, B", "error, B"]
+    print_table([*headers, "instr. fwd", "bwd"], op_rows(result), title="op by op")
+    print_table(["", "bytes", "available"], summary_rows(result), title=f"memory, {board}")
+    headers = ["estimated", "instructions", "ms", "uJ"]
+    print_table(headers, cost_rows(result), title=f"time and energy, {board}")
+    for layer, groups in result.get("channel_groups", {}).items():
+        click.echo(f"to fit: {layer} and the layer before it run in {groups} groups of channels")
+    click.echo("it fits" if result["fits"] else "it does NOT fit: train fewer layers, see --help")

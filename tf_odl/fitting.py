@@ -1,0 +1,82 @@
+"""What to train on a board, by what each layer is worth to a run's own data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tf_odl.converters.export import Planner
+from tf_odl.converters.fit import Fit, Plan, fit_layers
+from tf_odl.converters.targets import Target
+from tf_odl.data import Dataset
+from tf_odl.methods import Method, get_method
+
+if TYPE_CHECKING:
+    import keras
+
+SUPPORT_SAMPLES = 200
+
+Progress = Callable[[str, int, int], None]
+
+
+def layers_that_fit(
+    model: keras.Model,
+    method: Method,
+    target: Target,
+    data: Dataset | None,
+    *,
+    milliseconds: float | None = None,
+    progress: Progress | None = None,
+) -> Fit:
+    """The layers to train on a board.
+
+    With data a layer is worth its Fisher information (TinyTrain's potential, summed over its
+    neurons) on 200 training samples; without, every layer is worth the same.
+
+    Raises:
+        UserError: not even the output layer fits, or the model cannot be exported.
+    """
+    planner = Planner(model)
+    worth = dict.fromkeys(planner.sites, 1.0)
+    if data is not None:
+        worth |= _fisher(model, data)
+
+    def plan_of(layers: Sequence[str]) -> Plan:
+        return planner.plan(target, method.sparsifier, method.skip, layers=layers)
+
+    return fit_layers(planner.sites, worth, plan_of, milliseconds=milliseconds, progress=progress)
+
+
+def _fisher(model: keras.Model, data: Dataset) -> dict[str, float]:
+    import keras
+
+    from tf_odl.trainer.analysis import SupportAnalysis, support_set
+    from tf_odl.trainer.model import OdlModel
+
+    owner = OdlModel(keras.models.clone_model(model), get_method("full"))
+    owner.model.set_weights(model.get_weights())
+    from_logits = getattr(model.layers[-1], "activation", None) is not keras.activations.softmax
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=from_logits)
+    owner.compile(keras.optimizers.SGD(), loss)
+    x, y = support_set(data.x_train, data.y_train, SUPPORT_SAMPLES, seed=0)
+    return {name: float(f.sum()) for name, f in SupportAnalysis(owner, x, y).fisher().items()}
+
+
+def plot_fit(fit: Fit, path: Path) -> None:
+    """The arena of each choice against what it is worth; the best one is marked."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 3.6), layout="constrained")
+    axis = figure.subplots()
+    sizes = [c.plan["training"]["arena_bytes"] / 1024 for c in fit.choices]
+    axis.plot(sizes, [100 * c.worth for c in fit.choices], "o-", color="#1b6ca8", ms=4)
+    best = fit.best
+    axis.plot(best.plan["training"]["arena_bytes"] / 1024, 100 * best.worth, "o", color="#c0392b")
+    axis.axvline(best.plan["target"]["arena_bytes"] / 1024, color="#c0392b", lw=1, ls="--")
+    axis.set_xlabel("arena (KiB); dashed: the board's")
+    axis.set_ylabel("information in the layers that train (%)")
+    axis.set_ylim(0, 103)
+    axis.grid(alpha=0.25)
+    axis.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=130)
