@@ -27,8 +27,7 @@ class Work:
 
     `kind` is the op's name, of a 1x1 convolution with a suffix; `elements` those of its output (a
     backward op: of the error it reads); `macs` are multiply-accumulates: of a forward op one
-    number, of a layer's backward op those of the input's error and those of the weights'; of
-    convolutions a further number counts the rows of the kernel that all elements pass over.
+    number, of a layer's backward op those of the input's error and those of the weights'.
     """
 
     kind: str
@@ -64,8 +63,7 @@ def work_of(flat: FlatModel, op: Any) -> Work:
         updated = 1.0 if options.mask is None else sum(options.mask) / len(options.mask)
         propagated = macs if options.flags & Flags.PROPAGATE else 0
         weights = round(updated * macs) if options.flags & Flags.UPDATE_WEIGHTS else 0
-        rows = () if kind == "TFODL_FULLY_CONNECTED_BWD" else (elements * options.kernel_h,)
-        return Work(kind, elements, (propagated, weights, *rows))
+        return Work(kind, elements, (propagated, weights))
     tensor = int(op.inputs[0]) if kind.startswith("TFODL_") else int(op.outputs[0])
     elements = math.prod(flat.shape(tensor))
     if kind == "TFODL_SEED":
@@ -75,8 +73,6 @@ def work_of(flat: FlatModel, op: Any) -> Work:
         return Work(kind, elements, (reads,))
     kernel = flat.shape(int(op.inputs[1]))
     fan_in = math.prod(kernel[1:3] if kind == "DEPTHWISE_CONV_2D" else kernel[1:])
-    if kind == "FULLY_CONNECTED":
-        return Work(kind, elements, (elements * fan_in,))
-    if kernel[1:3] == (1, 1):
-        return Work(f"{kind} 1x1", elements, (elements * fan_in,))
-    return Work(kind, elements, (elements * fan_in, elements * kernel[1]))
+    if kind == "CONV_2D" and kernel[1:3] == (1, 1):
+        kind = "CONV_2D 1x1"
+    return Work(kind, elements, (elements * fan_in,))

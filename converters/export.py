@@ -263,9 +263,10 @@ class Planner:
         masks: Mapping[str, Mask] | None = None,
         layers: Sequence[str] | None = None,
         train_layers: int | None = None,
+        update_rule: UpdateRule = UpdateRule.STOCHASTIC,
     ) -> dict[str, Any]:
         """The plan.json of an export; arguments and errors are those of `export`."""
-        board = OnBoard(target, sparsifier, skip_rule, 0.005, 0, None)
+        board = OnBoard(target, sparsifier, skip_rule, 0.005, 0, None, update_rule)
         allowed = _allowed(self._neurons, masks, layers, train_layers)
         return _fit(_prepared(self._data, allowed), allowed, board).plan
 

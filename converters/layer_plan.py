@@ -9,6 +9,7 @@ from tf_odl.converters.costs import Work, measured_costs, work_of
 from tf_odl.converters.flatbuffer import FlatModel
 from tf_odl.converters.layers import WEIGHTED_OPS
 from tf_odl.converters.memory import Memory
+from tf_odl.converters.training_graph import STATE
 
 _WEIGHTS, _BIAS = 4, 5  # inputs of a layer's backward op
 _OWN = "TFODL_"
@@ -18,7 +19,7 @@ _OWN = "TFODL_"
 class OpPlan:
     """One forward op, with the training op that belongs to it. Sizes are bytes.
 
-    `trainable_bytes` are its weights and biases in RAM; `saved_bytes` its output, if the backward
+    `trainable_bytes` is what it learns, in RAM; `saved_bytes` its output, if the backward
     pass needs it; `error_bytes` the error of its output. Instructions are estimates for a
     Cortex-M4 in dense training, 0 for an op that was not measured.
     """
@@ -62,11 +63,7 @@ def op_plans(graph: bytes, memory: Memory) -> list[OpPlan]:
                 op=kind,
                 macs_forward=_macs(kind, work),
                 macs_backward=0 if back is None else _macs(kind, back),
-                trainable_bytes=sum(
-                    sizes[flat.name(int(i))].bytes
-                    for i in op.inputs
-                    if i >= 0 and flat.tensors[int(i)].isVariable
-                ),
+                trainable_bytes=sum(sizes[v].bytes for v in _variables(flat, op, backward.get(y))),
                 saved_bytes=sizes[name].bytes if y in read else 0,
                 error_bytes=0 if error is None else error.bytes,
                 instructions_forward=_instructions(work),
@@ -74,6 +71,12 @@ def op_plans(graph: bytes, memory: Memory) -> list[OpPlan]:
             )
         )
     return plans
+
+
+def _variables(flat: FlatModel, *ops: Any) -> set[str]:
+    """The names of what some ops learn: weights, biases and what belongs to them."""
+    inputs = {int(i) for op in ops if op is not None for i in op.inputs if i >= 0}
+    return {flat.name(i) for i in inputs if flat.tensors[i].isVariable} - {STATE}
 
 
 def _partner(flat: FlatModel, op: Any) -> int | None:
@@ -94,10 +97,7 @@ def _error_of(flat: FlatModel, op: Any) -> int | None:
 
 
 def _macs(kind: str, work: Work) -> int:
-    """Without the rows of convolutions."""
-    if kind not in WEIGHTED_OPS:
-        return 0
-    return sum(work.macs[:2]) if work.kind.startswith(_OWN) else work.macs[0]
+    return sum(work.macs) if kind in WEIGHTED_OPS else 0
 
 
 def _instructions(work: Work) -> int:

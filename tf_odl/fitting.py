@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from tf_odl.converters.export import Planner
 from tf_odl.converters.fit import Fit, Plan, fit_layers
 from tf_odl.converters.targets import Target
+from tf_odl.converters.update_rule import UpdateRule
 from tf_odl.data import Dataset
 from tf_odl.methods import Method, get_method
 
@@ -21,29 +22,32 @@ Progress = Callable[[str, int, int], None]
 
 
 def layers_that_fit(
-    model: keras.Model,
+    model: keras.Model | bytes,
     method: Method,
     target: Target,
     data: Dataset | None,
     *,
     milliseconds: float | None = None,
+    update_rule: UpdateRule = UpdateRule.STOCHASTIC,
     progress: Progress | None = None,
 ) -> Fit:
     """The layers to train on a board.
 
-    With data a layer is worth its Fisher information (TinyTrain's potential, summed over its
-    neurons) on 200 training samples; without, every layer is worth the same.
+    With data a layer of a Keras model is worth its Fisher information on 200 training samples
+    (TinyTrain's potential, summed over its neurons); without, all layers are worth the same.
 
     Raises:
         UserError: not even the output layer fits, or the model cannot be exported.
     """
     planner = Planner(model)
     worth = dict.fromkeys(planner.sites, 1.0)
-    if data is not None:
+    if data is not None and not isinstance(model, bytes):
         worth |= _fisher(model, data)
 
     def plan_of(layers: Sequence[str]) -> Plan:
-        return planner.plan(target, method.sparsifier, method.skip, layers=layers)
+        return planner.plan(
+            target, method.sparsifier, method.skip, layers=layers, update_rule=update_rule
+        )
 
     return fit_layers(planner.sites, worth, plan_of, milliseconds=milliseconds, progress=progress)
 

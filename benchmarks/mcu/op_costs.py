@@ -38,6 +38,7 @@ from tf_odl.models import build
 COSTS = ROOT / "converters" / "costs.json"
 KERNELS = (*through_tflm.KERNELS, "add", "concatenation", "depthwise_conv", "pad", "pooling")
 KERNELS = (*KERNELS, "quantize", "reduce", "softmax")
+OTHER = "other-ops"
 #: Name, built-in model, samples, classes, layers that train (None: all).
 MODELS: list[tuple[str, str, tuple[int, ...], int, int | None]] = [
     ("mlp5-mnist", "mlp5", (28, 28, 1), 10, None),
@@ -52,13 +53,15 @@ MODELS: list[tuple[str, str, tuple[int, ...], int, int | None]] = [
     ("mobilenet-32", "mobilenetv2-0.35", (32, 32, 3), 10, None),
     ("mobilenet-48", "mobilenetv2-0.35", (48, 48, 3), 2, 5),
     ("mobilenet-96", "mobilenetv2-0.35", (96, 96, 3), 2, 1),
+    ("other-ops", OTHER, (24, 24, 3), 4, None),
+    ("other-ops-large", OTHER, (32, 32, 4), 6, None),
 ]
 
 
 def exported(folder: Path, name: str, shape: tuple[int, ...], classes: int, n: int | None) -> Path:
     x = np.random.default_rng(1).normal(size=(20, *shape)).astype(np.float32)
     export(
-        linear(build(name, shape, classes, 1)),
+        linear(other_ops(shape, classes) if name == OTHER else build(name, shape, classes, 1)),
         x,
         target=replace(get_target("nano33"), arena_bytes=1 << 30, flash_bytes=1 << 30),
         out_dir=folder,
@@ -70,6 +73,18 @@ def exported(folder: Path, name: str, shape: tuple[int, ...], classes: int, n: i
     return folder
 
 
+def other_ops(shape: tuple[int, ...], classes: int) -> keras.Model:
+    """What the built-in models do not have: PAD, CONCATENATION, AVERAGE_POOL_2D, SOFTMAX."""
+    layers = keras.layers
+    x = inputs = keras.Input(shape)
+    for _ in range(2):
+        x = layers.Conv2D(8, 3, padding="same")(x)
+        left = layers.AveragePooling2D(2)(x)
+        right = layers.MaxPooling2D(3, 2)(layers.ZeroPadding2D(1)(x))
+        x = layers.Concatenate()([left, right])
+    return keras.Model(inputs, layers.Dense(classes, "softmax")(layers.Flatten()(x)))
+
+
 def linear(model: keras.Model) -> keras.Model:
     """The model without activations: no error is zero, so that costs follow from the shapes."""
 
@@ -77,7 +92,7 @@ def linear(model: keras.Model) -> keras.Model:
         if isinstance(layer, keras.layers.ReLU):
             return keras.layers.Activation("linear", name=layer.name)
         config = layer.get_config()
-        if "activation" in config:
+        if config.get("activation") not in (None, "softmax"):
             config["activation"] = "linear"
         return type(layer).from_config(config)
 

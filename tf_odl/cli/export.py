@@ -28,6 +28,7 @@ UPDATE_RULES = ("stochastic", "residual")
 @click.option("--method", help="The method on the device [the run's, else tinypropv2].")
 @click.option("--train-layers", type=int, metavar="N", help="Train only the last N layers.")
 @click.option("--layers", metavar="NAMES", help="Train only these layers, separated by commas.")
+@click.option("--fit", is_flag=True, help="Choose the layers so that it fits: tf-odl plan --fit.")
 @click.option("--masks", "mask_file", type=click.Path(path_type=Path), help="A masks.npz.")
 @click.option("--loss", type=click.Choice(LOSSES), help="[what the model ends in]")
 @click.option(
@@ -66,6 +67,7 @@ def export(
     method: str | None,
     train_layers: int | None,
     layers: str | None,
+    fit: bool,
     mask_file: Path | None,
     loss: str | None,
     quantize: str,
@@ -90,9 +92,12 @@ def export(
     from tf_odl.converters.targets import get_target
     from tf_odl.converters.update_rule import UpdateRule
     from tf_odl.data import load
+    from tf_odl.fitting import layers_that_fit
     from tf_odl.methods import get_method
     from tf_odl.trainer import finetune as run
 
+    if fit and (train_layers, layers, mask_file) != (None, None, None):
+        raise UserError("--fit chooses the layers: leave out --train-layers, --layers and --masks")
     board = get_target(target)
     masks = None
     of_run: dict[str, Any] = {}
@@ -118,7 +123,7 @@ def export(
         shift = shift or settings.shift
         if method is None:
             chosen = settings.build_method()
-            masks = run.load_masks(source)
+            masks = None if fit else run.load_masks(source)
         out = out or source / f"export-{target}"
     elif source.suffix == ".tflite":
         out = out or source.with_name(f"{source.stem}-{target}")
@@ -160,6 +165,16 @@ def export(
         )
         settings_of_board["test"] = (dataset.x_test, dataset.y_test)
     with progress_bar(quiet=as_json) as progress:
+        if fit:
+            found = layers_that_fit(
+                _read(source) if source.suffix == ".tflite" else model,
+                chosen,
+                board,
+                dataset,
+                update_rule=UpdateRule(update_rule),
+                progress=progress,
+            )
+            settings_of_board["layers"] = found.best.layers
         if source.suffix == ".tflite":
             report = export_tflite(
                 _read(source), name=source.stem, progress=progress, **settings_of_board
@@ -197,6 +212,8 @@ def _print(report: Any, out: Path) -> None:
     from tf_odl.converters.quantization_noise import noisiest
 
     print_table(["", "bytes", "available"], summary_rows(report.plan), title="memory")
+    trained = [r["name"] for r in report.export["layers"] if r["trainable_weights"]]
+    click.echo(f"layers that train: {', '.join(trained)}")
     for layer, groups in report.plan.get("channel_groups", {}).items():
         click.echo(f"to fit: {layer} and the layer before it run in {groups} groups of channels")
     accuracy = report.export["accuracy"]

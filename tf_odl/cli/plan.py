@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tf_odl.cli.export import UPDATE_RULES
 from tf_odl.cli.output import emit_json, print_table, progress_bar
 from tf_odl.cli.tensorflow import load_tensorflow
 from tf_odl.errors import UserError
@@ -22,6 +23,13 @@ if TYPE_CHECKING:
 @click.option("--train-layers", type=int, metavar="N", help="Train only the last N layers.")
 @click.option("--layers", metavar="NAMES", help="Train only these layers, separated by commas.")
 @click.option("--masks", "mask_file", type=click.Path(path_type=Path), help="A masks.npz.")
+@click.option(
+    "--update-rule",
+    type=click.Choice(UPDATE_RULES),
+    default="stochastic",
+    show_default=True,
+    help="How int8 weights take steps: rounded at random, or with a byte more each.",
+)
 @click.option("--fit", is_flag=True, help="Choose the layers to train so that it fits.")
 @click.option("--max-ms", type=float, help="With --fit: longest training step, estimated.")
 @click.option("--plot", type=click.Path(path_type=Path), help="Draw the arena over time: a .png.")
@@ -33,6 +41,7 @@ def plan(
     train_layers: int | None,
     layers: str | None,
     mask_file: Path | None,
+    update_rule: str,
     fit: bool,
     max_ms: float | None,
     plot: Path | None,
@@ -50,6 +59,7 @@ def plan(
     from tf_odl.converters.mask_file import read_masks
     from tf_odl.converters.plan_plot import plot_plan
     from tf_odl.converters.targets import get_target
+    from tf_odl.converters.update_rule import UpdateRule
     from tf_odl.fitting import layers_that_fit, plot_fit
     from tf_odl.methods import get_method
     from tf_odl.trainer import finetune as run
@@ -84,7 +94,13 @@ def plan(
     if fit:
         with progress_bar(quiet=as_json) as progress:
             found = layers_that_fit(
-                model, chosen, board, data, milliseconds=max_ms, progress=progress
+                model,
+                chosen,
+                board,
+                data,
+                milliseconds=max_ms,
+                update_rule=UpdateRule(update_rule),
+                progress=progress,
             )
         result = found.best.plan
     else:
@@ -95,6 +111,7 @@ def plan(
             masks=masks,
             layers=None if layers is None else [name.strip() for name in layers.split(",")],
             train_layers=train_layers,
+            update_rule=UpdateRule(update_rule),
         )
     if plot is not None:
         try:
