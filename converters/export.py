@@ -240,6 +240,7 @@ class Planner:
     """
 
     def __init__(self, model: keras.Model | bytes) -> None:
+        self._from_file = isinstance(model, bytes)
         if isinstance(model, bytes):
             self._data, self._neurons = adapt(model)
             return
@@ -268,7 +269,8 @@ class Planner:
         """The plan.json of an export; arguments and errors are those of `export`."""
         board = OnBoard(target, sparsifier, skip_rule, 0.005, 0, None, update_rule)
         allowed = _allowed(self._neurons, masks, layers, train_layers)
-        return _fit(_prepared(self._data, allowed), allowed, board).plan
+        data = _prepared(self._data, allowed) if self._from_file else self._data
+        return _fit(data, allowed, board).plan
 
 
 def _prepared(data: bytes, masks: Mapping[str, Mask]) -> bytes:

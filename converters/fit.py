@@ -71,8 +71,11 @@ def fit_layers(
     for depth, site in enumerate(reversed(sites[:-1]), start=1):
         if progress is not None:
             progress("fit", depth, len(sites) - 1)
-        if not choice([site, head]).allowed:
-            continue  # its own weights, or the errors down to it, are too large
+        alone = choice([site, head])
+        if _too_deep(alone.plan):
+            break
+        if not alone.allowed:
+            continue  # its own weights are too large, or the step takes too long
         trial = choice([site, *kept])
         while not trial.allowed:
             trial = choice(_without_the_least(trial, worth, head))
@@ -81,6 +84,14 @@ def fit_layers(
         kept = list(trial.layers)
     best = max(found, key=lambda c: (c.worth, -c.plan["training"]["arena_bytes"]))
     return Fit(found, best)
+
+
+def _too_deep(plan: Plan) -> bool:
+    """Whether activations and errors alone are too large: then deeper layers do not fit either."""
+    training, limit = plan["training"], plan["target"]["arena_bytes"]
+    # Where the weights alone are too large nobody has tried to make the rest smaller.
+    weights_fit = training["arena_bytes"] - training["planned_bytes"] < limit
+    return bool(weights_fit and training["planned_bytes"] + training["struct_bytes"] > limit)
 
 
 def _without_the_least(choice: Choice, worth: Mapping[str, float], head: str) -> list[str]:

@@ -35,14 +35,13 @@ class OpPlan:
     instructions_backward: int
 
 
-def op_plans(graph: bytes, memory: Memory) -> list[OpPlan]:
+def op_plans(flat: FlatModel, memory: Memory) -> list[OpPlan]:
     """The forward ops of a training graph in their order, and the loss last.
 
     Args:
-        graph: model_train.tflite.
+        flat: model_train.tflite.
         memory: its plan.
     """
-    flat = FlatModel(graph)
     sizes = {tensor.name: tensor for tensor in memory.tensors}
     training = [op for op in flat.operators if flat.op_name(op).startswith(_OWN)]
     read = {int(i) for op in training for i in op.inputs if i >= 0}
@@ -104,7 +103,6 @@ def _instructions(work: Work) -> int:
     return round(work.instructions(measured_costs()))
 
 
-def total_instructions(model: bytes) -> int:
+def total_instructions(flat: FlatModel) -> int:
     """Estimated instructions of one run of a plain model, or of one training step of a graph."""
-    flat = FlatModel(model)
     return sum(_instructions(work_of(flat, op)) for op in flat.operators)

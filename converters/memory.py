@@ -143,10 +143,11 @@ class Memory:
         return self.planned_bytes + self.variable_bytes + self.struct_bytes
 
 
-def plan_memory(model: bytes, sizes: StructSizes = BOARD) -> Memory:
+def plan_memory(model: bytes | FlatModel, sizes: StructSizes = BOARD) -> Memory:
     """Plan the arena of a .tflite model as TensorFlow Lite Micro would."""
-    flat = FlatModel(model)
-    entries = [_describe(flat, i) for i in range(len(flat.tensors))]
+    flat = FlatModel(model) if isinstance(model, bytes) else model
+    lives = _lives(flat)
+    entries = [_describe(flat, i, lives) for i in range(len(flat.tensors))]
     entries += [s for i, op in enumerate(flat.operators) for s in _op_scratch(flat, i, op, sizes)]
     planned = [i for i, t in enumerate(entries) if t.kind in ("activation", "error", "scratch")]
     buffers = [Buffer(entries[i].bytes, entries[i].first, entries[i].last) for i in planned]
@@ -161,14 +162,23 @@ def plan_memory(model: bytes, sizes: StructSizes = BOARD) -> Memory:
     )
 
 
-def _describe(flat: FlatModel, index: int) -> PlannedTensor:
+def _lives(flat: FlatModel) -> dict[int, tuple[int, int]]:
+    """The first and the last op that mention a tensor."""
+    lives: dict[int, tuple[int, int]] = {}
+    for position, op in enumerate(flat.operators):
+        for tensor in (int(i) for i in (*op.inputs, *op.outputs)):
+            lives[tensor] = (lives.get(tensor, (position, 0))[0], position)
+    return lives
+
+
+def _describe(flat: FlatModel, index: int, lives: dict[int, tuple[int, int]]) -> PlannedTensor:
     name, shape, dtype = flat.name(index), flat.shape(index), flat.dtype(index)
-    ops = flat.operators
-    makers = [i for i, op in enumerate(ops) if index in op.outputs]
-    readers = [i for i, op in enumerate(ops) if index in op.inputs]
-    end = len(ops) - 1
-    first = makers[0] if makers else 0
-    last = end if index in flat.outputs else max(readers, default=first)
+    end = len(flat.operators) - 1
+    first, last = lives.get(index, (0, 0))
+    if index in flat.inputs:
+        first = 0
+    if index in flat.outputs:
+        last = end
     if flat.tensors[index].isVariable:
         kind, first, last = "variable", 0, end
     elif flat.constant(index) is not None:

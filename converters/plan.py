@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from tf_odl.converters.flatbuffer import FlatModel
 from tf_odl.converters.layer_plan import op_plans, total_instructions
 from tf_odl.converters.memory import HOST, Memory, plan_memory
 from tf_odl.converters.targets import Target
@@ -26,7 +27,8 @@ def make_plan(model: bytes, training: bytes, target: Target) -> dict[str, Any]:
         training: model_train.tflite, the one a learning sketch holds.
         target: the board.
     """
-    inference, learning = plan_memory(model), plan_memory(training)
+    plain, graph = FlatModel(model), FlatModel(training)
+    inference, learning = plan_memory(plain), plan_memory(graph)
     flash = target.code_bytes + len(training)
     variables = [t for t in learning.tensors if t.kind == "variable" and t.name != STATE]
     return {
@@ -40,15 +42,15 @@ def make_plan(model: bytes, training: bytes, target: Target) -> dict[str, Any]:
             "total_bytes": flash,
         },
         "stack_bytes": STACK_BYTES,
-        "inference": _memory(inference, plan_memory(model, HOST)) | _cost(model, target),
-        "training": _memory(learning, plan_memory(training, HOST)) | _cost(training, target),
-        "ops": [asdict(op) for op in op_plans(training, learning)],
+        "inference": _memory(inference, plan_memory(plain, HOST)) | _cost(plain, target),
+        "training": _memory(learning, plan_memory(graph, HOST)) | _cost(graph, target),
+        "ops": [asdict(op) for op in op_plans(graph, learning)],
     }
 
 
-def _cost(model: bytes, target: Target) -> dict[str, float]:
+def _cost(flat: FlatModel, target: Target) -> dict[str, float]:
     """One inference, or one dense training step; estimates."""
-    instructions = total_instructions(model)
+    instructions = total_instructions(flat)
     return {
         "instructions": instructions,
         "milliseconds": target.processor.milliseconds(instructions),
@@ -89,14 +91,18 @@ def cost_rows(plan: dict[str, Any]) -> list[list[str]]:
     ]
 
 
+_NAMES = {"FULLY_CONNECTED": "dense", "DEPTHWISE_CONV_2D": "depthwise"}
+OP_HEADERS = ["output of", "op", "MACs", "back", "learns", "saved", "error", "instr", "back"]
+
+
 def op_rows(plan: dict[str, Any]) -> list[list[str]]:
-    """Rows of (layer, op, MACs forward and backward, bytes: trainable, saved, error, k instr.)."""
+    """Rows under OP_HEADERS: MACs, bytes and instructions, forward and backward, shortened."""
     return [
         [
             op["name"],
-            op["op"],
+            _NAMES.get(op["op"], op["op"].removesuffix("_2D").replace("_", " ").lower()),
             *(
-                f"{op[key]:,}" if op[key] else ""
+                _short(op[key])
                 for key in (
                     "macs_forward",
                     "macs_backward",
@@ -110,3 +116,11 @@ def op_rows(plan: dict[str, Any]) -> list[list[str]]:
         ]
         for op in plan["ops"]
     ]
+
+
+def _short(number: int) -> str:
+    """Three digits: 4.61k."""
+    for unit, size in (("M", 10**6), ("k", 10**3)):
+        if number >= size:
+            return f"{number / size:.3g}{unit}"
+    return str(number) if number else ""

@@ -49,5 +49,5 @@ def plot_plan(plan: dict[str, Any], path: Path) -> None:
     axis.set_xlim(0, len(ops) - 1)
     axis.set_ylim(0, None)
     axis.spines[["top", "right"]].set_visible(False)
-    axis.legend(fontsize=8, ncols=2, frameon=False, loc="upper right")
+    figure.legend(fontsize=8, frameon=False, loc="outside right center")
     figure.savefig(path, dpi=130)

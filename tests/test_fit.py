@@ -35,7 +35,12 @@ def toy(ram: list[int], errors: list[int], limit: int):
             "target": {"board": "Toy", "arena_bytes": limit, "flash_bytes": 1000},
             "flash": {"total_bytes": 10},
             "inference": {"arena_bytes": 0},
-            "training": {"arena_bytes": arena, "milliseconds": 1.0 * len(chosen)},
+            "training": {
+                "arena_bytes": arena,
+                "planned_bytes": sum(errors[min(chosen) :]),
+                "struct_bytes": 0,
+                "milliseconds": 1.0 * len(chosen),
+            },
             "ops": [
                 {"name": n, "trainable_bytes": r, "error_bytes": e}
                 for n, r, e in zip(names, ram, errors, strict=True)

@@ -151,7 +151,7 @@ def test_the_command(small, tmp_path):
 
 def test_the_plot_and_the_total_of_an_export(small):
     assert (small[1].folder / "plan.png").stat().st_size > 10_000
-    graph = (small[1].folder / "model_train.tflite").read_bytes()
+    graph = FlatModel((small[1].folder / "model_train.tflite").read_bytes())
     assert total_instructions(graph) == small[1].plan["training"]["instructions"]
     with pytest.raises(OSError):
         plot_plan(small[1].plan, small[0] / "missing" / "x.png")

@@ -160,11 +160,10 @@ def _shortened(layers: list[str]) -> str:
 
 
 def _print(result: dict[str, Any]) -> None:
-    from tf_odl.converters.plan import cost_rows, op_rows, summary_rows
+    from tf_odl.converters.plan import OP_HEADERS, cost_rows, op_rows, summary_rows
 
     board = result["target"]["board"]
-    headers = ["output of", "op", "MACs fwd", "bwd", "trains, B", "saved, B", "error, B"]
-    print_table([*headers, "instr. fwd", "bwd"], op_rows(result), title="op by op")
+    print_table(OP_HEADERS, op_rows(result), title="op by op: MACs, bytes, instructions")
     print_table(["", "bytes", "available"], summary_rows(result), title=f"memory, {board}")
     headers = ["estimated", "instructions", "ms", "uJ"]
     print_table(headers, cost_rows(result), title=f"time and energy, {board}")
