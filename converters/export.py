@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import asdict, dataclass, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,7 @@ from tf_odl.converters.qat import train_aware
 from tf_odl.converters.quantization_noise import signal_to_noise
 from tf_odl.converters.quantize import check_known_to_tflm, check_samples, quantize
 from tf_odl.converters.rescale import add_bias, has_bias, rename, rescale
+from tf_odl.converters.reselection import Reselection
 from tf_odl.converters.split import split_to_fit
 from tf_odl.converters.state_layout import state_layout
 from tf_odl.converters.targets import Target
@@ -73,8 +74,9 @@ class OnBoard:
 
     `sparsifier` tells which entries of a layer's error it keeps and `skip_rule` which samples it
     trains on; the learning rate is that of plain SGD, per sample, and a sketch may change it;
-    `seed` is that of the stochastic rounding; `loss` None means what the model ends in;
-    `update_rule` is how int8 weights take steps.
+    `update_rule` is how int8 weights take steps; `seed` is that of the stochastic rounding and of
+    the first masks; `loss` None means what the model ends in; `references` are what a reselection
+    observes neurons on, int8 [N, *input].
     """
 
     target: Target
@@ -84,6 +86,18 @@ class OnBoard:
     seed: int
     loss: Loss | None
     update_rule: UpdateRule
+    variable_masks: bool = False
+    reselection: Reselection | None = None
+    references: np.ndarray | None = None
+
+    def with_references(self, model: bytes, samples: np.ndarray | None) -> OnBoard:
+        """With the int8 samples that a reselection observes neurons on, where it does."""
+        if self.reselection is None or not self.reselection.observes:
+            return self
+        if samples is None:
+            raise UserError("velocity needs reference samples: give data with --data")
+        chosen = self.reselection.reference_samples(np.asarray(samples))
+        return replace(self, references=reference.quantize_input(model, chosen))
 
 
 def export(
@@ -101,6 +115,8 @@ def export(
     seed: int = 0,
     loss: Loss | None = None,
     update_rule: UpdateRule = UpdateRule.STOCHASTIC,
+    variable_masks: bool = False,
+    reselection: Reselection | None = None,
     headroom: float = 1.5,
     margin: float = 1.25,
     calibration: str = "min-max",
@@ -123,9 +139,11 @@ def export(
         layers: freeze all layers but these.
         train_layers: freeze all but the last so many weighted layers.
         learning_rate: of plain SGD, per sample; a sketch may change it.
-        seed: of the stochastic rounding.
+        seed: of the stochastic rounding and of the first masks.
         loss: by default cross-entropy, behind a sigmoid binary cross-entropy.
         update_rule: how int8 weights take steps; RESIDUAL takes a byte more per trainable weight.
+        variable_masks: the masks can be changed between steps; else they are baked in.
+        reselection: the board chooses neurons itself, and nothing else does.
         headroom: weight range of trainable layers over their largest weight, >= 1.
         margin: range of internal activations over the calibrated one, >= 1.
         calibration: what sets that range: a name of `calibration.FACTORS`.
@@ -140,7 +158,17 @@ def export(
         UserError: settings, samples or masks that do not fit, a layer that cannot be exported or
             trained, or a board that is too small.
     """
-    board = OnBoard(target, sparsifier, skip_rule, learning_rate, seed, loss, update_rule)
+    board = OnBoard(
+        target,
+        sparsifier,
+        skip_rule,
+        learning_rate,
+        seed,
+        loss,
+        update_rule,
+        variable_masks,
+        reselection,
+    )
     _check_settings(learning_rate, headroom, margin)
     if calibration not in FACTORS:
         raise UserError(f"unknown calibration {calibration!r}; known are {', '.join(FACTORS)}")
@@ -154,6 +182,7 @@ def export(
             )
         room = _Room(headroom, margin, calibration)
         data = _int8_model(folded, calibration_x, allowed, room, progress)
+        board = board.with_references(data, calibration_x)
         fitted = _fitted(data, allowed, board)
         check_known_to_tflm(data, folded.model)
         data, plan = fitted.model, fitted.plan
@@ -189,6 +218,9 @@ def export_tflite(
     seed: int = 0,
     loss: Loss | None = None,
     update_rule: UpdateRule = UpdateRule.STOCHASTIC,
+    variable_masks: bool = False,
+    reselection: Reselection | None = None,
+    reference_x: np.ndarray | None = None,
     test: tuple[np.ndarray, np.ndarray] | None = None,
     overwrite: bool = False,
     provenance: Mapping[str, Any] | None = None,
@@ -202,16 +234,28 @@ def export_tflite(
     Args:
         model: the contents of the file.
         name: of the model, for the record.
+        reference_x: real samples, float [N, *input], for a reselection that observes.
 
     Other arguments and errors are those of `export`; layers are named as `third_party.adapt` does.
     """
-    board = OnBoard(target, sparsifier, skip_rule, learning_rate, seed, loss, update_rule)
+    board = OnBoard(
+        target,
+        sparsifier,
+        skip_rule,
+        learning_rate,
+        seed,
+        loss,
+        update_rule,
+        variable_masks,
+        reselection,
+    )
     _check_settings(learning_rate)
     _check_earlier(out_dir, overwrite)
     with new_folder(Path(out_dir), replaces=RECORD) as folder:
         data, neurons = adapt(model)
         allowed = _allowed(neurons, masks, layers, train_layers)
         data = _prepared(data, allowed)
+        board = board.with_references(data, reference_x)
         fitted = _fitted(data, allowed, board)
         data, plan = fitted.model, fitted.plan
         accuracy = None
@@ -306,6 +350,9 @@ def _training_graph(data: bytes, masks: Mapping[str, Mask], board: OnBoard) -> b
         seed=board.seed,
         loss=board.loss,
         update_rule=board.update_rule,
+        variable_masks=board.variable_masks,
+        reselection=board.reselection,
+        references=board.references,
     )
 
 
@@ -362,6 +409,8 @@ def _record(name: str, data: bytes, masks: Mapping[str, Mask], board: OnBoard) -
         "learning_rate": board.learning_rate,
         "seed": board.seed,
         "update_rule": board.update_rule.value,
+        "variable_masks": board.variable_masks or board.reselection is not None,
+        "reselection": None if board.reselection is None else board.reselection.to_dict(),
         "loss": _loss_of(data, board).value,
     }
 

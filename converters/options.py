@@ -3,7 +3,7 @@
 All fields are little-endian words of 4 bytes in the order of the dataclass, so field i lies at
 offset 4 * i; `layout()` is the table the C++ structures are compared with. LayerOptions is
 followed by its weight scales (float32) and, when MASKED, by the bits of its mask; XentOptions by
-its table.
+its table; SeedOptions and ReselectOptions by what there is of each layer.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ class Flags(IntFlag):
     UPDATE_BIAS = 4
     MASKED = 8
     RESIDUAL = 16
+    VARIABLE_MASK = 32
 
 
 class SparsifierCode(IntEnum):
@@ -37,6 +38,13 @@ class SparsifierCode(IntEnum):
     DENSE = 0
     MEPROP = 1
     TINYPROP = 2
+
+
+class SelectionRule(IntEnum):
+    """ReselectOptions.rule"""
+
+    RANDOM = 0
+    VELOCITY = 1
 
 
 class SkipRuleCode(IntEnum):
@@ -112,12 +120,33 @@ class _Options:
 
 @dataclass(frozen=True)
 class SeedOptions(_Options):
-    """TFODL_SEED"""
+    """TFODL_SEED; `masks` has the neurons of each layer whose mask is a variable."""
 
     sentinel: int = _u32()
     rng_seed: int = _u32()
     learning_rate: float = _f32()
     n_variables: int = _u32()
+    n_masks: int = _u32()
+    masks: tuple[int, ...] = ()
+
+    def pack(self) -> bytes:
+        """The bytes of the options."""
+        if len(self.masks) != self.n_masks:
+            raise ValueError(f"{len(self.masks)} masks, not {self.n_masks}")
+        return super().pack() + struct.pack(f"<{self.n_masks}I", *self.masks)
+
+    @classmethod
+    def unpack(cls, data: bytes) -> SeedOptions:
+        """The options in `data`.
+
+        Raises:
+            ValueError: another version or another length.
+        """
+        words: tuple[Any, ...] = cls._unpack_words(data)
+        fixed = cls(*words)
+        if len(data) != cls.size() + 4 * fixed.n_masks:
+            raise ValueError(f"SeedOptions: {len(data)} bytes do not fit its fields")
+        return replace(fixed, masks=struct.unpack_from(f"<{fixed.n_masks}I", data, cls.size()))
 
 
 @dataclass(frozen=True)
@@ -222,11 +251,44 @@ class AddErrorsOptions(_Options):
 
 
 @dataclass(frozen=True)
+class ReselectOptions(_Options):
+    """TFODL_RESELECT; `layers` has (neurons, parameters of each, zero point of the output)."""
+
+    rule: int = _u32()
+    interval: int = _u32()
+    budget: int = _u32()
+    n_references: int = _u32()
+    mu: float = _f32()
+    n_layers: int = _u32()
+    layers: tuple[tuple[int, int, int], ...] = ()
+
+    def pack(self) -> bytes:
+        """The bytes of the options."""
+        if len(self.layers) != self.n_layers:
+            raise ValueError(f"{len(self.layers)} layers, not {self.n_layers}")
+        return super().pack() + b"".join(struct.pack("<IIi", *layer) for layer in self.layers)
+
+    @classmethod
+    def unpack(cls, data: bytes) -> ReselectOptions:
+        """The options in `data`.
+
+        Raises:
+            ValueError: another version or another length.
+        """
+        words: tuple[Any, ...] = cls._unpack_words(data)
+        fixed = cls(*words)
+        if len(data) != cls.size() + 12 * fixed.n_layers:
+            raise ValueError(f"ReselectOptions: {len(data)} bytes do not fit its fields")
+        return replace(fixed, layers=tuple(struct.iter_unpack("<IIi", data[cls.size() :])))
+
+
+@dataclass(frozen=True)
 class LayerOptions(_Options):
     """TFODL_FULLY_CONNECTED_BWD, TFODL_CONV_2D_BWD and TFODL_DEPTHWISE_CONV_2D_BWD
 
     `scales` holds one weight scale, or one per output channel; `mask` one bool per output channel,
-    None when every neuron may update.
+    None when every neuron may update; `mask_offset` where the mask starts in the tensor of the
+    masks, in bytes, None when it is not there.
     """
 
     flags: int = _u32()
@@ -254,6 +316,7 @@ class LayerOptions(_Options):
     n_scales: int = _u32()
     scales: tuple[float, ...] = ()
     mask: tuple[bool, ...] | None = None
+    mask_offset: int | None = None
 
     def pack(self) -> bytes:
         """The bytes of the options.
@@ -265,11 +328,15 @@ class LayerOptions(_Options):
             raise ValueError(f"{len(self.scales)} scales for {self.out_c} channels")
         if bool(self.flags & Flags.MASKED) != (self.mask is not None):
             raise ValueError("the MASKED flag and the mask disagree")
+        if bool(self.flags & Flags.VARIABLE_MASK) != (self.mask_offset is not None):
+            raise ValueError("the VARIABLE_MASK flag and the offset disagree")
         data = super().pack() + struct.pack(f"<{self.n_scales}f", *self.scales)
         if self.mask is not None:
             if len(self.mask) != self.out_c:
                 raise ValueError(f"a mask of {len(self.mask)} for {self.out_c} channels")
             data += np.packbits(np.asarray(self.mask, bool), bitorder="little").tobytes()
+        if self.mask_offset is not None:
+            data += struct.pack("<I", self.mask_offset)
         return data
 
     @classmethod
@@ -283,11 +350,14 @@ class LayerOptions(_Options):
         fixed = cls(*words)
         masked = bool(fixed.flags & Flags.MASKED)
         end = cls.size() + 4 * fixed.n_scales
-        if len(data) != end + (-(-fixed.out_c // 8) if masked else 0):
+        varies = bool(fixed.flags & Flags.VARIABLE_MASK)
+        behind = -(-fixed.out_c // 8) if masked else 4 if varies else 0
+        if len(data) != end + behind:
             raise ValueError(f"LayerOptions: {len(data)} bytes do not fit its fields")
         scales = struct.unpack_from(f"<{fixed.n_scales}f", data, cls.size())
         mask = None
         if masked:
             bits = np.unpackbits(np.frombuffer(data[end:], np.uint8), bitorder="little")
             mask = tuple(bool(bit) for bit in bits[: fixed.out_c])
-        return replace(fixed, scales=scales, mask=mask)
+        offset = struct.unpack_from("<I", data, end)[0] if varies else None
+        return replace(fixed, scales=scales, mask=mask, mask_offset=offset)

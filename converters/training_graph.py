@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -43,16 +44,23 @@ from tf_odl.converters.options import (
     SeedOptions,
     SparsifierCode,
 )
+from tf_odl.converters.reselection import Reselection
 from tf_odl.converters.update_rule import UpdateRule, residual_name
 from tf_odl.errors import UserError
 from tf_odl.methods import Mask, SkipRule, Sparsifier
+from tf_odl.methods.interfaces import WeightedLayer
 
-STATE_WORDS = 14  # words of the state tensor before y_max
+STATE_WORDS = 15  # words of the state tensor before y_max
 LABEL = "tfodl/label"
 REPORT = "tfodl/report"
 TARGET = "tfodl/target"
 STATE = "tfodl/state"
+MASKS = "tfodl/masks"
+VELOCITY = "tfodl/velocity"
+OUTPUTS = "tfodl/outputs"
+REFERENCES = "tfodl/references"
 SEED_OP = "TFODL_SEED"
+RESELECT_OP = "TFODL_RESELECT"
 
 _ABSENT = -1
 
@@ -68,6 +76,9 @@ def build_training_graph(
     seed: int,
     loss: Loss | None = None,
     update_rule: UpdateRule = UpdateRule.STOCHASTIC,
+    variable_masks: bool = False,
+    reselection: Reselection | None = None,
+    references: np.ndarray | None = None,
 ) -> bytes:
     """Add the training ops to an int8 model whose layers' outputs are named like the layers.
 
@@ -82,6 +93,10 @@ def build_training_graph(
         seed: of the stochastic rounding, any integer.
         loss: by default cross-entropy, behind a sigmoid binary cross-entropy.
         update_rule: how int8 weights take steps.
+        variable_masks: the masks can be changed between steps.
+        reselection: the board chooses the neurons of the layers that train, so their masks are
+            variable and have to be all True.
+        references: samples int8 [N, *input], of a reselection that observes.
 
     Raises:
         UserError: nothing to train, a mask of the wrong form, or a layer the error cannot cross.
@@ -92,9 +107,26 @@ def build_training_graph(
         raise UserError("no layer is left to train: every mask is empty")
     loss = loss or default_loss(flat)
     path = backward_path(flat, tensor_of(flat, loss), trainable, sites)
-    return _Builder(flat, sites, trainable, sparsifier, update_rule).build(
-        loss, path, skip_rule, learning_rate, seed, zlib.crc32(model)
-    )
+    builder = _Builder(flat, sites, trainable, sparsifier, update_rule)
+    if variable_masks or reselection is not None:
+        builder.add_masks(path, reselection, references, seed)
+    return builder.build(loss, path, skip_rule, learning_rate, seed, zlib.crc32(model))
+
+
+@dataclass(frozen=True)
+class _VariableMasks:
+    """Masks that can change: `layers` and their `outputs` in the order of the forward pass."""
+
+    tensor: int
+    offsets: dict[str, int]  # bytes
+    layers: list[WeightedLayer]
+    outputs: list[int]
+    reselection: Reselection | None
+    references: np.ndarray | None
+
+    @property
+    def neurons(self) -> tuple[int, ...]:
+        return tuple(layer.neurons for layer in self.layers)
 
 
 class _Builder:
@@ -117,6 +149,52 @@ class _Builder:
         self.errors: dict[int, int] = {}  # of tensors whose readers have been crossed
         self.variables: list[int] = []
         self.ops: list[Any] = []
+        self.variable_masks: _VariableMasks | None = None
+
+    def add_masks(
+        self,
+        path: BackwardPath,
+        reselection: Reselection | None,
+        references: np.ndarray | None,
+        seed: int,
+    ) -> None:
+        """The variable with the masks of all layers that train."""
+        flat = self.flat
+        ops = [op for op in reversed(path.ops) if flat.name(int(op.outputs[0])) in self.masks]
+        layers = [self._weighted_layer(op, depth) for depth, op in enumerate(reversed(ops))][::-1]
+        first: Mapping[str, Mask] = self.masks
+        if reselection is not None:
+            if not all(mask.kernel.all() and mask.bias.all() for mask in self.masks.values()):
+                raise UserError("masks and a selector on the board both choose neurons: give one")
+            first = reselection.first_masks(layers, seed)
+        offsets, start, bits = {}, 0, b""
+        for layer in layers:
+            offsets[layer.name] = start
+            mask = np.asarray(first[layer.name].kernel | first[layer.name].bias, bool)
+            bits += np.packbits(mask, bitorder="little").tobytes()
+            start = len(bits)
+        tensor = flat.add_tensor(MASKS, (start,), np.int8, values=np.frombuffer(bits, np.int8))
+        outputs = [int(op.outputs[0]) for op in ops]
+        self.variable_masks = _VariableMasks(
+            tensor, offsets, layers, outputs, reselection, references
+        )
+
+    def _weighted_layer(self, op: Any, depth: int) -> WeightedLayer:
+        flat = self.flat
+        code, window = self._code_and_window(op)
+        depthwise = "DEPTHWISE" in code
+        return WeightedLayer(
+            name=flat.name(int(op.outputs[0])),
+            kind="depthwise" if depthwise else "conv" if "CONV" in code else "dense",
+            neurons=window.out_c,
+            positions=window.out_h * window.out_w,
+            fan_in=window.window_h * window.window_w * (1 if depthwise else window.in_c),
+            has_bias=True,
+            affine=0,
+            input_size=window.in_h * window.in_w * window.in_c,
+            depth=depth,
+            in_channels=window.in_c,
+        )
 
     def build(
         self,
@@ -152,12 +230,21 @@ class _Builder:
                     self._pool(op, error, error_x)
                 if below:
                     self._hand_on(error_x, below[0])
+        if self.variable_masks is not None:
+            self._reselect(label)
+            self.variables.append(self.variable_masks.tensor)
+            first = flat.constant(self.variable_masks.tensor)
+            assert first is not None
+            checksum = zlib.crc32(first.tobytes(), checksum)
         for op in self.ops:
             checksum = zlib.crc32(op.customOptions.tobytes(), checksum)
         # The seed is spread over all bits: xorshift starts badly from a small number.
         length = max(16, seed.bit_length() // 8 + 1)
         rng_seed = zlib.crc32(seed.to_bytes(length, "little", signed=True)) or 1
-        options = SeedOptions(checksum or 1, rng_seed, learning_rate, len(self.variables))
+        masks = () if self.variable_masks is None else self.variable_masks.neurons
+        options = SeedOptions(
+            checksum or 1, rng_seed, learning_rate, len(self.variables), len(masks), masks
+        )
         seeds = [self._seed_of(variable) for variable in self.variables]
         inputs = [self.state, *self.variables, *seeds]
         for variable in self.variables:
@@ -195,6 +282,30 @@ class _Builder:
         self._append("TFODL_SQUARED_ERROR", [*inputs, target], outputs, options)
         return [target]
 
+    def _reselect(self, label: int) -> None:
+        """The op that chooses neurons, where one is wanted."""
+        flat, masks = self.flat, self.variable_masks
+        assert masks is not None
+        if masks.reselection is None:
+            return
+        zero_points = [flat.zero_point(y) for y in masks.outputs]
+        options = masks.reselection.options(masks.layers, zero_points)
+        inputs = [self.state, masks.tensor, label]
+        if masks.reselection.observes:
+            wanted = (masks.reselection.references, *flat.shape(flat.inputs[0])[1:])
+            samples = masks.references
+            if samples is None or samples.shape != wanted:
+                raise UserError(f"velocity needs reference samples of shape {list(wanted)}")
+            neurons = sum(layer.neurons for layer in masks.layers)
+            shape = (2, neurons, wanted[0])
+            inputs += [
+                flat.add_tensor(VELOCITY, (2 + 3 * neurons,), np.int32, is_variable=True),
+                flat.add_tensor(OUTPUTS, shape, np.int8, is_variable=True),
+                flat.add_tensor(REFERENCES, wanted, np.int8, values=samples),
+                *masks.outputs,
+            ]
+        self._append(RESELECT_OP, inputs, [], options.pack())
+
     def _append(self, code: str, inputs: list[int], outputs: list[int], options: bytes) -> None:
         self.ops.append(self.flat.custom_op(code, inputs, outputs, options))
 
@@ -227,6 +338,10 @@ class _Builder:
         site = flat.name(y)
         code, window = self._code_and_window(op)
         flags, mask = self._flags(site, window.out_c, below != _ABSENT)
+        offset = None
+        if self.variable_masks is not None and site in self.variable_masks.offsets:
+            offset, mask = self.variable_masks.offsets[site], None
+            flags = flags & ~Flags.MASKED | Flags.VARIABLE_MASK
         low, high = activation_range(flat, op)
         method = self._method(site)
         scales = tuple(float(s) for s in flat.scales(kernel))
@@ -256,6 +371,7 @@ class _Builder:
             n_scales=len(scales),
             scales=scales,
             mask=mask,
+            mask_offset=offset,
         )
         updates, updates_bias = flags & Flags.UPDATE_WEIGHTS, flags & Flags.UPDATE_BIAS
         residual = _ABSENT
@@ -281,6 +397,9 @@ class _Builder:
             int(op.inputs[2]) if updates_bias else _ABSENT,
             residual,
         ]
+        if offset is not None:
+            assert self.variable_masks is not None
+            inputs.append(self.variable_masks.tensor)
         self._append(code, inputs, outputs, options.pack())
 
     def _code_and_window(self, op: Any) -> tuple[str, Window]:

@@ -10,7 +10,7 @@ import numpy as np
 from tf_odl.converters.flatbuffer import FlatModel
 from tf_odl.converters.fold_sites import layer_name
 from tf_odl.converters.layers import KERNEL, along_axis, kernel_from_op, weight_axis
-from tf_odl.converters.training_graph import SEED_OP
+from tf_odl.converters.training_graph import MASKS, SEED_OP
 from tf_odl.converters.update_rule import RESIDUAL_STEPS, is_residual
 from tf_odl.errors import UserError
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def variable_tensors(flat: FlatModel) -> list[int]:
-    """The trainable tensors of a training graph, in the order of its TFODL_SEED.
+    """The variables of a training graph, in the order of its TFODL_SEED.
 
     Raises:
         UserError: the model is no training graph.
@@ -55,7 +55,7 @@ def with_variables(model: bytes, graph: bytes, variables: Sequence[np.ndarray]) 
     training, plain = FlatModel(graph), FlatModel(model)
     tensors = variable_tensors(training)
     for tensor, values in zip(tensors, _checked(training, tensors, variables), strict=True):
-        if is_residual(training.name(tensor)):
+        if is_residual(training.name(tensor)) or training.name(tensor) == MASKS:
             continue
         target = plain.find(training.name(tensor))
         if target is None or plain.shape(target) != values.shape:
@@ -101,6 +101,8 @@ def write_back(folded: keras.Model, graph: bytes, variables: Sequence[np.ndarray
     copy = keras.models.clone_model(folded)
     copy.set_weights(folded.get_weights())
     for tensor, codes in _with_residuals(flat, tensors, _checked(flat, tensors, variables)):
+        if flat.name(tensor) == MASKS:
+            continue
         site, part = flat.name(tensor).rsplit("/", 1)
         try:
             layer = copy.get_layer(layer_name(site))

@@ -196,7 +196,7 @@ def test_trainable_tensors_are_variables_without_a_buffer(exported: Export) -> N
             assert graph.zero_point(variable) == 0, "TFLM fills int8 variables with it"
     assert buffer_of(graph, state) == 0 and graph.dtype(state) == np.int32
     layers = [op for op in backward(graph) if "POOL" not in graph.op_name(op)]
-    assert graph.shape(state) == (14 + len(layers),)
+    assert graph.shape(state) == (15 + len(layers),)
 
 
 def test_weights_are_in_the_file_once(exported: Export) -> None:
@@ -458,10 +458,13 @@ U32 = st.integers(0, 2**32 - 1)
 I32 = st.integers(-(2**31), 2**31 - 1)
 
 
-@given(sentinel=U32, rng=U32, rate=F32, count=U32)
-def test_seed_options_are_these_bytes(sentinel: int, rng: int, rate: float, count: int) -> None:
-    options = SeedOptions(sentinel, rng, rate, count)
-    assert options.pack() == struct.pack("<IIIfI", 1, sentinel, rng, rate, count)
+@given(sentinel=U32, rng=U32, rate=F32, count=U32, masks=st.lists(U32, max_size=3))
+def test_seed_options_are_these_bytes(
+    sentinel: int, rng: int, rate: float, count: int, masks: list[int]
+) -> None:
+    options = SeedOptions(sentinel, rng, rate, count, len(masks), tuple(masks))
+    words = [1, sentinel, rng, rate, count, len(masks), *masks]
+    assert options.pack() == struct.pack(f"<IIIfII{len(masks)}I", *words)
     assert SeedOptions.unpack(options.pack()) == options
 
 
@@ -470,8 +473,9 @@ def test_seed_options_are_these_bytes(sentinel: int, rng: int, rate: float, coun
 def test_layer_options_survive_packing(data: st.DataObject) -> None:
     out_c = data.draw(st.integers(1, 20))
     n_scales = data.draw(st.sampled_from([1, out_c]))
-    masked = data.draw(st.booleans())
-    words = [data.draw(U32) & ~Flags.MASKED | (Flags.MASKED if masked else 0)]
+    masked, varies = data.draw(st.sampled_from([(False, False), (True, False), (False, True)]))
+    words = [data.draw(U32) & ~(Flags.MASKED | Flags.VARIABLE_MASK)]
+    words[0] |= Flags.MASKED * masked | Flags.VARIABLE_MASK * varies
     words += [data.draw(U32) for _ in range(13)]
     words[7] = out_c
     floats = [data.draw(F32) for _ in range(4)]
@@ -479,7 +483,15 @@ def test_layer_options_survive_packing(data: st.DataObject) -> None:
     scales = tuple(data.draw(st.lists(F32, min_size=n_scales, max_size=n_scales)))
     mask = tuple(data.draw(st.lists(st.booleans(), min_size=out_c, max_size=out_c)))
     options = LayerOptions(
-        *words, floats[0], *ints, 2, *floats[1:], n_scales, scales, mask if masked else None
+        *words,
+        floats[0],
+        *ints,
+        2,
+        *floats[1:],
+        n_scales,
+        scales,
+        mask if masked else None,
+        words[1] if varies else None,
     )
     packed = options.pack()
     expected = struct.pack(
@@ -491,6 +503,8 @@ def test_layer_options_survive_packing(data: st.DataObject) -> None:
         for o, allowed in enumerate(mask):
             bits[o // 8] |= allowed << o % 8
         expected += bytes(bits)
+    if varies:
+        expected += struct.pack("<I", words[1])
     assert packed == expected
     assert LayerOptions.unpack(packed) == options
     for damaged in (packed[:-1], packed + b"\0", packed[:40], b"", b"\2" + packed[1:]):

@@ -4,16 +4,19 @@ It takes the same .tflite file and repeats every float32 operation in the same o
 biases, the generator and the counters have to come out bit for bit.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from backward_reference import Generator, backward
+from reselection_reference import Reselecting
 
 from tf_odl.converters.flatbuffer import FlatModel, schema
 from tf_odl.converters.options import (
     Flags,
     LayerOptions,
     PoolOptions,
+    ReselectOptions,
     SeedOptions,
     SkipRuleCode,
     SparsifierCode,
@@ -121,6 +124,10 @@ class Reference:
         layers = sum(flat.op_name(op) in LAYER_OPS for op in flat.operators)
         self.y_max = [f32(0)] * layers
         self.active = False
+        self.reselecting: Reselecting | None = None
+        if flat.op_name(flat.operators[-1]) == "TFODL_RESELECT":
+            options = ReselectOptions.unpack(self._blob(flat.operators[-1]))
+            self.reselecting = Reselecting(options)
 
     @staticmethod
     def _blob(op: Any) -> bytes:
@@ -142,6 +149,8 @@ class Reference:
         assert state.backward_macs_nonzero == self.counts["macs_nonzero"]
         assert state.alpha_max == self.alpha_max
         assert list(state.y_max) == self.y_max
+        reselections = 0 if self.reselecting is None else self.reselecting.reselections
+        assert state.reselections == reselections
 
     def step(self, sample: np.ndarray, label: int) -> tuple[np.ndarray, np.ndarray]:
         """Output and report for one sample."""
@@ -154,11 +163,47 @@ class Reference:
                 self.data[int(op.outputs[0])] = self._forward(op, name)
             elif name == "TFODL_SOFTMAX_XENT":
                 report = self._cross_entropy(op, label)
+            elif name == "TFODL_RESELECT":
+                self._reselect(op, label)
             elif self.active and name in LAYER_OPS:
                 self._layer(op, name)
             elif self.active:
                 self._pool(op, name)
         return self.data[flat.outputs[0]], report
+
+    def masks(self) -> list[np.ndarray]:
+        """Of every layer whose mask is a variable, lowest first, bool [neurons]."""
+        bits = self.data[self.variables[-1]].view(np.uint8)
+        found, start = [], 0
+        for neurons in self.seed.masks:
+            size = -(-neurons // 8)
+            mask = np.unpackbits(bits[start : start + size], bitorder="little")[:neurons]
+            found.append(mask.astype(bool))
+            start += size
+        return found
+
+    def set_masks(self, masks: list[np.ndarray]) -> None:
+        packed = [np.packbits(mask, bitorder="little") for mask in masks]
+        self.data[self.variables[-1]] = np.concatenate(packed).view(np.int8)
+
+    def wanted_reference(self) -> np.ndarray | None:
+        """The sample that the next step should be on, with the label -2."""
+        wanted = None if self.reselecting is None else self.reselecting.wanted()
+        if wanted is None:
+            return None
+        return self.data[int(self.flat.operators[-1].inputs[5])][wanted]
+
+    def observe(self) -> None:
+        """Run all reference samples that are wanted."""
+        while (sample := self.wanted_reference()) is not None:
+            self.step(sample, -2)
+
+    def _reselect(self, op: Any, label: int) -> None:
+        assert self.reselecting is not None
+        outputs = [self.data[int(i)] for i in op.inputs[6:]]
+        chosen = self.reselecting.step(label, self.counts["samples"], outputs, self.generator)
+        if chosen is not None:
+            self.set_masks(chosen)
 
     def _forward(self, op: Any, name: str) -> np.ndarray:
         flat = self.flat
@@ -271,6 +316,15 @@ class Reference:
         propagates = bool(o.flags & Flags.PROPAGATE)
         updates = bool(o.flags & Flags.UPDATE_WEIGHTS)
         may_update = np.ones(o.out_c, bool) if o.mask is None else np.array(o.mask)
+        if o.mask_offset is not None:
+            bits = self.data[int(op.inputs[7])].view(np.uint8)[o.mask_offset :]
+            may_update = np.unpackbits(bits, bitorder="little")[: o.out_c].astype(bool)
+            o = replace(
+                o,
+                flags=o.flags & ~Flags.VARIABLE_MASK | Flags.MASKED,
+                mask=tuple(may_update.tolist()),
+                mask_offset=None,
+            )
         working = kept & may_update & updates
         nominal = int(kept.sum()) * propagates + int(working.sum())
         non_zero = int((delta != 0).sum()) * propagates + int((working & (delta != 0)).sum())

@@ -40,6 +40,7 @@ class Simulation:
     effort_nonzero: float
     saturated: int
     non_finite: int
+    reselections: int
     arena_used_bytes: int
     seconds_per_step: float
     correct: np.ndarray  # bool: right before it was learned from
@@ -163,6 +164,7 @@ def simulate(
         effort_nonzero=state.backward_macs_nonzero / (full * passes * count),
         saturated=state.saturated,
         non_finite=state.non_finite,
+        reselections=state.reselections,
         arena_used_bytes=arena,
         seconds_per_step=seconds / (passes * count),
         correct=np.concatenate(outputs) == np.tile(y_train, passes),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 class Description:
     """Shapes have the batch of 1 in front.
 
+    `masked` names the layers whose masks can be changed, in the order of the forward pass.
     `classes` is None where the loss has no classes; `target_shape` is that of the wanted
     outputs, None where none are given.
     """
@@ -16,3 +17,4 @@ class Description:
     trains: bool
     classes: int | None
     target_shape: tuple[int, ...] | None
+    masked: tuple[str, ...]

@@ -46,4 +46,9 @@ def load() -> ctypes.CDLL:
     library.tfodl_session_variable_data.restype = ctypes.c_void_p
     library.tfodl_session_variable_bytes.argtypes = [ctypes.c_uint32]
     library.tfodl_session_variable_bytes.restype = ctypes.c_uint32
+    library.tfodl_session_reference.restype = ctypes.c_void_p
+    library.tfodl_session_mask_bits.argtypes = [ctypes.c_uint32]
+    library.tfodl_session_mask_bits.restype = ctypes.c_void_p
+    library.tfodl_session_mask_neurons.argtypes = [ctypes.c_uint32]
+    library.tfodl_session_mask_neurons.restype = ctypes.c_uint32
     return library

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -161,6 +161,7 @@ class TrainingInterpreter:
         self._trains: bool = description.trains
         self._classes: int | None = description.classes
         self._target_shape: tuple[int, ...] | None = description.target_shape
+        self._masked: tuple[str, ...] = description.masked
 
     def _call(self, command: str, *arguments: object, **options: Any) -> Any:
         try:
@@ -292,7 +293,7 @@ class TrainingInterpreter:
         self._call("set_learning_rate", float(value))
 
     def variables(self) -> list[np.ndarray]:
-        """Copies of the trainable tensors, int8 weights and int32 biases, in TFODL_SEED order."""
+        """Copies of the variables, int8 weights, int32 biases and int8 masks, as in TFODL_SEED."""
         self._require_training()
         return self._call("variables")
 
@@ -307,6 +308,29 @@ class TrainingInterpreter:
         if [(v.shape, v.dtype) for v in given] != [(v.shape, v.dtype) for v in current]:
             raise UserError("the variables do not fit this model: number, shape or dtype differs")
         self._call("set_variables", given)
+
+    def masks(self) -> dict[str, np.ndarray]:
+        """Which neurons may update, bool [neurons], of the layers whose masks can be changed."""
+        self._require_training()
+        return dict(zip(self._masked, self._call("masks"), strict=True))
+
+    def set_masks(self, masks: Mapping[str, np.ndarray]) -> None:
+        """Change masks for the steps that follow; layers that are not named keep theirs.
+
+        Raises:
+            UserError: a layer whose mask cannot be changed, or a mask of another form.
+        """
+        current = self.masks()
+        for name, mask in masks.items():
+            if name not in current:
+                known = ", ".join(current) or "none; export with --variable-masks or --selector"
+                raise UserError(f"layer {name!r} has no mask that can be changed, only: {known}")
+            if np.shape(mask) != current[name].shape or np.asarray(mask).dtype != np.bool_:
+                raise UserError(
+                    f"the mask of {name!r} must be {len(current[name])} times true or false"
+                )
+        for name, mask in masks.items():
+            self._call("set_mask", self._masked.index(name), np.asarray(mask))
 
     def reset(self) -> None:
         """Back to the exported weights, settings and counters."""

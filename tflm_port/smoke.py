@@ -6,6 +6,8 @@ import flatbuffers
 import numpy as np
 from tflite_micro.tensorflow.lite.micro.python import schema_py_generated as schema
 
+from tf_odl.tflm_port.state import WORDS
+
 LOGITS = np.array([[20, 0, 4]], np.int8)
 LABEL = 2
 SCALE = 0.05
@@ -40,7 +42,7 @@ def model() -> bytes:
     kinds = schema.TensorType
     image = tensor("x", [1, 3], kinds.INT8)
     label = tensor("tfodl/label", [1], kinds.INT32)
-    state = tensor("tfodl/state", [14], kinds.INT32, variable=True)
+    state = tensor("tfodl/state", [WORDS], kinds.INT32, variable=True)
     logits = tensor("logits", [1, 3], kinds.INT8)
     error = tensor("error", [3], kinds.FLOAT32)
     report = tensor("tfodl/report", [4], kinds.FLOAT32)
@@ -64,7 +66,7 @@ def model() -> bytes:
 
     operators: list[schema.OperatorT] = []
     ops = schema.BuiltinOperator
-    seed = struct.pack("<IIIfI", 1, 7, RNG_SEED, 0.5, 0)
+    seed = struct.pack("<IIIfII", 1, 7, RNG_SEED, 0.5, 0, 0)
     xent = struct.pack("<IfIffff", 1, SCALE, 0, 0.0, 0.0, 0.0, 0.0)
     xent += np.exp(SCALE * np.arange(-255, 1)).astype("<f4").tobytes()
     operator(ops.CUSTOM, b"TFODL_SEED", [state], [], seed)

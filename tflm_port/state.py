@@ -3,7 +3,7 @@
 import struct
 from dataclasses import dataclass
 
-_FIXED = struct.Struct("<IIfIIIIIIQQf")
+_FIXED = struct.Struct("<IIfIIIIIIQQfI")
 WORDS = _FIXED.size // 4
 
 
@@ -27,6 +27,7 @@ class State:
     backward_macs: int
     backward_macs_nonzero: int
     alpha_max: float
+    reselections: int
     y_max: tuple[float, ...]
 
     @classmethod
@@ -45,6 +46,7 @@ class State:
             backward_macs,
             backward_macs_nonzero,
             alpha_max,
+            reselections,
         ) = _FIXED.unpack_from(data)
         layers = len(data) // 4 - WORDS
         return cls(
@@ -60,5 +62,6 @@ class State:
             backward_macs=backward_macs,
             backward_macs_nonzero=backward_macs_nonzero,
             alpha_max=alpha_max,
+            reselections=reselections,
             y_max=struct.unpack_from(f"<{layers}f", data, _FIXED.size),
         )

@@ -24,6 +24,13 @@ from tf_odl.tflm_port.description import Description
 from tf_odl.tflm_port.state import State
 
 PROGRESS_SECONDS = 0.1
+REFERENCE_LABEL = -2
+VARIABLE_MASK = 32  # of the flags, the second word of a layer's options
+LAYER_OPS = (
+    b"TFODL_FULLY_CONNECTED_BWD",
+    b"TFODL_CONV_2D_BWD",
+    b"TFODL_DEPTHWISE_CONV_2D_BWD",
+)
 _TOTAL = re.compile(r"Arena allocation total (\d+) bytes")
 
 Progress = Callable[[int], None]
@@ -85,6 +92,7 @@ class Interpreter:
             self._seed_shapes = [
                 tuple(int(extent) for extent in graph.tensors[index].shape) for index in seed.inputs
             ]
+        self.masked = _masked_layers(graph, codes)
         self.in_shape = self._details(raw.get_input_details(0), "input")
         self.out_shape = self._details(raw.get_output_details(0), "output")
         self._publish()
@@ -93,7 +101,9 @@ class Interpreter:
         classes = None
         if self.has_classes:
             classes = 2 if self.is_logistic else int(np.prod(self.out_shape))
-        return Description(self.in_shape, self.out_shape, self.trains, classes, self.target_shape)
+        return Description(
+            self.in_shape, self.out_shape, self.trains, classes, self.target_shape, self.masked
+        )
 
     @staticmethod
     def _details(details: dict[str, Any], what: str) -> tuple[int, ...]:
@@ -105,6 +115,14 @@ class Interpreter:
         """Invoke once without a label, so that the variables are seeded and their places known."""
         if self.trains:
             self._step(np.zeros(self.in_shape, np.int8), -1)
+            self._observe()
+
+    def _observe(self) -> None:
+        """Run the reference samples that are wanted, as a sketch has to."""
+        while (address := self._library.tfodl_session_reference()) is not None:
+            size = int(np.prod(self.in_shape))
+            sample = np.ctypeslib.as_array((ctypes.c_int8 * size).from_address(address))
+            self._step(sample.reshape(self.in_shape), REFERENCE_LABEL)
 
     def _step(self, sample: np.ndarray, label: int, target: np.ndarray | None = None) -> None:
         self._raw.set_input(sample, 0)
@@ -138,6 +156,7 @@ class Interpreter:
             outputs[i] = self._raw.get_output(0)[0]
             if self.trains:
                 reports[i] = self._raw.get_output(1)
+                self._observe()
             now = time.perf_counter()
             if now - last > PROGRESS_SECONDS:
                 progress(i + 1)
@@ -174,6 +193,23 @@ class Interpreter:
         for view, value in zip(self._variable_views(), values, strict=True):
             view[...] = value
 
+    def _mask_view(self, layer: int) -> tuple[np.ndarray, int]:
+        """The bytes of a mask, and how many of their bits count."""
+        neurons = self._library.tfodl_session_mask_neurons(layer)
+        address = self._library.tfodl_session_mask_bits(layer)
+        size = -(-neurons // 8)
+        return np.ctypeslib.as_array((ctypes.c_uint8 * size).from_address(address)), neurons
+
+    def masks(self) -> list[np.ndarray]:
+        found = []
+        for layer in range(len(self.masked)):
+            view, neurons = self._mask_view(layer)
+            found.append(np.unpackbits(view, bitorder="little")[:neurons].astype(bool))
+        return found
+
+    def set_mask(self, layer: int, mask: np.ndarray) -> None:
+        self._mask_view(layer)[0][...] = np.packbits(mask, bitorder="little")
+
     def reset(self) -> None:
         self._raw.reset()
         self._publish()
@@ -195,6 +231,16 @@ class Interpreter:
         if found is None:
             raise UserError("this tflite-micro wheel does not print its arena use as expected")
         return int(found.group(1))
+
+
+def _masked_layers(graph: Any, codes: list[bytes]) -> tuple[str, ...]:
+    """The layers whose mask is a variable, named by their outputs, lowest first."""
+    names = []
+    for op, code in zip(graph.operators, codes, strict=True):
+        if code in LAYER_OPS and op.customOptions[4] & VARIABLE_MASK:
+            name = graph.tensors[op.inputs[3]].name
+            names.append(name.decode() if isinstance(name, bytes) else name)
+    return tuple(reversed(names))
 
 
 def check(runtime: Runtime) -> None:

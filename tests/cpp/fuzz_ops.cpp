@@ -12,6 +12,7 @@
 #include "tfodl/loss_options.h"
 #include "tfodl/ops/compat.h"
 #include "tfodl/ops/register.h"
+#include "tfodl/reselect_step.h"
 #include "tfodl/session.h"
 
 namespace tfodl {
@@ -87,12 +88,22 @@ struct Node {
 
 Node SeedNode(Random* random) {
   Node node;
-  const uint32_t n = random->Size(0, 4);
-  node.options = Pack(RandomSeedOptions(random, n));
+  const uint32_t masks = random->Chance(50) ? random->Size(1, 4) : 0;
+  const uint32_t n = random->Size(0, 4) + (masks > 0 ? 1 : 0);
+  node.options = Pack(RandomSeedOptions(random, n, masks));
   node.inputs.push_back(Make(kTfLiteInt32, kStateWords + random->Size(0, 4)));
   for (uint32_t i = 0; i < n; ++i) {
     node.inputs.push_back(
         Make(random->Chance(50) ? kTfLiteInt8 : kTfLiteInt32, random->Size(1, 30)));
+  }
+  if (masks > 0) {
+    uint32_t bytes = 0;
+    for (uint32_t i = 0; i < masks; ++i) {
+      const uint32_t neurons = random->Size(1, 20);
+      Append(&node.options, neurons);
+      bytes += MaskBytes(neurons);
+    }
+    node.inputs[n] = Make(kTfLiteInt8, bytes);
   }
   for (uint32_t i = 0; i < n; ++i) {
     Tensor seed = node.inputs[1 + i];
@@ -115,7 +126,8 @@ Node XentNode(Random* random) {
 Node LayerNode(Random* random, LayerKind kind) {
   Node node;
   const LayerOptions o = RandomLayerOptions(random, kind);
-  node.options = PackLayer(random, o);
+  const uint32_t mask_offset = random->Size(0, 5);
+  node.options = PackLayer(random, o, mask_offset);
   const uint32_t in = o.in_h * o.in_w * o.in_c;
   const uint32_t out = o.out_h * o.out_w * o.out_c;
   const bool updates = (o.flags & kUpdateWeights) != 0;
@@ -131,6 +143,10 @@ Node LayerNode(Random* random, LayerKind kind) {
       (o.flags & kResidual) != 0 ? Make(kTfLiteInt8, FanIn(o, kind) * o.out_c) : kAbsent,
   };
   node.inputs[4].constant = !updates;
+  if ((o.flags & kVariableMask) != 0) {
+    node.inputs.push_back(
+        Make(kTfLiteInt8, mask_offset + MaskBytes(o.out_c) + random->Size(0, 3)));
+  }
   if (propagates) node.outputs.push_back(Make(kTfLiteFloat32, in));
   if (updates && kind != LayerKind::kFullyConnected) {
     node.outputs.push_back(Make(kTfLiteFloat32, FanIn(o, kind)));
@@ -217,7 +233,49 @@ Node SquaredErrorNode(Random* random) {
   return node;
 }
 
-bool IsLoss(int op) { return op == 1 || op >= 10; }
+Node ReselectNode(Random* random) {
+  Node node;
+  const uint32_t n = random->Size(1, 4);
+  const uint32_t references = random->Chance(70) ? random->Size(1, 5) : 0;
+  const ReselectOptions options = {
+      kAbiVersion,        references > 0 ? kFastestNeurons : kRandomNeurons,
+      random->Size(1, 3), random->Size(1, 200),
+      references,         random->Float(0.0f, 1.0f),
+      n};
+  node.options = Pack(options);
+  uint32_t neurons = 0;
+  uint32_t bytes = 0;
+  std::vector<Tensor> outputs;
+  for (uint32_t i = 0; i < n; ++i) {
+    const NeuronLayer layer = {random->Size(1, 20), random->Size(1, 30), random->Int(-128, 127)};
+    Append(&node.options, layer);
+    neurons += layer.neurons;
+    bytes += MaskBytes(layer.neurons);
+    outputs.push_back(Make(kTfLiteInt8, layer.neurons * random->Size(1, 6)));
+  }
+  node.inputs = {Make(kTfLiteInt32, kStateWords), Make(kTfLiteInt8, bytes), Make(kTfLiteInt32, 1)};
+  if (references > 0) {
+    node.inputs.push_back(Make(kTfLiteInt32, 2 + 3 * neurons));
+    node.inputs.push_back(Make(kTfLiteInt8, 2 * neurons * references));
+    node.inputs.push_back(Make(kTfLiteInt8, references * random->Size(1, 9)));
+    node.inputs.back().constant = true;
+    node.inputs.insert(node.inputs.end(), outputs.begin(), outputs.end());
+  }
+  return node;
+}
+
+// The op that is registered by itself comes after the others.
+constexpr int kAllOps = kOpCount + 1;
+
+const char* Name(int op) { return op < kOpCount ? OpName(op) : ReselectOpName(); }
+
+Registration RegistrationAt(int op) {
+  return op < kOpCount ? OpRegistration(op) : ReselectOpRegistration();
+}
+
+bool IsReselect(int op) { return op == kOpCount; }
+
+bool IsLoss(int op) { return op == 1 || op == 10 || op == 11; }
 
 Node RandomNode(Random* random, int op) {
   Node node;
@@ -233,7 +291,8 @@ Node RandomNode(Random* random, int op) {
     case 8: node = AddErrorsNode(random); break;
     case 9: node = CropNode(random); break;
     case 10: node = LogisticNode(random); break;
-    default: node = SquaredErrorNode(random);
+    case 11: node = SquaredErrorNode(random); break;
+    default: node = ReselectNode(random);
   }
   node.op = op;
   node.label = random->Int(-1, 14);
@@ -262,7 +321,7 @@ void Break(Random* random, Node* node) {
 // A node in a context of its own, with what TFLM keeps for it.
 class Run {
  public:
-  Run(Random* random, const Node& node) : op_(node.op), registration_(OpRegistration(node.op)) {
+  Run(Random* random, const Node& node) : op_(node.op), registration_(RegistrationAt(node.op)) {
     const std::vector<int> inputs = Add(random, node.inputs);
     const std::vector<int> outputs = Add(random, node.outputs);
     node_.reset(new Arrays(inputs, outputs));
@@ -332,12 +391,22 @@ class Run {
           RandomError(random, static_cast<uint32_t>(sizes_[i] / sizeof(float)));
       for (size_t j = 0; j < error.size(); ++j) values[j] = error[j];
     }
-    const int state_position = op_ == 0 ? 0 : IsLoss(op_) ? 2 : 1;
+    const int state_position = op_ == 0 || IsReselect(op_) ? 0 : IsLoss(op_) ? 2 : 1;
     StateMemory state(random, 0);
     const size_t index = static_cast<size_t>(tensors_inputs_[state_position]);
     memset(memories_[index].get(), 0, sizes_[index]);
     memcpy(memories_[index].get(), state.get(), sizeof(State));
-    if (IsLoss(op_)) memcpy(memories_[static_cast<size_t>(tensors_inputs_[1])].get(), &label, 4);
+    if (IsLoss(op_)) memcpy(Memory(1), &label, 4);
+    if (IsReselect(op_)) {
+      const int32_t reference = random->Chance(50) ? kReferenceLabel : label;
+      memcpy(Memory(2), &reference, 4);
+      const VelocityRecord record = {random->Size(0, 5), random->Size(0, 3)};
+      if (tensors_inputs_.size() > 3) memcpy(Memory(3), &record, sizeof record);
+    }
+  }
+
+  void* Memory(size_t position) {
+    return memories_[static_cast<size_t>(tensors_inputs_[position])].get();
   }
 
   int op_;
@@ -353,26 +422,26 @@ class Run {
 };
 
 int RunAll(uint32_t seed, uint32_t cases) {
-  for (int op = 0; op < kOpCount; ++op) {
+  for (int op = 0; op < kAllOps; ++op) {
     uint32_t accepted = 0;
     uint32_t refused = 0;
     for (uint32_t i = 0; i < cases; ++i) {
-      Random random(seed * 1000003u + i * kOpCount + static_cast<uint32_t>(op));
+      Random random(seed * 1000003u + i * kAllOps + static_cast<uint32_t>(op));
       Node node = RandomNode(&random, op);
       const bool intact = i % 3 == 0;
       const bool out_of_memory = i % 50 == 1;
       if (!intact) Break(&random, &node);
       Run run(&random, node);
       if (!run.Prepare(out_of_memory)) {
-        if (intact && !out_of_memory) Fail(OpName(op), "a good node was refused");
+        if (intact && !out_of_memory) Fail(Name(op), "a good node was refused");
         ++refused;
         continue;
       }
-      if (out_of_memory) Fail(OpName(op), "prepared without memory");
+      if (out_of_memory) Fail(Name(op), "prepared without memory");
       ++accepted;
       for (int step = 0; step < 2; ++step) run.Invoke(&random, node.label);
     }
-    printf("%s: %u accepted %u refused\n", OpName(op), accepted, refused);
+    printf("%s: %u accepted %u refused\n", Name(op), accepted, refused);
   }
   return 0;
 }

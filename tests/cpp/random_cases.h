@@ -53,7 +53,8 @@ inline LayerOptions RandomLayerOptions(Random* random, LayerKind kind) {
   memset(&o, 0, sizeof o);
   o.abi_version = kAbiVersion;
   o.flags = random->Size(1, 7);
-  if (random->Chance(50)) o.flags |= kMasked;
+  static const uint32_t kMasks[] = {0, kMasked, kVariableMask};
+  o.flags |= kMasks[random->Int(0, 2)];
   if ((o.flags & kUpdateWeights) != 0 && random->Chance(50)) o.flags |= kResidual;
   o.layer = random->Size(0, 3);
   o.in_h = rows.in;
@@ -107,9 +108,10 @@ inline XentOptions RandomXentOptions(Random* random) {
                       random->Float(0.0f, 2.0f), random->Float(0.0f, 1.0f)}};
 }
 
-inline SeedOptions RandomSeedOptions(Random* random, uint32_t n_variables) {
+inline SeedOptions RandomSeedOptions(Random* random, uint32_t n_variables,
+                                     uint32_t n_masks = 0) {
   return SeedOptions{kAbiVersion, random->Bits(), random->Bits(), random->Float(0.0f, 1.0f),
-                     n_variables};
+                     n_variables, n_masks};
 }
 
 // A blob in memory of exactly its size, so that a read behind its end is found.
@@ -119,6 +121,12 @@ template <class Options>
 Blob Pack(const Options& options) {
   const uint8_t* bytes = reinterpret_cast<const uint8_t*>(&options);
   return Blob(bytes, bytes + sizeof options);
+}
+
+template <class Options>
+void Append(Blob* blob, const Options& options) {
+  const Blob more = Pack(options);
+  blob->insert(blob->end(), more.begin(), more.end());
 }
 
 // With the table of exponentials behind the options.
@@ -132,14 +140,13 @@ inline Blob PackXent(const XentOptions& options) {
   return Blob(blob);  // without spare capacity
 }
 
-// With random scales and a random mask behind the options.
-inline Blob PackLayer(Random* random, const LayerOptions& options) {
+// With random scales and a random mask, or where it starts, behind the options.
+inline Blob PackLayer(Random* random, const LayerOptions& options, uint32_t mask_offset = 0) {
   Blob blob = Pack(options);
   for (uint32_t i = 0; i < options.n_scales; ++i) {
-    const float scale = random->Float(0.001f, 0.1f);
-    const uint8_t* bytes = reinterpret_cast<const uint8_t*>(&scale);
-    blob.insert(blob.end(), bytes, bytes + sizeof scale);
+    Append(&blob, random->Float(0.001f, 0.1f));
   }
+  if ((options.flags & kVariableMask) != 0) Append(&blob, mask_offset);
   if ((options.flags & kMasked) != 0) {
     for (uint32_t i = 0; i < (options.out_c + 7) / 8; ++i) {
       blob.push_back(static_cast<uint8_t>(random->Int(0, 255)));

@@ -5,8 +5,16 @@
 bool AddTrainingOps() {
   using namespace tflite;
   using namespace tfodl;  // brings tflite::micro in, where current TFLM has the resolver
-  static MicroMutableOpResolver<kOpCount + 3> resolver;
-  return AddOps(resolver) == kTfLiteOk;
+  static MicroMutableOpResolver<kOpCount + 4> resolver;
+  return AddOps(resolver) == kTfLiteOk && AddReselection(resolver) == kTfLiteOk;
+}
+
+// Neuron 0 of the lowest layer that trains stays as it is.
+bool FreezeOneNeuron() {
+  const tfodl::Mask mask = tfodl::MaskOfLayer(0);
+  if (mask.bits == nullptr) return false;
+  mask.bits[0] = static_cast<uint8_t>(mask.bits[0] & ~1u);
+  return true;
 }
 
 // A training graph as a learner.

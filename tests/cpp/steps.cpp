@@ -8,8 +8,10 @@
 #include "random_cases.h"
 #include "tfodl/kernels/average_pool_2d_backward.h"
 #include "tfodl/kernels/max_pool_2d_backward.h"
+#include "tfodl/kernels/neuron_velocity.h"
 #include "tfodl/kernels/update.h"
 #include "tfodl/layer_step.h"
+#include "tfodl/reselect_step.h"
 #include "tfodl/xent_step.h"
 
 namespace tfodl {
@@ -19,6 +21,7 @@ namespace {
 constexpr int kSteps = 1000;
 constexpr int kRandomLayers = 300;
 constexpr int kUpdates = 3000;
+constexpr int kReselections = 200;
 constexpr uint32_t kLayers = 4;
 constexpr uint32_t kClasses = 5;
 
@@ -115,6 +118,7 @@ void RunRandomLayers(Random* random, Hash* hash) {
   for (int i = 0; i < kRandomLayers; ++i) {
     const LayerKind kind = static_cast<LayerKind>(random->Int(0, 2));
     LayerOptions options = RandomLayerOptions(random, kind);
+    options.flags &= ~static_cast<uint32_t>(kVariableMask);  // without the tensor
     options.in_c = random->Size(1, 21);
     options.out_c = random->Size(1, 13);
     if (kind == LayerKind::kDepthwiseConv2D) options.out_c = options.in_c * random->Size(1, 2);
@@ -159,6 +163,47 @@ void RunUpdates(Random* random, bool residual, Hash* hash) {
   }
   const uint32_t state[] = {updater.rng(), updater.saturated()};
   hash->Add(state, sizeof state);
+}
+
+// Neurons chosen anew, by either rule, from layers of random sizes whose outputs drift.
+void RunReselections(Random* random, Hash* hash) {
+  for (int i = 0; i < kReselections; ++i) {
+    const bool fastest = i % 2 == 1;
+    const uint32_t n = random->Size(1, 4);
+    const uint32_t references = fastest ? random->Size(1, 8) : 0;
+    const ReselectOptions options = {kAbiVersion, fastest ? kFastestNeurons : kRandomNeurons,
+                                     1,           random->Size(1, 600),
+                                     references,  0.5f,
+                                     n};
+    Blob blob = Pack(options);
+    for (uint32_t layer = 0; layer < n; ++layer) {
+      Append(&blob, NeuronLayer{random->Size(1, 20), random->Size(1, 30), random->Int(-128, 127)});
+    }
+    Reselection reselection;
+    if (!ParseReselect(blob.data(), static_cast<uint32_t>(blob.size()), &reselection)) {
+      printf("FAILED: a reselection was refused\n");
+      return;
+    }
+    std::vector<uint8_t> masks(reselection.mask_bytes);
+    std::vector<uint32_t> velocity(VelocityWords(reselection));
+    std::vector<int8_t> outputs(2 * reselection.neurons * references);
+    const ReselectTensors tensors = {masks.data(), velocity.data(), outputs.data()};
+    StateMemory memory(random, 0);
+    std::vector<int8_t> y = RandomInt8(random, 6 * reselection.neurons);
+    for (uint32_t step = 0; step < 4 * (references + 1); ++step) {
+      const bool labelled = step % (references + 1) == 0;
+      memory.get()->samples += labelled;
+      y[random->Size(0, static_cast<uint32_t>(y.size()) - 1)] ^= 0x15;
+      int8_t* means = ReselectStep(reselection, labelled ? 0 : kReferenceLabel, tensors,
+                                   memory.get());
+      if (means == nullptr) continue;
+      MeanOfMaps(y.data(), 6, reselection.neurons, means, references);
+      FinishObservation(reselection, tensors, memory.get());
+    }
+    hash->Add(masks);
+    hash->Add(velocity);
+    hash->Add(memory.get(), kStateWords * sizeof(uint32_t));
+  }
 }
 
 // A network with every kind of layer; rule: 0 or kResidual.
@@ -214,6 +259,7 @@ int Run() {
   RunRandomLayers(&random, &hash);
   RunUpdates(&random, false, &hash);
   RunUpdates(&random, true, &hash);
+  RunReselections(&random, &hash);
   printf("hash %08x\n", static_cast<unsigned>(hash.value()));
   return 0;
 }

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tf_odl.cli.output import emit_json, print_table, progress_bar
 from tf_odl.cli.tensorflow import load_tensorflow
 from tf_odl.errors import UserError
+
+if TYPE_CHECKING:
+    from tf_odl.converters.reselection import Reselection
+    from tf_odl.methods import Method
 
 CALIBRATION_SAMPLES = 300
 QUANTIZATIONS = ("ptq", "qat")
@@ -30,6 +34,11 @@ UPDATE_RULES = ("stochastic", "residual")
 @click.option("--layers", metavar="NAMES", help="Train only these layers, separated by commas.")
 @click.option("--fit", is_flag=True, help="Choose the layers so that it fits: tf-odl plan --fit.")
 @click.option("--masks", "mask_file", type=click.Path(path_type=Path), help="A masks.npz.")
+@click.option("--variable-masks", is_flag=True, help="Masks a sketch can change between steps.")
+@click.option("--selector", help="The board chooses neurons itself: random or velocity.")
+@click.option("--budget", help="Of --selector: parameters (5000) or a share [the run's, else 20%].")
+@click.option("--reselect", type=int, metavar="N", help="Labelled samples between choices [100].")
+@click.option("--references", type=int, metavar="N", help="Samples velocity looks at [8].")
 @click.option("--loss", type=click.Choice(LOSSES), help="[what the model ends in]")
 @click.option(
     "--quantize",
@@ -69,6 +78,11 @@ def export(
     layers: str | None,
     fit: bool,
     mask_file: Path | None,
+    variable_masks: bool,
+    selector: str | None,
+    budget: str | None,
+    reselect: int | None,
+    references: int | None,
     loss: str | None,
     quantize: str,
     qat_epochs: int,
@@ -132,6 +146,11 @@ def export(
         if data is None:
             raise UserError("a .keras file needs --data to calibrate and to measure accuracy")
         out = out or source.with_name(f"{source.stem}-{target}")
+    reselection = _reselection(chosen, selector, budget, reselect, references)
+    if reselection is not None:
+        masks = None  # those of a run were for the samples it has seen
+        if mask_file is not None:
+            raise UserError("--masks and --selector both choose neurons: give one of them")
     if mask_file is not None:
         masks = read_masks(mask_file)
     settings_of_board: dict[str, Any] = {
@@ -146,6 +165,8 @@ def export(
         "seed": seed,
         "loss": None if loss is None else Loss(loss),
         "update_rule": UpdateRule(update_rule),
+        "variable_masks": variable_masks,
+        "reselection": reselection,
         "overwrite": overwrite,
         "provenance": {
             "data": data,
@@ -177,7 +198,11 @@ def export(
             settings_of_board["layers"] = found.best.layers
         if source.suffix == ".tflite":
             report = export_tflite(
-                _read(source), name=source.stem, progress=progress, **settings_of_board
+                _read(source),
+                name=source.stem,
+                reference_x=None if dataset is None else dataset.x_train,
+                progress=progress,
+                **settings_of_board,
             )
         else:
             assert dataset is not None
@@ -198,6 +223,41 @@ def export(
         emit_json({"export_dir": str(out), "export": report.export, "plan": report.plan})
     else:
         _print(report, out)
+
+
+def _reselection(
+    method: Method,
+    selector: str | None,
+    budget: str | None,
+    interval: int | None,
+    references: int | None,
+) -> Reselection | None:
+    """How the board chooses neurons, if it is asked to: by --selector, else by the method's."""
+    from tf_odl.converters.reselection import REFERENCES, Reselection
+    from tf_odl.methods import get_method, parse_budget
+
+    if selector is None and interval is None:
+        for name, value in (("--budget", budget), ("--references", references)):
+            if value is not None:
+                raise UserError(
+                    f"{name} is of a selector on the board: add --selector or --reselect"
+                )
+        return None
+    chosen = method.selector
+    limit = method.budget if budget is None else parse_budget(budget)
+    if selector is not None and selector != chosen.name:
+        own = get_method(selector=selector)
+        chosen, limit = own.selector, limit or own.budget
+    if interval is None:
+        interval = 100
+    if limit is None:
+        raise UserError(
+            f"the method's selector {chosen.name!r} does not choose anew on a board: "
+            "use --selector random or velocity"
+        )
+    if references is not None and chosen.name != "velocity":
+        raise UserError(f"--references is of velocity, {chosen.name} looks at no samples")
+    return Reselection(chosen, limit, interval, REFERENCES if references is None else references)
 
 
 def _read(source: Path) -> bytes:

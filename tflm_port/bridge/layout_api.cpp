@@ -5,6 +5,7 @@
 #include "tfodl/join_options.h"
 #include "tfodl/loss_options.h"
 #include "tfodl/options.h"
+#include "tfodl/reselect_options.h"
 
 namespace {
 
@@ -31,6 +32,7 @@ const Field kFields[] = {
     TFODL_FIELD(SeedOptions, rng_seed),
     TFODL_FIELD(SeedOptions, learning_rate),
     TFODL_FIELD(SeedOptions, n_variables),
+    TFODL_FIELD(SeedOptions, n_masks),
     TFODL_FIELD(XentOptions, abi_version),
     TFODL_FIELD(XentOptions, logits_scale),
     TFODL_SKIP_FIELD(XentOptions, skip_rule),
@@ -100,6 +102,13 @@ const Field kFields[] = {
     TFODL_SKIP_FIELD(LossOptions, d_max),
     TFODL_SKIP_FIELD(LossOptions, beta),
     TFODL_SKIP_FIELD(LossOptions, threshold),
+    TFODL_FIELD(ReselectOptions, abi_version),
+    TFODL_FIELD(ReselectOptions, rule),
+    TFODL_FIELD(ReselectOptions, interval),
+    TFODL_FIELD(ReselectOptions, budget),
+    TFODL_FIELD(ReselectOptions, n_references),
+    TFODL_FIELD(ReselectOptions, mu),
+    TFODL_FIELD(ReselectOptions, n_layers),
 };
 
 #undef TFODL_FIELD

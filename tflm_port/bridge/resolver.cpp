@@ -59,7 +59,7 @@ bool IsVirtualFunction(const ResolverLayout& resolver, const void* function) {
 
 // Confirms the layout with an op that the wheel has registered itself.
 bool IsLayoutConfirmed(const ResolverLayout& resolver, FindOpFunction find_op) {
-  if (resolver.length == 0 || resolver.length > kCapacity - kOpCount) {
+  if (resolver.length == 0 || resolver.length > kCapacity - kOpCount - 1) {
     return Fail("the wheel's op table has an implausible length");
   }
   const Registration* known = nullptr;
@@ -78,13 +78,14 @@ bool IsLayoutConfirmed(const ResolverLayout& resolver, FindOpFunction find_op) {
   return true;
 }
 
-bool Append(ResolverLayout* resolver, FindOpFunction find_op, int op) {
+bool Append(ResolverLayout* resolver, FindOpFunction find_op, const char* name,
+            const Registration& registration) {
   Registration* entry = &resolver->registrations[resolver->length];
-  *entry = OpRegistration(op);
+  *entry = registration;
   entry->builtin_code = kBuiltinCustom;
-  entry->custom_name = OpName(op);
+  entry->custom_name = name;
   ++resolver->length;
-  if (find_op(resolver, OpName(op)) == entry) return true;
+  if (find_op(resolver, name) == entry) return true;
   --resolver->length;
   return Fail("the wheel does not find an op that was added");
 }
@@ -98,9 +99,9 @@ bool AppendAll(void* object) {
   const FindOpFunction find_op = reinterpret_cast<FindOpFunction>(symbol);
   if (!IsLayoutConfirmed(*resolver, find_op)) return false;
   for (int op = 0; op < kOpCount; ++op) {
-    if (!Append(resolver, find_op, op)) return false;
+    if (!Append(resolver, find_op, OpName(op), OpRegistration(op))) return false;
   }
-  return true;
+  return Append(resolver, find_op, ReselectOpName(), ReselectOpRegistration());
 }
 
 }  // namespace

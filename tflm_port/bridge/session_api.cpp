@@ -24,4 +24,12 @@ uint32_t tfodl_session_variable_bytes(uint32_t index) {
   return tfodl::CurrentSession().variables[index].bytes;
 }
 
+// Null when no reference sample is wanted.
+const int8_t* tfodl_session_reference() { return tfodl::WantedReference().data; }
+
+// Null where there is no such mask.
+uint8_t* tfodl_session_mask_bits(uint32_t layer) { return tfodl::MaskOfLayer(layer).bits; }
+
+uint32_t tfodl_session_mask_neurons(uint32_t layer) { return tfodl::MaskOfLayer(layer).neurons; }
+
 }  // extern "C"

@@ -18,6 +18,7 @@
 
 #if TFODL_HAS_TFLM
 #include "tfodl/ops/register.h"
+#include "tfodl/reselect_step.h"
 #include "tfodl/tflm_learner.h"
 #endif
 

@@ -92,7 +92,7 @@ bool LinearLearner::Begin() {
 
   variables_[0] = Variable{weights_, m.features * m.classes};
   variables_[1] = Variable{bias_, m.classes * static_cast<uint32_t>(sizeof(int32_t))};
-  session_ = Session{state_, sizeof(State), variables_, 2};
+  session_ = Session{state_, sizeof(State), variables_, 2, nullptr};
   model_ = ModelInfo{};
   model_.id = ModelId();
   model_.input = input_;

@@ -68,8 +68,9 @@ bool HasValidGeometry(const LayerOptions& o, LayerKind kind) {
 bool HasValidSettings(const LayerOptions& o) {
   constexpr uint32_t kWork = kPropagate | kUpdateWeights | kUpdateBias;
   const bool residual_fits = (o.flags & kResidual) == 0 || (o.flags & kUpdateWeights) != 0;
-  return (o.flags & ~(kWork | kMasked | kResidual)) == 0 && (o.flags & kWork) != 0 &&
-         residual_fits && o.layer < kMaxExtent &&
+  const bool one_mask = (o.flags & (kMasked | kVariableMask)) != (kMasked | kVariableMask);
+  return (o.flags & ~(kWork | kMasked | kResidual | kVariableMask)) == 0 &&
+         (o.flags & kWork) != 0 && residual_fits && one_mask && o.layer < kMaxExtent &&
          IsPositive(o.x_scale) && o.x_zero_point >= -128 && o.x_zero_point <= 127 &&
          IsActivationRange(o.act_min, o.act_max) && o.sparsifier <= kTinyProp &&
          IsNonNegative(o.s_min) && IsNonNegative(o.s_max) && IsNonNegative(o.damping) &&
@@ -88,6 +89,10 @@ uint32_t FanIn(const LayerOptions& options, LayerKind kind) {
   return kind == LayerKind::kDepthwiseConv2D ? window : window * options.in_c;
 }
 
+uint32_t MaskedNeurons(const uint8_t* blob, uint32_t index) {
+  return Copy<uint32_t>(blob + sizeof(SeedOptions) + index * sizeof(uint32_t));
+}
+
 SeedOptions ReadSeed(const uint8_t* blob) { return Copy<SeedOptions>(blob); }
 
 Xent ReadXent(const uint8_t* blob) {
@@ -100,13 +105,23 @@ Layer ReadLayer(const uint8_t* blob) {
   Layer layer;
   layer.options = Copy<LayerOptions>(blob);
   layer.scales = blob + sizeof(LayerOptions);
-  layer.mask = layer.Has(kMasked) ? layer.scales + layer.options.n_scales * sizeof(float) : nullptr;
+  const uint8_t* end = layer.scales + layer.options.n_scales * sizeof(float);
+  layer.mask = layer.Has(kMasked) ? end : nullptr;
+  layer.mask_offset = layer.Has(kVariableMask) ? Copy<uint32_t>(end) : 0;
   return layer;
 }
 
 bool ParseSeed(const uint8_t* blob, uint32_t length, SeedOptions* options) {
-  if (!HasHeader(blob, length, sizeof *options) || length != sizeof *options) return false;
+  if (!HasHeader(blob, length, sizeof *options)) return false;
   *options = ReadSeed(blob);
+  if (options->n_masks > kMaxExtent ||
+      length != sizeof *options + options->n_masks * sizeof(uint32_t) ||
+      (options->n_masks > 0 && options->n_variables == 0)) {
+    return false;
+  }
+  for (uint32_t i = 0; i < options->n_masks; ++i) {
+    if (!IsExtent(MaskedNeurons(blob, i))) return false;
+  }
   return options->sentinel != 0 && options->rng_seed != 0 &&
          IsNonNegative(options->learning_rate) && options->n_variables <= kMaxExtent;
 }
@@ -130,7 +145,9 @@ bool ParseLayer(const uint8_t* blob, uint32_t length, LayerKind kind, Layer* lay
   if (!HasHeader(blob, length, sizeof(LayerOptions))) return false;
   const LayerOptions options = Copy<LayerOptions>(blob);
   if (!HasValidGeometry(options, kind) || !HasValidSettings(options)) return false;
-  const uint32_t mask_bytes = (options.flags & kMasked) != 0 ? (options.out_c + 7) / 8 : 0;
+  uint32_t mask_bytes = 0;
+  if ((options.flags & kMasked) != 0) mask_bytes = MaskBytes(options.out_c);
+  if ((options.flags & kVariableMask) != 0) mask_bytes = sizeof(uint32_t);
   if (length != sizeof options + options.n_scales * sizeof(float) + mask_bytes) return false;
   *layer = ReadLayer(blob);
   for (uint32_t neuron = 0; neuron < options.n_scales; ++neuron) {

@@ -26,6 +26,7 @@ struct SeedOptions {
   uint32_t rng_seed;  // not 0
   float learning_rate;
   uint32_t n_variables;
+  uint32_t n_masks;  // layers whose masks are in the last variable; their neurons follow
 };
 
 enum SkipRule : uint32_t { kSkipNever = 0, kSkipTinyPropV2 = 1 };
@@ -51,6 +52,7 @@ enum LayerFlag : uint32_t {
   kUpdateBias = 4,
   kMasked = 8,
   kResidual = 16,
+  kVariableMask = 32,
 };
 
 enum Sparsifier : uint32_t { kDense = 0, kMeProp = 1, kTinyProp = 2 };
@@ -82,7 +84,7 @@ struct PoolOptions {
   int32_t act_min, act_max;
 };
 
-static_assert(sizeof(SeedOptions) == 20, "five words");
+static_assert(sizeof(SeedOptions) == 24, "six words");
 static_assert(sizeof(XentOptions) == 28, "seven words");
 static_assert(sizeof(LayerOptions) == 96, "24 words");
 static_assert(sizeof(PoolOptions) == 56, "14 words");
@@ -105,6 +107,7 @@ struct Layer {
   LayerOptions options;
   const uint8_t* scales;  // n_scales floats, unaligned
   const uint8_t* mask;    // bit o % 8 of byte o / 8, or null when every neuron may update
+  uint32_t mask_offset;   // with kVariableMask: where in the tensor of the masks `mask` starts
 
   TFODL_INLINE bool Has(LayerFlag flag) const { return (options.flags & flag) != 0; }
   uint32_t InputCount() const { return options.in_h * options.in_w * options.in_c; }
@@ -121,6 +124,12 @@ struct Layer {
 
 // Weights of one neuron: kernel_h * kernel_w * in_c; depthwise: kernel_h * kernel_w.
 uint32_t FanIn(const LayerOptions& options, LayerKind kind);
+
+// What a mask takes in memory.
+inline uint32_t MaskBytes(uint32_t neurons) { return (neurons + 7) / 8; }
+
+// Neurons of layer `index` among those with variable masks; `blob` is that of TFODL_SEED.
+uint32_t MaskedNeurons(const uint8_t* blob, uint32_t index);
 
 bool IsSkipSettings(const SkipSettings& skip);
 

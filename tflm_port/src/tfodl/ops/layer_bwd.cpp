@@ -6,6 +6,7 @@
 namespace tfodl {
 namespace {
 
+// With kVariableMask the masks are one input more.
 enum Inputs { kError, kState, kX, kY, kWeights, kBias, kResiduals, kInputs };
 
 bool NeedsScratch(const Layer& layer, LayerKind kind) {
@@ -35,7 +36,8 @@ TfLiteStatus PrepareLayerBwd(TfLiteContext* context, TfLiteNode* node, LayerKind
   const bool updates_weights = layer.Has(kUpdateWeights);
   const bool has_activation = options.act_min >= -128 || options.act_max <= 127;
   const int outputs = (propagates ? 1 : 0) + (NeedsScratch(layer, kind) ? 1 : 0);
-  if (InputCount(node) != kInputs || OutputCount(node) != outputs) {
+  const int inputs = kInputs + (layer.Has(kVariableMask) ? 1 : 0);
+  if (InputCount(node) != inputs || OutputCount(node) != outputs) {
     return Refuse(name, "wrong number of tensors");
   }
 
@@ -64,6 +66,14 @@ TfLiteStatus PrepareLayerBwd(TfLiteContext* context, TfLiteNode* node, LayerKind
                                           WeightCount(options, kind))) {
     return Refuse(name, "the residual does not fit");
   }
+  if (layer.Has(kVariableMask)) {
+    const TfLiteEvalTensor* masks = Input(context, node, kInputs);
+    const uint32_t bytes = ElementCount(masks);
+    if (!IsWritable(masks, kTfLiteInt8, bytes) || layer.mask_offset > bytes ||
+        MaskBytes(options.out_c) > bytes - layer.mask_offset) {
+      return Refuse(name, "the masks do not fit");
+    }
+  }
   int position = 0;
   if (propagates &&
       !IsWritable(Output(context, node, position++), kTfLiteFloat32, layer.InputCount())) {
@@ -79,7 +89,10 @@ TfLiteStatus PrepareLayerBwd(TfLiteContext* context, TfLiteNode* node, LayerKind
 TfLiteStatus InvokeLayerBwd(TfLiteContext* context, TfLiteNode* node, LayerKind kind) {
   State* state = Data<State>(Input(context, node, kState));
   if (state->active == 0) return kTfLiteOk;
-  const Layer layer = ReadLayer(GetOpData(node)->options);
+  Layer layer = ReadLayer(GetOpData(node)->options);
+  if (layer.Has(kVariableMask)) {
+    layer.mask = Data<uint8_t>(Input(context, node, kInputs)) + layer.mask_offset;
+  }
   LayerTensors tensors = {};
   tensors.error = Data<float>(Input(context, node, kError));
   tensors.x = Data<int8_t>(Input(context, node, kX));

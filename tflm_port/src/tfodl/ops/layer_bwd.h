@@ -1,6 +1,6 @@
 // Glue shared by the three weighted backward ops.
 //
-// inputs: error, state, x, y, weights, bias, residual; outputs: [error_x], [scratch].
+// inputs: error, state, x, y, weights, bias, residual, [masks]; outputs: [error_x], [scratch].
 #ifndef TFODL_OPS_LAYER_BWD_H_
 #define TFODL_OPS_LAYER_BWD_H_
 

@@ -18,6 +18,7 @@ extern const OpDefinition kAddErrorsOp;
 extern const OpDefinition kCropBwdOp;
 extern const OpDefinition kLogisticXentOp;
 extern const OpDefinition kSquaredErrorOp;
+extern const OpDefinition kReselectOp;
 
 }  // namespace tfodl
 

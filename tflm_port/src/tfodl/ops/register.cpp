@@ -15,16 +15,22 @@ const OpDefinition& Definition(int op) {
   return *kOps[op];
 }
 
+Registration RegistrationOf(const OpDefinition& definition) {
+  Registration registration{};
+  registration.init = definition.init;
+  registration.prepare = definition.prepare;
+  registration.invoke = definition.invoke;
+  return registration;
+}
+
 }  // namespace
 
 const char* OpName(int op) { return Definition(op).name; }
 
-Registration OpRegistration(int op) {
-  Registration registration{};
-  registration.init = Definition(op).init;
-  registration.prepare = Definition(op).prepare;
-  registration.invoke = Definition(op).invoke;
-  return registration;
-}
+Registration OpRegistration(int op) { return RegistrationOf(Definition(op)); }
+
+const char* ReselectOpName() { return kReselectOp.name; }
+
+Registration ReselectOpRegistration() { return RegistrationOf(kReselectOp); }
 
 }  // namespace tfodl

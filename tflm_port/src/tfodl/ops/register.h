@@ -21,6 +21,17 @@ TfLiteStatus AddOps(Resolver& resolver) {
   return kTfLiteOk;
 }
 
+const char* ReselectOpName();
+Registration ReselectOpRegistration();
+
+// For graphs whose masks are chosen anew on the board: one op more, which AddOps leaves out so that
+// other sketches have no flash for it.
+template <class Resolver>
+TfLiteStatus AddReselection(Resolver& resolver) {
+  Registration registration = ReselectOpRegistration();
+  return resolver.AddCustom(ReselectOpName(), &registration);
+}
+
 }  // namespace tfodl
 
 #endif  // TFODL_OPS_REGISTER_H_

@@ -71,6 +71,14 @@ TfLiteStatus Prepare(TfLiteContext* context, TfLiteNode* node) {
       return Refuse(kName, "a variable and its seed do not match");
     }
   }
+  uint32_t mask_bytes = 0;
+  for (uint32_t i = 0; i < options.n_masks; ++i) {
+    mask_bytes += MaskBytes(MaskedNeurons(data->options, i));
+    if (mask_bytes > kMaxExtent) break;
+  }
+  if (mask_bytes > 0 && !IsWritable(Input(context, node, n), kTfLiteInt8, mask_bytes)) {
+    return Refuse(kName, "the masks do not fit");
+  }
   return kTfLiteOk;
 }
 
@@ -100,7 +108,8 @@ TfLiteStatus Invoke(TfLiteContext* context, TfLiteNode* node) {
       memcpy(variable->data.data, seed->data.data, data->variables[i].bytes);
     }
   }
-  PublishSession(Session{state, state_bytes, data->variables, options.n_variables});
+  PublishSession(Session{state, state_bytes, data->variables, options.n_variables,
+                         data->op.options});
   return kTfLiteOk;
 }
 
