@@ -113,10 +113,23 @@ def test_names_say_what_a_run_is_and_follow_its_settings_alone(tmp_path):
 def test_a_recorded_run_with_other_settings_is_noticed(tmp_path):
     settings = grid_of(tmp_path, GRID).cells[0].run.settings
     recorded = settings.to_dict() | {"data_dir": "/elsewhere"}
-    assert difference(settings, recorded) is None
+    assert difference(settings, {"settings": recorded}) is None
     del recorded["person"]  # by a version that did not know persons
-    assert difference(settings, recorded) is None
-    assert "batch_size = 32, not 8" in difference(settings, recorded | {"batch_size": 32})
+    assert difference(settings, {"settings": recorded}) is None
+    other = difference(settings, {"settings": recorded | {"batch_size": 32}})
+    assert "batch_size = 32, not 8" in other
+
+
+def test_a_recorded_run_of_a_method_with_other_defaults_is_noticed(tmp_path):
+    grid = "data: {a: {data: digits, model: mlp5}}\nmethod: [tinypropv2]"
+    settings = grid_of(tmp_path, grid).cells[0].run.settings
+    method = settings.build_method().to_dict()
+    assert difference(settings, {"settings": settings.to_dict(), "method": method}) is None
+    method["sparsifier"]["s_max"] = 0.75
+    found = difference(settings, {"settings": settings.to_dict(), "method": method})
+    assert found == "sparsifier s_max = 0.75, not 1.0"
+    del method["sparsifier"]["s_max"]  # by a version that did not know the setting
+    assert difference(settings, {"settings": settings.to_dict(), "method": method}) is None
 
 
 def test_quick_and_seeds_shrink_a_grid(tmp_path):

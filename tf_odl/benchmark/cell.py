@@ -57,16 +57,23 @@ def changed(settings: Settings) -> dict[str, Any]:
     }
 
 
-def difference(settings: Settings, recorded: Mapping[str, Any]) -> str | None:
+def difference(settings: Settings, record: Mapping[str, Any]) -> str | None:
     """The first setting in which a recorded run differs, None if it is the same run.
 
+    Those of the method are compared one by one, because their defaults may have changed since.
     Settings the record does not know had their default when it was made. The model is not
     compared: of a pretrained one the record holds a path.
     """
-    default = Settings().to_dict()
+    default, recorded = Settings().to_dict(), record["settings"]
     for key, value in settings.to_dict().items():
         if key not in (_PLACE, "model") and recorded.get(key, default[key]) != value:
             return f"{key} = {recorded.get(key, default[key])!r}, not {value!r}"
+    method = settings.build_method().to_dict()
+    for part in ("selector", "sparsifier", "skip"):
+        then = record.get("method", {}).get(part, {})
+        for key, value in method[part].items():
+            if then.get(key, value) != value:
+                return f"{part} {key} = {then[key]!r}, not {value!r}"
     return None
 
 

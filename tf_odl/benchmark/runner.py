@@ -91,7 +91,7 @@ class Runner:
             record = read_record(folder)
             if record is None:
                 continue
-            other = difference(run.settings, record["settings"])
+            other = difference(run.settings, record)
             if other is not None:
                 message = f"{folder} was made with {other}: remove it to make it again"
                 self.outcomes[name] = Outcome(FAILED, message)
