@@ -1,6 +1,7 @@
 """The plots of a grid: what accuracy costs, how the cost falls, what a budget allows.
 
-One panel per data set and model; a method has the same colour and marker in all of them.
+One panel per data set and model; a row has the same colour and marker in all of them. Rows of one
+method share its colour.
 """
 
 from __future__ import annotations
@@ -20,10 +21,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Distinguishable with colour-deficient vision (Okabe and Ito, 2008), then by marker.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F5AA2", "#8C6D31")
-_MARKERS = "osD^vPX*hp<>"
-_FULL = "#222222"
+# Distinguishable with colour-deficient vision (Okabe and Ito, 2008; P. Tol), then by marker.
+_COLOURS = (
+    *("#0072B2", "#E69F00", "#56B4E9", "#CC79A7", "#999933", "#332288"),
+    *("#8C6D31", "#AA4499", "#661100", "#999999"),
+)
+_FIXED = {"full": "#222222", "tinypropv2": "#D55E00", "rest": "#009E73"}  # found at a glance
+_MARKERS = "sD^vPX*hp<>d"
 LEAST = 1e-4  # as a share; a logarithmic axis has no zero
 _MOST_BELOW = 10.0  # points below the best accuracy that an axis shows
 _PANELS_PER_ROW = 3
@@ -79,18 +83,16 @@ Panel = Callable[["Axes", Sequence[Group], Mapping[str, Style]], Iterable[str]]
 
 
 def _styles(groups: Sequence[Group]) -> dict[str, Style]:
-    """Colour and marker per method; all rows of full training share theirs."""
+    """Colour per method and marker per family; all rows of full training share theirs."""
     styles: dict[str, Style] = {}
-    number = 0
+    colours = dict(_FIXED)
     for group in groups:
-        name = _family(group)
+        name, method = _family(group), group.rows[0].cell.run.settings.method
         if name in styles:
             continue
-        if name == "full":
-            styles[name] = _FULL, "o"
-        else:
-            styles[name] = _COLOURS[number % len(_COLOURS)], _MARKERS[1 + number % 11]
-            number += 1
+        colour = colours.setdefault(method, _COLOURS[(len(colours) - len(_FIXED)) % len(_COLOURS)])
+        marker = "o" if name == "full" else _MARKERS[len(styles) % len(_MARKERS)]
+        styles[name] = colour, marker
     return styles
 
 
@@ -257,9 +259,11 @@ def _budgets(axes: Axes, groups: Sequence[Group], styles: Mapping[str, Style]) -
     for group in groups:
         if group.labels["method"] == "full":
             y = 100 * group.measures["accuracy"].mean
-            axes.axhline(y, color=_FULL, lw=1, ls="--")
+            axes.axhline(y, color=_FIXED["full"], lw=1, ls="--")
             where = axes.get_yaxis_transform()
-            axes.text(0.01, y, "full", fontsize=7, color=_FULL, va="bottom", transform=where)
+            axes.text(
+                0.01, y, "full", fontsize=7, color=_FIXED["full"], va="bottom", transform=where
+            )
     unit = "share of the parameters (%)" if kind == "share" else kind
     axes.set_xlabel(f"budget: {unit}", fontsize=9)
     axes.set_ylabel("test accuracy (%)", fontsize=9)
