@@ -63,8 +63,8 @@ def benchmark(
     out: Path | None,
     as_json: bool,
 ) -> None:
-    """Run a grid: tinypropv2-table1, tinypropv2-effort, velocity-table1, results, adaptation,
-    or a YAML file.
+    """Run a grid: tinypropv2-table1, tinypropv2-effort, velocity-table1, results, results-cnn,
+    results-mnist, settings, adaptation, adaptation-hapt, or a YAML file.
 
     Interrupt it at any time: the same command continues. Leaves results.md, results.csv and plots.
     """
