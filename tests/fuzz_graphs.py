@@ -56,8 +56,7 @@ def main() -> int:
     build_fuzzer(FOLDER / "fuzz_graph")
     write_seeds(FOLDER / "seeds")
     seconds = f"-max_total_time={int(sys.argv[1])}"
-    report = ["-print_final_stats=1", "-use_value_profile=1"]
-    return fuzz(FOLDER / "fuzz_graph", FOLDER / "corpus", FOLDER / "seeds", seconds, *report)
+    return fuzz(FOLDER / "fuzz_graph", FOLDER / "corpus", FOLDER / "seeds", seconds)
 
 
 if __name__ == "__main__":
