@@ -285,7 +285,10 @@ def test_library_properties_are_complete() -> None:
     required = {"name", "version", "author", "maintainer", "sentence", "paragraph", "category"}
     assert fields.keys() >= required | {"url", "architectures"}
     assert all(fields.values())
-    assert re.fullmatch(r"[A-Za-z][A-Za-z0-9 _.-]{0,62}", fields["name"])
+    known = required | {"url", "architectures", "includes", "depends"}
+    assert fields.keys() <= known, "a misspelled field is ignored"
+    assert all(value == value.strip() for value in fields.values())
+    assert re.fullmatch(r"[A-Za-z][A-Za-z0-9_.-]{0,62}", fields["name"])
     assert not re.search("arduino|library", fields["name"], re.IGNORECASE)
     assert re.fullmatch(r"\d+\.\d+\.\d+", fields["version"])
     assert fields["category"] in {
@@ -300,6 +303,8 @@ def test_library_properties_are_complete() -> None:
         "Timing",
     }
     assert fields["url"].startswith("https://")
+    # Those that our boards have; the check is for their spelling.
+    assert set(fields["architectures"].split(",")) <= {"*", "mbed_nano", "esp32", "esp8266"}
     assert fields["sentence"] not in fields["paragraph"]
     assert fields["depends"] == "Chirale_TensorFLowLite"  # sic: that is how it is registered
 
@@ -319,8 +324,13 @@ def test_the_folder_is_one_that_arduino_takes() -> None:
     """The whole of src/ is compiled recursively; utility/ next to it would be, too."""
     assert not (PORT / "utility").exists() and not (SOURCE / "utility").exists()
     assert not any(path.is_symlink() for path in PORT.rglob("*"))
+    assert not list(PORT.rglob("*.exe")) and not (PORT / ".gitmodules").exists()
+    assert {path.name.lower() for path in PORT.iterdir()}.isdisjoint({"extra", "example"})
+    assert {path.name for path in PORT.iterdir()} >= {"src", "examples", "LICENSE", "README.md"}
+    sketches = {path.relative_to(PORT).parts[0] for path in PORT.rglob("*.ino")}
+    assert sketches == {"examples"}
     assert {path.suffix for path in ALL_FILES} == {".h", ".cpp"}
-    assert not list(SOURCE.rglob("*.ino")) and not (PORT / ".development").exists()
+    assert not (PORT / ".development").exists()
 
 
 def test_keywords_are_words_of_the_library() -> None:
