@@ -47,7 +47,7 @@ lint: $(READY)
 
 setup: $(READY)
 
-# What the tests skip without: 220 MB to download, 1.3 GB on the disk.
+# What the tests skip without: 530 MB to download, 3 GB on the disk.
 tools:
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	  apt-get update -q && DEBIAN_FRONTEND=noninteractive \

@@ -1,6 +1,7 @@
 """Compilers for the tests of the C++ library, and programs in QEMU."""
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -81,8 +82,8 @@ def run_on_cortex_m4(folder: Path, sources: Sequence[Path], flags: Sequence[str 
     made = compile_all(
         ARM_COMPILER, [*NANO_33_BLE, *language, *flags, *link, start, *sources, "-o", program]
     )
-    if "nano.specs" in made.stderr or "cannot find -l" in made.stderr:
-        pytest.skip("apt install libnewlib-arm-none-eabi")
+    if re.search(r"nano\.specs|cannot find -l|fatal error: vector", made.stderr):
+        pytest.skip("apt install libnewlib-arm-none-eabi libstdc++-arm-none-eabi-newlib")
     assert made.returncode == 0, made.stderr
     machine = ["-M", "mps2-an386", "-semihosting-config", "enable=on,target=native"]
     return _run_in_qemu(qemu, machine, program)
