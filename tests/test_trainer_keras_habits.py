@@ -92,10 +92,18 @@ def test_our_batches_depend_on_seed_and_epoch_alone() -> None:
     x, y = np.arange(21, dtype=np.float32)[:, None], np.arange(21)
 
     def labels(first: int, last: int, seed: int = 4) -> list[list[int]]:
-        found = batches.epochs(x, y, batch_size=8, seed=seed, first=first, last=last)
-        pairs = [(bx.numpy(), by.numpy()) for bx, by in found]
-        assert all(np.array_equal(bx[:, 0], by) for bx, by in pairs)
-        return [by.tolist() for _, by in pairs]
+        def order() -> tuple[int, np.ndarray]:
+            epoch = next(epochs)
+            return epoch, batches.shuffled(21, seed, epoch)
+
+        epochs = iter(range(first, last))
+        epoch = batches.single(x, y, batch_size=8, steps=2, order=order)
+        found = [batch for _ in range(first, last) for batch in epoch]
+        assert all(np.array_equal(b.x[:, 0], b.y) and np.array_equal(b.ids, b.y) for b in found)
+        positions = [b.position.numpy().tolist() for b in found]
+        steps = range(3 * first, 3 * last)
+        assert positions == [[i] * len(b.y) for i, b in zip(steps, found, strict=True)]
+        return [b.y.numpy().tolist() for b in found]
 
     whole = labels(0, 3)
     steps = batches.steps_per_epoch(21, 8)

@@ -18,6 +18,7 @@ class Dense:
     """Every entry of the error propagates."""
 
     name: ClassVar[str] = "dense"
+    follows_error: ClassVar[bool] = False
 
     def keep(self, delta: tf.Tensor, y_max: tf.Tensor, layer: WeightedLayer) -> Sparse:
         """Keep all of delta, float32 [B, N]."""

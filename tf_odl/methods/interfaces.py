@@ -195,6 +195,7 @@ class Sparsifier(Protocol):
     """Which entries of a layer's error are kept."""
 
     name: ClassVar[str]
+    follows_error: ClassVar[bool]  # needs the running maximum of Y^l
 
     def keep(self, delta: tf.Tensor, y_max: tf.Tensor, layer: WeightedLayer) -> Sparse:
         """Choose entries of delta_z, float32 [B, N], one row per sample, neurons fastest."""

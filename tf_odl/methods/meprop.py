@@ -25,6 +25,7 @@ class MeProp:
     """
 
     name: ClassVar[str] = "meprop"
+    follows_error: ClassVar[bool] = False
     ratio: float = 0.2
     sparsify_output: bool = False
     granularity: Granularity = "element"

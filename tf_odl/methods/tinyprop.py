@@ -38,6 +38,7 @@ class TinyProp:
     """
 
     name: ClassVar[str] = "tinyprop"
+    follows_error: ClassVar[bool] = True
     s_min: float = 0.2
     s_max: float = 1.0
     zeta: float = 0.9

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
@@ -160,7 +160,7 @@ class SupportAnalysis:
             chunks = [
                 self.x[i : i + CHUNK] for i in range(len(self.x) - held_out, len(self.x), CHUNK)
             ]
-            scores = np.concatenate([self.owner.model.predict_on_batch(c) for c in chunks])
+            scores = np.concatenate([self._predict(tf.constant(c)) for c in chunks])
         self.macs += int(sum(history["forward_macs"]) + sum(history["backward_macs"]))
         self.macs += held_out * effort.forward_macs(self.layers)
         labels = self.y[-held_out:]
@@ -173,6 +173,11 @@ class SupportAnalysis:
         return max(1, len(self.x) // HELD_OUT)
 
     @cached_property
+    def _predict(self) -> Callable[[tf.Tensor], tf.Tensor]:
+        """x [n, ...] to outputs [n, classes]; Keras' own would let every device do all of it."""
+        return tf.function(lambda x: self.owner.model(x, training=False), autograph=False)
+
+    @cached_property
     def _batches(self) -> tf.data.Dataset:
         """Once for all trials: building a pipeline takes longer than a trial on a small model."""
         kept = len(self.x) - self._held_out
@@ -183,8 +188,9 @@ class SupportAnalysis:
         from tf_odl.trainer.model import OdlModel
 
         method = Method("trial", self._given, Dense(), Never())
-        trial = OdlModel(self.owner.model, method, seed=self.owner.seed)
-        trial.compile(keras.optimizers.SGD(), self.owner.loss, jit_compile=False)
+        with self.owner.distribute_strategy.scope():
+            trial = OdlModel(self.owner.model, method, seed=self.owner.seed)
+            trial.compile(keras.optimizers.SGD(), self.owner.loss, jit_compile=False)
         return trial
 
     @contextmanager

@@ -6,7 +6,7 @@ batches as one that was never interrupted.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -31,6 +31,19 @@ class Steps(NamedTuple):
     position: tf.Tensor
 
 
+class Batch(NamedTuple):
+    """One batch, of which every device takes a part.
+
+    x: [B, ...]. y: [B, ...]. ids: int64 [B], positions in the stored data. position: int64 [B],
+    that of `Steps` for this batch, the same in all entries.
+    """
+
+    x: tf.Tensor
+    y: tf.Tensor
+    ids: tf.Tensor
+    position: tf.Tensor
+
+
 def steps_per_epoch(samples: int, batch_size: int) -> int:
     """Batches per epoch; the last one may be smaller."""
     return -(-samples // batch_size)
@@ -48,28 +61,6 @@ def shuffled(samples: int, seed: int, epoch: int) -> np.ndarray:
         tf.range(samples, dtype=tf.int64), seed=[seed, epoch]
     )
     return order.numpy()
-
-
-def epochs(
-    x: np.ndarray, y: np.ndarray, *, batch_size: int, seed: int, first: int, last: int
-) -> tf.data.Dataset:
-    """Single batches (x, y) of epochs first .. last-1, one after the other.
-
-    `steps_per_epoch` of them for every epoch. x: [N, ...], y: [N].
-    """
-    inputs, labels = tf.constant(x), tf.constant(y)
-
-    def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
-        order = tf.random.experimental.stateless_shuffle(
-            tf.range(len(x)), seed=tf.stack([tf.cast(seed, tf.int64), epoch])
-        )
-        return (
-            tf.data.Dataset.from_tensor_slices(order)
-            .batch(batch_size)
-            .map(lambda i: (tf.gather(inputs, i), tf.gather(labels, i)))
-        )
-
-    return tf.data.Dataset.range(first, last).flat_map(one_epoch).prefetch(2)
 
 
 def calls_per_epoch(samples: int, batch_size: int, steps: int) -> int:
@@ -144,3 +135,49 @@ def stored(
     count = calls_per_epoch(len(x), batch_size, steps)
     sized = orders.flat_map(one_epoch).apply(tf.data.experimental.assert_cardinality(count))
     return sized.prefetch(2)
+
+
+def single(
+    x: np.ndarray,
+    y: np.ndarray,
+    *,
+    batch_size: int,
+    steps: int,
+    order: Callable[[], tuple[int, np.ndarray]],
+) -> tf.data.Dataset:
+    """The batches of one epoch as `Batch`: those of `stored`, one by one.
+
+    At least one, which is empty if all samples rest. Keras wants to know how many there are, and
+    is told `steps_per_epoch`: who lets samples rest has to stop at the last one.
+
+    Args:
+        x, y, batch_size, order: as for `stored`.
+        steps: per call of `stored`, which the positions follow.
+    """
+    inputs, labels = tf.constant(x), tf.constant(y)
+    nominal = steps_per_epoch(len(x), batch_size)
+
+    def numbered() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        epoch, ids = order()
+        number = np.arange(len(ids)) // batch_size
+        first = number // steps * steps  # batch of the call
+        whole = len(ids) // batch_size
+        first[number == whole] = whole  # the smaller one has a call of its own
+        position = epoch * nominal + first * batch_size * nominal // max(1, len(ids))
+        yield ids, position + number - first
+
+    def one_epoch(ids: tf.Tensor, positions: tf.Tensor) -> tf.data.Dataset:
+        def batch(number: tf.Tensor) -> Batch:
+            rows = slice(number * batch_size, (number + 1) * batch_size)
+            chosen = ids[rows]
+            return Batch(
+                tf.gather(inputs, chosen), tf.gather(labels, chosen), chosen, positions[rows]
+            )
+
+        count = (tf.size(ids, tf.int64) + batch_size - 1) // batch_size
+        return tf.data.Dataset.range(tf.maximum(count, 1)).map(batch)
+
+    vector = tf.TensorSpec([None], tf.int64)
+    orders = tf.data.Dataset.from_generator(numbered, output_signature=(vector, vector))
+    found = orders.flat_map(one_epoch).prefetch(2)
+    return found.apply(tf.data.experimental.assert_cardinality(nominal))

@@ -177,9 +177,7 @@ def resume(
         samples: dict[str, Any] = {"x": data.x_train, "y": data.y_train, "batch_size": size}
         calls = batches.calls_per_epoch(len(data.x_train), size, per_call)
         if settings.strategy != "none":  # single batches, of which every device takes a part
-            order = {"batch_size": size, "seed": settings.seed, "first": done}
-            single = batches.epochs(data.x_train, data.y_train, **order, last=settings.epochs)
-            samples, calls = {"x": single, "steps_per_epoch": steps, "shuffle": False}, steps
+            calls = steps
         recorder = _Recorder(run_dir, record, history, on_epoch, on_batch, calls)
         try:
             trainer.fit(

@@ -25,7 +25,7 @@ from tf_odl.trainer.loop import every_step, no_step, single_samples
 from tf_odl.trainer.masks import MaskVariables
 from tf_odl.trainer.meters import EffortMeter
 from tf_odl.trainer.optimizer_state import state_bytes
-from tf_odl.trainer.replicas import replicated_step
+from tf_odl.trainer.replicas import position_of_all, replicated_step, visited_by_all
 from tf_odl.trainer.rest import RestingSamples
 from tf_odl.trainer.step import training_step
 
@@ -89,6 +89,7 @@ class OdlModel(keras.Model):
         self.selector_state: dict[str, np.ndarray] = {}
         self.selection_macs = 0  # MACs spent on selecting, since construction
         self._selection_data, self._support_data = selection_data, support_data
+        self._distributed = tf.distribute.has_strategy()  # where it was made, it trains
         trainable = {id(v) for v in model.trainable_variables}
         self._selectable = [
             s.layer
@@ -349,7 +350,8 @@ class OdlModel(keras.Model):
 
     @rest_state.setter
     def rest_state(self, state: dict[str, np.ndarray]) -> None:
-        self.resting = RestingSamples(self.rests, **state) if state else None
+        with self.distribute_strategy.scope():
+            self.resting = RestingSamples(self.rests, **state) if state else None
 
     @property
     def trained_variables(self) -> list[keras.Variable]:
@@ -370,22 +372,20 @@ class OdlModel(keras.Model):
         Arrays x [N, ...] and y [N, ...] without weights or splits are *stored* samples: with
         `steps_per_execution` S > 1 in `compile`, S batches run in one call of a loop in the
         graph, many times faster for small models and batches; their order depends on `seed` and
-        the epoch. Only stored samples can rest. Other data take one batch per call.
+        the epoch. Only stored samples can rest. Other data, and several devices, take one batch
+        per call.
 
         Raises:
             UserError: the skip rule lets samples rest, and these are not stored.
         """
         self.analyse()
+        size = batch_size or KERAS_BATCH_SIZE
+        ours = _BeforeAndAfter(size if self.rests and self._distributed else None)
         if isinstance(callbacks, keras.callbacks.CallbackList):
-            callbacks.append(_BeforeAndAfter())
+            callbacks.append(ours)
         else:
-            callbacks = [_BeforeAndAfter(), *keras.tree.flatten(callbacks or [])]
+            callbacks = [ours, *keras.tree.flatten(callbacks or [])]
         storable = self._storable(x, y, args, kwargs)
-        if self.rests and self.distribute_strategy.num_replicas_in_sync > 1:
-            raise UserError(
-                f"skip rule {self.method.skip.name!r} lets samples rest, which works on one device "
-                "only: use the skip rule tinypropv2 or no strategy"
-            )
         if self.rests and not storable:
             raise UserError(
                 f"skip rule {self.method.skip.name!r} lets samples rest, so it needs them stored: "
@@ -393,7 +393,6 @@ class OdlModel(keras.Model):
             )
         if not storable or (self.batches_per_call == 1 and not self.rests):
             return super().fit(x, y, batch_size, *args, callbacks=callbacks, **kwargs)
-        size = batch_size or KERAS_BATCH_SIZE
         if kwargs.get("validation_data") is not None:
             kwargs.setdefault("validation_batch_size", size)
         stored = self._stored(x, y, size, shuffle=kwargs.pop("shuffle", True))
@@ -403,33 +402,29 @@ class OdlModel(keras.Model):
         weighted = any(
             kwargs.get(k) is not None for k in ("sample_weight", "class_weight", "steps_per_epoch")
         )
-        return (
-            all(isinstance(a, np.ndarray | tf.Tensor) for a in (x, y))
-            and not (weighted or kwargs.get("validation_split") or len(args) > _POSITIONAL)
-            and self.distribute_strategy.num_replicas_in_sync == 1
+        return all(isinstance(a, np.ndarray | tf.Tensor) for a in (x, y)) and not (
+            weighted or kwargs.get("validation_split") or len(args) > _POSITIONAL
         )
 
     def _stored(self, x: Any, y: Any, batch_size: int, shuffle: bool) -> tf.data.Dataset:
         if self.resting is None or self.resting.samples != len(x):
-            self.resting = RestingSamples.of(len(x), self.rests)
+            with self.distribute_strategy.scope():
+                self.resting = RestingSamples.of(len(x), self.rests)
         resting = self.resting
-        if not self.optimizer.built:
-            self.optimizer.build(self.trained_variables)
-        self._symbolic_build(data_batch=(tf.constant(x[:1]), tf.constant(y[:1]), None))
+        with self.distribute_strategy.scope():
+            if not self.optimizer.built:
+                self.optimizer.build(self.trained_variables)
+            self._symbolic_build(data_batch=(tf.constant(x[:1]), tf.constant(y[:1]), None))
 
         def order() -> tuple[int, np.ndarray]:
             epoch = int(self.epoch.numpy())
             ids = batches.shuffled(len(x), self.seed, epoch) if shuffle else np.arange(len(x))
             return epoch, ids[resting.awake(epoch)[ids]]
 
-        return batches.stored(
-            x,
-            y,
-            batch_size=batch_size,
-            steps=self.batches_per_call,
-            order=order,
-            static=self._compiles(batch_size),
-        )
+        shape = {"batch_size": batch_size, "steps": self.batches_per_call}
+        if self._distributed:
+            return batches.single(x, y, **shape, order=order)
+        return batches.stored(x, y, **shape, order=order, static=self._compiles(batch_size))
 
     def _compiles(self, batch_size: int) -> bool:
         """Whether XLA runs the steps: its 2-D convolutions are slow on CPUs."""
@@ -443,20 +438,25 @@ class OdlModel(keras.Model):
             self.optimizer.build(self.trained_variables)
         if isinstance(data, batches.Steps):
             return self._train_steps(data)
-        x, y, weights = data_adapter_utils.unpack_x_y_sample_weight(data)
-        alone = self.distribute_strategy.num_replicas_in_sync == 1
-        step = training_step if alone else replicated_step
+        if isinstance(data, batches.Batch):
+            x, y, weights = data.x, data.y, None
+        else:
+            x, y, weights = data_adapter_utils.unpack_x_y_sample_weight(data)
+        if self.rests:
+            self._move_on_to(position_of_all(data.position))
+        step = replicated_step if self._distributed else training_step
         done = step(self, x, y, weights)
+        if self.resting is not None and self.rests:
+            ids, trained = visited_by_all(data.ids, done.trained)
+            self.resting.visited(ids, trained, self.epoch)
         self._loss_tracker.update_state(done.loss, sample_weight=tf.shape(x)[0])
         self._meter.update_state(done.counts)
         return self.compute_metrics(x, y, done.y_pred, sample_weight=weights)
 
     def _train_steps(self, data: batches.Steps) -> dict[str, Any]:
         """Several batches in a loop; metrics and resting samples are updated once for all."""
-        if self.rests:  # fewer steps cover the epoch's part of the learning rate schedule
-            self.optimizer.iterations.assign(
-                tf.cast(data.position, self.optimizer.iterations.dtype)
-            )
+        if self.rests:
+            self._move_on_to(data.position)
         skipping = not self.method.skip.always_trains
         loop = single_samples if skipping and data.x.shape[1] == 1 else every_step
         run = functools.partial(loop, self, data.x, data.y, data.count)
@@ -482,18 +482,41 @@ class OdlModel(keras.Model):
         self._meter.update_state(done.counts)
         return self.compute_metrics(x, y, y_pred)
 
+    def _move_on_to(self, position: tf.Tensor) -> None:
+        """Fewer steps cover an epoch's part of the learning rate schedule when samples rest."""
+        iterations = self.optimizer.iterations
+        iterations.assign(tf.cast(position, iterations.dtype))
+
     def test_step(self, data: Any) -> dict[str, Any]:
         logs = super().test_step(data)
         return {k: v for k, v in logs.items() if k not in EffortMeter.LOGS}
 
 
 class _BeforeAndAfter(keras.callbacks.Callback):
-    """Before an epoch the selector's masks and who rests; after it the selector's observation."""
+    """Before an epoch the selector's masks and who rests; after it the selector's observation.
+
+    Args:
+        batch_size: where an epoch ends early because samples rest (`batches.single`), else None.
+    """
 
     model: OdlModel
 
+    def __init__(self, batch_size: int | None = None) -> None:
+        super().__init__()
+        self.batch_size = batch_size
+        self.last, self.stopped = 0, False
+
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self.model.begin_epoch(epoch)
+        if self.batch_size is not None and self.model.resting is not None:
+            awake = int(self.model.resting.awake(epoch).sum())
+            self.last = max(1, batches.steps_per_epoch(awake, self.batch_size)) - 1
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        if self.batch_size is not None and batch == self.last and not self.model.stop_training:
+            self.stopped = self.model.stop_training = True  # of this epoch, see below
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        if self.stopped:
+            self.stopped = self.model.stop_training = False
         self.model.observe()

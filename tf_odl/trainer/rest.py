@@ -19,8 +19,15 @@ class RestingSamples:
 
     def __init__(self, longest: int, skips: np.ndarray, due: np.ndarray) -> None:
         self.samples, self.longest = len(skips), longest
-        self.skips = tf.Variable(skips, trainable=False, dtype=tf.int32)
-        self.due = tf.Variable(due, trainable=False, dtype=tf.int32)
+        self.skips, self.due = (
+            tf.Variable(
+                values,
+                trainable=False,
+                dtype=tf.int32,
+                aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,  # devices say the same
+            )
+            for values in (skips, due)
+        )
 
     @classmethod
     def of(cls, samples: int, longest: int) -> RestingSamples:
@@ -41,6 +48,5 @@ class RestingSamples:
         doublings = tf.clip_by_value(skips - 1, 0, 30)
         rest = tf.minimum(tf.bitwise.left_shift(tf.ones_like(skips), doublings), self.longest)
         due = tf.cast(epoch, tf.int32) + 1 + tf.where(trained, 0, rest)
-        places = ids[:, None]
-        self.skips.scatter_nd_update(places, skips)
-        self.due.scatter_nd_update(places, due)
+        self.skips.scatter_update(tf.IndexedSlices(skips, ids))
+        self.due.scatter_update(tf.IndexedSlices(due, ids))

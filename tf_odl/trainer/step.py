@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tf_odl.trainer.model import OdlModel
 
 Sparsify = Callable[[tf.Tensor], tf.Tensor]
+Shared = Callable[[tf.Tensor], tf.Tensor]  # the largest of a value on all devices
 
 
 class Outcome(NamedTuple):
@@ -47,8 +48,11 @@ class _Sparsification(Hooks):
     [neurons], or in all where the masks of whole layers are on or off.
     """
 
-    def __init__(self, owner: OdlModel, batch: tf.Tensor, frozen_statistics: bool) -> None:
+    def __init__(
+        self, owner: OdlModel, batch: tf.Tensor, frozen_statistics: bool, shared: Shared | None
+    ) -> None:
         self.owner, self.batch, self.frozen_statistics = owner, batch, frozen_statistics
+        self.shared = shared
         before = tf.unstack(tf.convert_to_tensor(owner.y_max))
         self.y_max = dict(zip(owner.sites, before, strict=True))
         self.entries: dict[str, tf.Tensor] = {}
@@ -65,7 +69,11 @@ class _Sparsification(Hooks):
             # The loss is a mean over the batch: times B it is the error of each sample.
             rows = tf.reshape(error, [-1, layer.outputs])
             delta = rows * tf.cast(self.batch, rows.dtype)
-            kept = self.owner.method.sparsifier.keep(delta, self.y_max[name], layer)
+            sparsifier = self.owner.method.sparsifier
+            if self.shared is not None and sparsifier.follows_error:
+                mine = tf.reduce_max(tf.reduce_sum(tf.abs(delta), axis=1))
+                self.y_max[name] = self.shared(tf.maximum(self.y_max[name], mine))
+            kept = sparsifier.keep(delta, self.y_max[name], layer)
             self.y_max[name] = kept.y_max
             bias = self.owner.sites[name].bias
             if kept.dense_bias and bias is not None:
@@ -141,15 +149,24 @@ def _no_step(owner: OdlModel) -> tf.Tensor:
 
 
 def decide(
-    owner: OdlModel, x: Any, y: Any, weights: Any, alpha_max: tf.Tensor, replicas: int = 1
+    owner: OdlModel,
+    x: Any,
+    y: Any,
+    weights: Any,
+    alpha_max: tf.Tensor,
+    replicas: int = 1,
+    shared: Shared | None = None,
+    samples: tf.Tensor | None = None,
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
     """Forward pass without a tape over the network, and the skip rule's answer.
 
     Args:
         replicas: devices that share the batch, see `replicated_step`.
+        shared: where several do.
+        samples: who counts, the first so many; all by default.
 
     Returns:
-        y_pred [B, ...], loss, who trains as bool [B], the new running maximum alpha_max.
+        y_pred [B, ...], loss, who trains as bool [samples], the new running maximum alpha_max.
     """
     batch = tf.shape(x)[0]
     with tf.GradientTape(watch_accessed_variables=False) as tape:
@@ -159,7 +176,9 @@ def decide(
         loss = owner.compute_loss(x, y, y_pred, weights, training=False)
     error = tape.gradient(loss, hooks.z)
     delta = tf.reshape(error, [batch, -1]) * tf.cast(batch * replicas, error.dtype)
-    alpha = tf.reduce_sum(tf.abs(delta), axis=1)
+    alpha = tf.reduce_sum(tf.abs(delta), axis=1)[:samples]
+    if shared is not None:
+        alpha_max = shared(tf.maximum(alpha_max, tf.reduce_max(alpha)))
     return y_pred, loss, *owner.method.skip.decide(alpha, tf.convert_to_tensor(alpha_max))
 
 
@@ -194,13 +213,22 @@ class Taped:
 
     Args:
         batch: samples the loss is a mean of, int32; more than those of x when some are skipped.
+        shared: where several devices share the batch.
     """
 
-    def __init__(self, owner: OdlModel, x: Any, y: Any, weights: Any, batch: tf.Tensor) -> None:
+    def __init__(
+        self,
+        owner: OdlModel,
+        x: Any,
+        y: Any,
+        weights: Any,
+        batch: tf.Tensor,
+        shared: Shared | None = None,
+    ) -> None:
         self.owner = owner
         self.variables = owner.trained_variables
         skipping = not owner.method.skip.always_trains
-        self.hooks = _Sparsification(owner, batch, frozen_statistics=skipping)
+        self.hooks = _Sparsification(owner, batch, skipping, shared)
         self.tape = tf.GradientTape(watch_accessed_variables=False)
         with self.tape:
             for v in self.variables:
