@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -268,3 +270,14 @@ def test_top_k_is_exact_where_xla_compiles(size: int) -> None:
         expected = np.zeros(size, bool)
         expected[np.argsort(-row, kind="stable")[:wanted]] = True
         assert np.array_equal(found, expected)
+
+
+def test_a_trained_model_is_freed() -> None:
+    """TensorFlow's registries of gradients and of Python functions must not hold it."""
+    model = trainer(cnn(), get_method("tinypropv2"), 2)
+    model.fit(*data(model.model, 9), batch_size=4, verbose=0)
+    alive = weakref.ref(model)
+    del model
+    keras.utils.clear_session()
+    gc.collect()
+    assert alive() is None

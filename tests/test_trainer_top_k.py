@@ -47,3 +47,10 @@ def test_exact_with_ties_in_index_order(kind: str, size: int) -> None:
         for run in (top_k_mask, function):
             mask = run(tf.constant(magnitude), tf.constant(k, tf.int32)).numpy()
             np.testing.assert_array_equal(mask, want)
+
+
+def test_errors_that_are_no_numbers_are_the_largest() -> None:
+    """A diverged run ends with a message, not in a crash."""
+    magnitude = np.array([[1, np.nan, np.inf, 2, 0], [np.nan] * 5], np.float32)
+    mask = top_k_mask(tf.constant(magnitude), tf.constant([3, 2])).numpy()
+    np.testing.assert_array_equal(mask, [[0, 1, 1, 1, 0], [1, 1, 0, 0, 0]])

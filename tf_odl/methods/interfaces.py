@@ -189,6 +189,7 @@ class Sparse(NamedTuple):
     selected: tf.Tensor | None  # bool [B, N]; None keeps every entry
     y_max: tf.Tensor  # float32 scalar, the running maximum of Y^l
     dense_bias: bool = False  # the layer's bias sees every entry all the same
+    entries: tf.Tensor | None = None  # int32 [B], how many are selected, where that is known
 
 
 class Sparsifier(Protocol):

@@ -43,4 +43,5 @@ class MeProp:
             return Sparse(None, y_max)
         size = choices(layer, self.granularity)
         k = tf.fill([tf.shape(delta)[0]], min(max(int(self.ratio * size + 0.5), 1), size))
-        return Sparse(keep_largest(delta, k, layer, self.granularity), y_max)
+        selected = keep_largest(delta, k, layer, self.granularity)
+        return Sparse(selected, y_max, entries=k * (layer.outputs // size))

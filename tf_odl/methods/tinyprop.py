@@ -75,4 +75,4 @@ class TinyProp:
         else:
             k = tf.clip_by_value(round_half_up(wanted), 1, size)
         selected = keep_largest(delta, k, layer, self.granularity)
-        return Sparse(selected, y_max, self.dense_bias)
+        return Sparse(selected, y_max, self.dense_bias, k * (layer.outputs // size))

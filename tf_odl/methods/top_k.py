@@ -9,10 +9,8 @@ import numpy as np
 if TYPE_CHECKING:
     import tensorflow as tf
 
-LARGE = 1024  # entries from which bisecting beats sorting
 RANKED = 192  # entries up to which XLA compares all pairs fastest
 _BLOCK = 64
-_EARLIER = np.triu(np.ones((_BLOCK, _BLOCK), np.float32))
 
 
 def top_k_mask(magnitude: tf.Tensor, k: tf.Tensor) -> tf.Tensor:
@@ -27,49 +25,55 @@ def top_k_mask(magnitude: tf.Tensor, k: tf.Tensor) -> tf.Tensor:
     """
     import tensorflow as tf
 
+    # Floats that are not negative are ordered as their bits are, those that are no number too.
+    bits = tf.bitcast(magnitude, tf.int32)
     if _compiled():
-        return _compiled_mask(magnitude, k)
-    if magnitude.shape[1] < LARGE:
-        largest = tf.math.top_k(magnitude, tf.reduce_max(k)).values
-        threshold = tf.gather(largest, k - 1, batch_dims=1)[:, None]
-    else:
-        threshold = _kth_largest(magnitude, k[:, None])
-    return _above(magnitude, threshold, k)
+        return _compiled_mask(bits, k)
+    threshold = _kth_largest(bits, k)
+    reached = bits >= threshold
+    count = tf.reduce_sum(tf.cast(reached, tf.int32), axis=1)
+    return tf.cond(
+        tf.reduce_all(tf.equal(count, k)), lambda: reached, lambda: _first(bits, threshold, k)
+    )
 
 
-def _above(magnitude: tf.Tensor, threshold: tf.Tensor, k: tf.Tensor) -> tf.Tensor:
-    """The k entries of every row that are not below the k-th largest, float32 [B, 1]."""
-    import tensorflow as tf
+def _first(bits: tf.Tensor, threshold: tf.Tensor, k: tf.Tensor) -> tf.Tensor:
+    """The k entries of every row that are not below the k-th largest, int32 [B, 1].
 
-    above = magnitude > threshold
-    tied = magnitude == threshold
-    wanted = k - tf.reduce_sum(tf.cast(above, tf.int32), axis=1)
-    return above | (tied & (_running_count(tied) <= tf.cast(wanted[:, None], tf.float32)))
-
-
-def _kth_largest(magnitude: tf.Tensor, k: tf.Tensor) -> tf.Tensor:
-    """The k-th largest of every row, float32 [B, 1], without sorting.
-
-    Floats that are not negative are ordered as their bits are: the largest pattern that at least
-    k entries reach is found bit by bit. Most errors behind a ReLU are zero, often all that k
-    leaves out; then there is nothing to find.
+    Of those equal to it the first are taken, up to a place that is looked for block by block, and
+    then in one block.
     """
     import tensorflow as tf
 
-    bits = tf.bitcast(magnitude, tf.int32)
+    above = bits > threshold
+    tied = tf.equal(bits, threshold)
+    wanted = k[:, None] - tf.reduce_sum(tf.cast(above, tf.int32), axis=1, keepdims=True)
+    size = bits.shape[1]
+    blocks = -(-size // _BLOCK)
+    marks = tf.pad(tf.cast(tied, tf.int32), [[0, 0], [0, blocks * _BLOCK - size]])
+    marks = tf.reshape(marks, [-1, blocks, _BLOCK])
+    per_block = tf.reduce_sum(marks, axis=2)
+    up_to = tf.cumsum(per_block, axis=1)
+    block = tf.reduce_sum(tf.cast(up_to < wanted, tf.int32), axis=1)  # where the last one lies
+    before = tf.gather(up_to - per_block, block, batch_dims=1)[:, None]
+    inside = before + tf.cumsum(tf.gather(marks, block, batch_dims=1), axis=1)
+    last = block * _BLOCK + tf.reduce_sum(tf.cast(inside < wanted, tf.int32), axis=1)
+    return above | (tied & (tf.range(size) <= last[:, None]))
 
-    def reached(pattern: tf.Tensor) -> tf.Tensor:
-        return tf.reduce_sum(tf.cast(bits >= pattern, tf.int32), axis=1, keepdims=True)
 
-    def bisect() -> tf.Tensor:
-        pattern = tf.zeros_like(k)
-        for bit in range(30, -1, -1):
-            larger = pattern + (1 << bit)
-            pattern = tf.where(reached(larger) >= k, larger, pattern)
-        return pattern
+def _kth_largest(bits: tf.Tensor, k: tf.Tensor) -> tf.Tensor:
+    """The k[b]-th largest of every row b, int32 [B, 1].
 
-    none_left = tf.reduce_all(reached(tf.ones_like(k)) < k)
-    return tf.bitcast(tf.cond(none_left, lambda: tf.zeros_like(k), bisect), tf.float32)
+    TensorFlow's selection, much faster than its sorting, takes one k for all rows: the largest
+    integers behind a row move its own k there.
+    """
+    import tensorflow as tf
+
+    most = tf.reduce_max(k)
+    places = tf.range(most - tf.reduce_min(k))
+    more = tf.where(places < (most - k)[:, None], np.int32(2**31 - 1), np.int32(-1))
+    extended = tf.concat([bits, more], axis=1)
+    return tf.raw_ops.NthElement(input=extended, n=most - 1, reverse=True)[:, None]
 
 
 def _compiled() -> bool:
@@ -80,13 +84,13 @@ def _compiled() -> bool:
     return control_flow_util.GraphOrParentsInXlaContext(ops.get_default_graph())
 
 
-def _compiled_mask(magnitude: tf.Tensor, k: tf.Tensor) -> tf.Tensor:
+def _compiled_mask(bits: tf.Tensor, k: tf.Tensor) -> tf.Tensor:
     """`top_k_mask` as XLA runs it fastest for a row or a few: ranks, or the bits one by one."""
     import tensorflow as tf
 
-    size = magnitude.shape[1]
+    size = bits.shape[1]
     if size > RANKED:
-        bits, wanted = tf.bitcast(magnitude, tf.int32), k[:, None]
+        wanted = k[:, None]
 
         def bisect(bit: tf.Tensor, pattern: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             larger = pattern + tf.bitwise.left_shift(1, bit)
@@ -95,30 +99,11 @@ def _compiled_mask(magnitude: tf.Tensor, k: tf.Tensor) -> tf.Tensor:
 
         start = tf.constant(30), tf.zeros_like(wanted)
         pattern = tf.while_loop(lambda bit, _: bit >= 0, bisect, start)[1]
-        return _above(magnitude, tf.bitcast(pattern, tf.float32), k)
-    mine, others = magnitude[:, :, None], magnitude[:, None, :]
+        return _first(bits, pattern, k)
+    mine, others = bits[:, :, None], bits[:, None, :]
     earlier = np.tri(size, k=-1, dtype=bool)
     before = (others > mine) | ((others == mine) & earlier)
     return tf.reduce_sum(tf.cast(before, tf.int32), axis=2) < k[:, None]
-
-
-def _running_count(marked: tf.Tensor) -> tf.Tensor:
-    """How many of a row, bool [B, N], are marked up to each entry, itself included: float32.
-
-    A triangular matrix counts within blocks, several times faster than one long `tf.cumsum`.
-    """
-    import tensorflow as tf
-
-    count = tf.cast(marked, tf.float32)
-    size = marked.shape[1]
-    if size < LARGE:
-        return tf.cumsum(count, axis=1)
-    blocks = -(-size // _BLOCK)
-    padded = tf.pad(count, [[0, 0], [0, blocks * _BLOCK - size]])
-    inside = tf.matmul(tf.reshape(padded, [-1, _BLOCK]), _EARLIER)
-    inside = tf.reshape(inside, [-1, blocks, _BLOCK])
-    before = tf.cumsum(inside[:, :, -1], axis=1, exclusive=True)
-    return tf.reshape(inside + before[:, :, None], [-1, blocks * _BLOCK])[:, :size]
 
 
 def round_half_up(x: tf.Tensor) -> tf.Tensor:

@@ -416,9 +416,12 @@ class OdlModel(keras.Model):
                 self.optimizer.build(self.trained_variables)
             self._symbolic_build(data_batch=(tf.constant(x[:1]), tf.constant(y[:1]), None))
 
+        # TensorFlow keeps Python functions of data sets for good: no reference to the model here.
+        samples, seed, now = len(x), self.seed, self.epoch
+
         def order() -> tuple[int, np.ndarray]:
-            epoch = int(self.epoch.numpy())
-            ids = batches.shuffled(len(x), self.seed, epoch) if shuffle else np.arange(len(x))
+            epoch = int(now.numpy())
+            ids = batches.shuffled(samples, seed, epoch) if shuffle else np.arange(samples)
             return epoch, ids[resting.awake(epoch)[ids]]
 
         shape = {"batch_size": batch_size, "steps": self.batches_per_call}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import keras
 import tensorflow as tf
+from tensorflow.python.eager import record
 
 from tf_odl.methods import WeightedLayer
 from tf_odl.trainer.instrument import Hooks, instrumented
@@ -32,13 +33,15 @@ class Outcome(NamedTuple):
 
 
 def error_gate(z: tf.Tensor, backward: Sparsify) -> tf.Tensor:
-    """Identity forward; backward the error dLoss/dz goes through `backward`."""
+    """Identity forward; backward the error dLoss/dz goes through `backward`.
 
-    @tf.custom_gradient
-    def gate(value: tf.Tensor) -> tuple[tf.Tensor, Sparsify]:
-        return tf.identity(value), backward
-
-    return gate(z)
+    tf.custom_gradient would do, but in a graph it keeps what it gets, and with it the whole graph
+    and its model, until the process ends.
+    """
+    with record.stop_recording():
+        value = tf.identity(z)
+    record.record_operation("ErrorGate", [value], [z], lambda error: [backward(error)])
+    return value
 
 
 class _Sparsification(Hooks):
@@ -79,7 +82,6 @@ class _Sparsification(Hooks):
             if kept.dense_bias and bias is not None:
                 per_neuron = tf.reshape(error, [-1, layer.neurons])
                 self.dense_bias[id(bias)] = tf.reduce_sum(per_neuron, axis=0)
-            used = rows != 0
             if kept.selected is None:
                 per_neuron = tf.cast(tf.shape(rows)[0] * layer.positions, tf.int64)
                 whole = self.owner.whole_layers
@@ -87,11 +89,13 @@ class _Sparsification(Hooks):
                     per_neuron * layer.neurons if whole else tf.fill([layer.neurons], per_neuron)
                 )
             else:
-                self.entries[name] = self._counted(kept.selected, layer)
-                used &= kept.selected
-                error = tf.reshape(tf.where(kept.selected, rows, 0.0), tf.shape(error))
-            self.nonzero[name] = self._counted(used, layer)
-            return error
+                if kept.entries is not None and self.owner.whole_layers:
+                    self.entries[name] = tf.reduce_sum(tf.cast(kept.entries, tf.int64))
+                else:
+                    self.entries[name] = self._counted(kept.selected, layer)
+                rows = tf.where(kept.selected, rows, 0.0)
+            self.nonzero[name] = self._counted(rows != 0, layer)
+            return tf.reshape(rows, tf.shape(error))
 
         return error_gate(z, backward)
 
