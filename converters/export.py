@@ -27,7 +27,7 @@ from tf_odl.converters.quantization_noise import signal_to_noise
 from tf_odl.converters.quantize import check_known_to_tflm, check_samples, quantize
 from tf_odl.converters.rescale import add_bias, has_bias, rename, rescale
 from tf_odl.converters.reselection import Reselection
-from tf_odl.converters.split import split_to_fit
+from tf_odl.converters.split import NARROWABLE, narrow, parse_window, split_to_fit
 from tf_odl.converters.state_layout import state_layout
 from tf_odl.converters.targets import Target
 from tf_odl.converters.third_party import adapt
@@ -136,7 +136,7 @@ def export(
         sparsifier: which entries of a layer's error the board keeps.
         skip_rule: which samples the board trains on.
         masks: which neurons of which layer may update; by default all of all layers.
-        layers: freeze all layers but these.
+        layers: freeze all layers but these; `conv[8:16]` is the neurons 8 to 15 of a layer.
         train_layers: freeze all but the last so many weighted layers.
         learning_rate: of plain SGD, per sample; a sketch may change it.
         seed: of the stochastic rounding and of the first masks.
@@ -295,9 +295,16 @@ class Planner:
         self._data = _int8_model(folded, x, everything, _Room(1, 1, "min-max"), None)
 
     @property
-    def sites(self) -> list[str]:
-        """The layers with weights, in the order of the forward pass."""
-        return list(self._neurons)
+    def neurons(self) -> dict[str, int]:
+        """How many neurons each layer with weights has, in the order of the forward pass."""
+        return dict(self._neurons)
+
+    @property
+    def narrowable(self) -> set[str]:
+        """The layers of which a window of neurons can train while the others stay in flash."""
+        flat = FlatModel(self._data)
+        names = {flat.name(int(op.outputs[0])): flat.op_name(op) for op in flat.operators}
+        return {site for site in self._neurons if names.get(site) in NARROWABLE}
 
     def plan(
         self,
@@ -366,7 +373,9 @@ class _Fitted:
 
 
 def _fit(data: bytes, masks: Mapping[str, Mask], board: OnBoard) -> _Fitted:
-    """Layers run in groups of channels where the arena is too small otherwise."""
+    """Windows of neurons where only some train, groups of channels where the arena is too small."""
+    if not board.variable_masks and board.reselection is None:  # any neuron may train there
+        data, masks = narrow(data, masks)
     training = _training_graph(data, masks, board)
     plan = make_plan(data, training, board.target)
     arena = plan["training"]["arena_bytes"]
@@ -460,19 +469,37 @@ def _allowed(
         raise UserError(
             f"--train-layers {train_layers}: the model has {len(sites)} layers with weights"
         )
-    for what, names in (("the masks name", masks), ("--layers names", layers)):
+    windows = dict(_window(name, neurons) for name in layers or ())
+    for what, names in (("the masks name", masks), ("--layers names", windows)):
         unknown = sorted(set(names or ()) - set(sites))
         if unknown:
             raise UserError(f"{what} a layer {unknown[0]!r}, the model has {', '.join(sites)}")
     result = {}
     for site, count in neurons.items():
-        if layers is not None and site not in layers:
+        if layers is not None and site not in windows:
             result[site] = _frozen(count)
         elif masks is None:
             result[site] = Mask(np.ones(count, bool), np.ones(count, bool))
         else:
             result[site] = masks.get(site, _frozen(count))
+        if site in windows:
+            chosen = windows[site]
+            result[site] = Mask(result[site].kernel & chosen, result[site].bias & chosen)
     return result if train_layers is None else _last(result, train_layers)
+
+
+def _window(name: str, neurons: Mapping[str, int]) -> tuple[str, np.ndarray]:
+    """The layer of `conv` or `conv[8:16]`, and which of its neurons are meant."""
+    site, first, end = parse_window(name)
+    count = neurons.get(site, 0)
+    if site in neurons and first is not None and end is not None and not first < end <= count:
+        raise UserError(
+            f"--layers {name}: layer {site!r} has the neurons 0 to {count - 1}, "
+            f"so a window is [FIRST:END] with FIRST < END <= {count}"
+        )
+    chosen = np.zeros(count, bool)
+    chosen[first:end] = True
+    return site, chosen
 
 
 def _frozen(neurons: int) -> Mask:

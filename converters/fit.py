@@ -1,24 +1,33 @@
-"""What to train so that a model fits a board: the layers worth most within its memory and time.
+"""What to train so that a model fits a board: the neurons worth most within its memory and time.
 
 Training deeper needs more: weights in RAM, saved activations, and errors of every layer crossed. So
 the layers are added from the output down; whenever the board is too small, the layer that is worth
-least for the RAM it takes is left out, the output layer never.
+least for the RAM it takes is halved to the window of its neurons that is worth most, and left out
+when it is at an eighth. The output layer always trains as a whole.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from tf_odl.converters.split import window_name
 from tf_odl.errors import UserError
 
 Plan = dict[str, Any]
 
+SMALLEST = 8  # a window is at least one in so many neurons of its layer
+
 
 @dataclass(frozen=True)
 class Choice:
-    """Layers that could train, what they are worth as a share of all layers', and their plan."""
+    """What could train, what it is worth as a share of all neurons, and its plan.
+
+    `layers` are named as `export --layers` takes them: `conv`, or `conv[8:16]` for some neurons.
+    """
 
     layers: tuple[str, ...]
     worth: float
@@ -34,56 +43,107 @@ class Fit:
     best: Choice
 
 
+Windows = dict[str, tuple[int, int]]  # layer: the first neuron that trains, and the end
+
+
 def fit_layers(
-    sites: Sequence[str],
-    worth: Mapping[str, float],
+    worth: Mapping[str, np.ndarray],
     plan_of: Callable[[Sequence[str]], Plan],
+    narrowable: Collection[str] = (),
     *,
     milliseconds: float | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Fit:
-    """The set of layers that is worth most among those that fit.
+    """The neurons that are worth most among the sets that fit.
 
     Args:
-        sites: the weighted layers in the order of the forward pass.
-        worth: of each of them, >= 0: Fisher information, or the same for all.
-        plan_of: plans the training of some layers; see `export.plan_export`.
+        worth: of each neuron of each weighted layer, float [neurons] >= 0, in the order of the
+            forward pass: Fisher information, or the same for all.
+        plan_of: plans the training of some layers; see `export.Planner`.
+        narrowable: the layers of which a window of neurons can train alone.
         milliseconds: the longest training step, estimated; None for any.
         progress: called with ("fit", depths done, depths in all).
 
     Raises:
         UserError: not even the output layer fits.
     """
-    total = sum(worth.values()) or 1.0
+    total = sum(float(w.sum()) for w in worth.values()) or 1.0
+    sites = list(worth)
+    head = sites[-1]
 
-    def choice(layers: Sequence[str]) -> Choice:
-        plan = plan_of(layers)
+    def choice(windows: Windows) -> Choice:
+        names = tuple(_name(s, windows[s], len(worth[s])) for s in sites if s in windows)
+        plan = plan_of(names)
         step = plan["training"]["milliseconds"]
         allowed = plan["fits"] and (milliseconds is None or step <= milliseconds)
-        return Choice(tuple(layers), sum(worth[s] for s in layers) / total, plan, allowed)
+        return Choice(names, _worth(windows, worth) / total, plan, allowed)
 
-    head = sites[-1]
-    first = choice([head])
+    kept: Windows = {head: (0, len(worth[head]))}
+    first = choice(kept)
     if not first.allowed:
         raise UserError(_nothing_fits(first, milliseconds))
     found = [first]
-    kept = [head]
     for depth, site in enumerate(reversed(sites[:-1]), start=1):
         if progress is not None:
             progress("fit", depth, len(sites) - 1)
-        alone = choice([site, head])
+        smallest = -(-len(worth[site]) // SMALLEST) if site in narrowable else len(worth[site])
+        alone = choice({site: _best(worth[site], smallest), head: kept[head]})
         if _too_deep(alone.plan):
             break
         if not alone.allowed:
-            continue  # its own weights are too large, or the step takes too long
-        trial = choice([site, *kept])
+            continue  # its weights are too large, or the step takes too long
+        windows = {site: (0, len(worth[site])), **kept}
+        trial = choice(windows)
         while not trial.allowed:
-            trial = choice(_without_the_least(trial, worth, head))
-        if trial.layers != tuple(kept):
+            windows = _less(windows, worth, trial.plan, narrowable, head)
+            trial = choice(windows)
+        if windows != kept:
             found.append(trial)
-        kept = list(trial.layers)
+        kept = windows
     best = max(found, key=lambda c: (c.worth, -c.plan["training"]["arena_bytes"]))
     return Fit(found, best)
+
+
+def _name(site: str, window: tuple[int, int], neurons: int) -> str:
+    return site if window == (0, neurons) else window_name(site, *window)
+
+
+def _worth(windows: Windows, worth: Mapping[str, np.ndarray]) -> float:
+    return sum(float(worth[s][first:end].sum()) for s, (first, end) in windows.items())
+
+
+def _best(worth: np.ndarray, width: int) -> tuple[int, int]:
+    """The window of so many neighbours that is worth most."""
+    sums = np.convolve(worth, np.ones(width), "valid")
+    first = int(np.argmax(sums))
+    return first, first + width
+
+
+def _less(
+    windows: Windows,
+    worth: Mapping[str, np.ndarray],
+    plan: Plan,
+    narrowable: Collection[str],
+    head: str,
+) -> Windows:
+    """Half of the neurons of what is worth least per byte of RAM, or none of it."""
+    ops = {op["name"]: op for op in plan["ops"]}
+
+    def value(site: str) -> float:
+        first, end = windows[site]
+        op = ops[_name(site, (first, end), len(worth[site]))]
+        needs = op["trainable_bytes"] + op["error_bytes"]
+        return float(worth[site][first:end].sum()) / max(needs, 1)
+
+    site = min((s for s in windows if s != head), key=value)
+    first, end = windows[site]
+    width = -(-(end - first) // 2)
+    fewer = dict(windows)
+    if site in narrowable and width * SMALLEST >= len(worth[site]) and width < end - first:
+        fewer[site] = _best(worth[site], width)
+    else:
+        del fewer[site]
+    return fewer
 
 
 def _too_deep(plan: Plan) -> bool:
@@ -92,18 +152,6 @@ def _too_deep(plan: Plan) -> bool:
     # Where the weights alone are too large nobody has tried to make the rest smaller.
     weights_fit = training["arena_bytes"] - training["planned_bytes"] < limit
     return bool(weights_fit and training["planned_bytes"] + training["struct_bytes"] > limit)
-
-
-def _without_the_least(choice: Choice, worth: Mapping[str, float], head: str) -> list[str]:
-    """The layers but the one that is worth least per byte of RAM it takes to train it."""
-    ops = {op["name"]: op for op in choice.plan["ops"]}
-
-    def value(site: str) -> float:
-        op = ops[site]
-        return worth[site] / max(op["trainable_bytes"] + op["error_bytes"], 1)
-
-    least = min((s for s in choice.layers if s != head), key=value)
-    return [s for s in choice.layers if s != least]
 
 
 def _nothing_fits(head: Choice, milliseconds: float | None) -> str:

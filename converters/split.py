@@ -1,4 +1,6 @@
-"""Less memory for the layers that only run forward: channels in groups, one group after the other.
+"""Layers in parts, so that less has to be in RAM at a time. The results are the same bits.
+
+Channels in groups, one group after the other, for layers that only run forward:
 
 An expanding convolution and the depthwise one behind it have the largest activations of a mobile
 network. A depthwise channel needs no other channel, so the two can run for a few channels at a
@@ -8,23 +10,32 @@ time, and the tensor between them never exists as a whole:
     x -> n times (CONV_2D -> t/n -> DEPTHWISE_CONV_2D -> u/n) -> CONCATENATION -> u
                                                        max |x| + |t|/n + |u|, and 2 |u|
 
-Every value is computed as before, so the results are the same bits.
+A window of neurons, for layers of which only some neurons train: theirs are the weights in RAM,
+those of the others stay in flash.
+
+    x -> L -> y         x -> (L[0:a], L[a:b], L[b:n]) -> CONCATENATION -> y
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Collection, Iterator
+import itertools
+import math
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from tf_odl.converters.flatbuffer import FlatModel, schema
+from tf_odl.converters.layers import BIAS, KERNEL
 from tf_odl.converters.memory import Memory
 from tf_odl.converters.rescale import has_bias
+from tf_odl.methods import Mask
 
 GROUPS = (2, 3, 4, 6, 8)
-_OUT_AXIS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3}
+_WORTH_A_SPLIT = 1024  # bytes of weights
+_WINDOW = re.compile(r"(.+)\[(\d+):(\d+)\]")
 
 
 def split_to_fit(
@@ -86,12 +97,76 @@ def split_channels(flat: FlatModel, name: str, groups: int) -> bool:
     for i, chosen in enumerate(np.array_split(np.arange(channels), groups)):
         x = int(pair[0].inputs[0])
         for op in pair:
-            x = _part(flat, op, x, chosen, f"part{i}", ops)
+            name = flat.name(int(op.outputs[0]))
+            x = _part(flat, op, x, chosen, f"{name}/part{i}", ops)
         parts.append(x)
     ops.append(_concatenation(flat, parts, output))
     first = _position(flat, pair[0])
     del flat.operators[_position(flat, pair[1])]
     flat.operators[first : first + 1] = ops
+    flat.drop_unused_tensors()
+    return True
+
+
+NARROWABLE = ("CONV_2D", "FULLY_CONNECTED")
+
+
+def window_name(site: str, first: int, end: int) -> str:
+    """The name of the neurons `first` to `end` - 1 of a layer."""
+    return f"{site}[{first}:{end}]"
+
+
+def parse_window(name: str) -> tuple[str, int | None, int | None]:
+    """The layer, and the first and the end of the window if the name has one."""
+    match = _WINDOW.fullmatch(name)
+    return (name, None, None) if match is None else (match[1], int(match[2]), int(match[3]))
+
+
+def narrow(model: bytes, masks: Mapping[str, Mask]) -> tuple[bytes, dict[str, Mask]]:
+    """The model with the neurons that train apart from those that do not, where that saves RAM.
+
+    Of a layer with a mask, the smallest window around the neurons that train is split off if
+    the weights outside of it take more than 1 KB.
+
+    Args:
+        model: an int8 .tflite file whose layers' outputs are named like the layers.
+        masks: which neurons may update.
+
+    Returns:
+        The model, and the masks of its layers: those that were split are called `layer[a:b]`.
+    """
+    flat = FlatModel(model)
+    narrowed: dict[str, Mask] = {}
+    for site, mask in masks.items():
+        trains = np.flatnonzero(mask.kernel | mask.bias)
+        first, end = (int(trains[0]), int(trains[-1]) + 1) if len(trains) else (0, 0)
+        if len(trains) and _split_off(flat, site, first, end):
+            name = window_name(site, first, end)
+            narrowed[name] = Mask(mask.kernel[first:end], mask.bias[first:end])
+        else:
+            narrowed[site] = mask
+    return (flat.pack(), narrowed) if set(narrowed) != set(masks) else (model, dict(masks))
+
+
+def _split_off(flat: FlatModel, site: str, first: int, end: int) -> bool:
+    output = flat.find(site)
+    op = None if output is None else flat.producer(output)
+    if op is None or flat.op_name(op) not in NARROWABLE or not _is_constant(flat, op):
+        return False
+    assert output is not None
+    kernel = flat.shape(int(op.inputs[1]))
+    neurons = kernel[0]
+    if math.prod(kernel[1:]) * (neurons - (end - first)) <= _WORTH_A_SPLIT:
+        return False
+    ops: list[Any] = []
+    edges = sorted({0, first, end, neurons})
+    parts = [
+        _part(flat, op, int(op.inputs[0]), np.arange(a, b), window_name(site, a, b), ops)
+        for a, b in itertools.pairwise(edges)
+    ]
+    ops.append(_concatenation(flat, parts, output))
+    position = _position(flat, op)
+    flat.operators[position : position + 1] = ops
     flat.drop_unused_tensors()
     return True
 
@@ -144,17 +219,17 @@ def _pairs_at_peak(flat: FlatModel, trainable: Collection[str], memory: Memory) 
     return names
 
 
-def _part(flat: FlatModel, op: Any, x: int, chosen: np.ndarray, suffix: str, ops: list[Any]) -> int:
+def _part(flat: FlatModel, op: Any, x: int, chosen: np.ndarray, name: str, ops: list[Any]) -> int:
     """Append a copy of `op` for some channels to `ops`; returns its output."""
-    kind = flat.op_name(op)
     output = int(op.outputs[0])
     part = copy.copy(op)
-    inputs = [x, _slice(flat, int(op.inputs[1]), chosen, _OUT_AXIS[kind], suffix)]
+    axis = 3 if flat.op_name(op) == "DEPTHWISE_CONV_2D" else 0
+    inputs = [x, _slice(flat, int(op.inputs[1]), chosen, axis, f"{name}/{KERNEL}")]
     if has_bias(op):
-        inputs.append(_slice(flat, int(op.inputs[2]), chosen, 0, suffix))
+        inputs.append(_slice(flat, int(op.inputs[2]), chosen, 0, f"{name}/{BIAS}"))
     tensor = copy.copy(flat.tensors[output])
-    tensor.name = f"{flat.name(output)}/{suffix}"
-    tensor.shape = np.asarray([*flat.shape(output)[:3], len(chosen)], np.int32)
+    tensor.name = name
+    tensor.shape = np.asarray([*flat.shape(output)[:-1], len(chosen)], np.int32)
     flat.tensors.append(tensor)
     part.inputs = np.asarray(inputs, np.int32)
     part.outputs = np.asarray([len(flat.tensors) - 1], np.int32)
@@ -162,7 +237,7 @@ def _part(flat: FlatModel, op: Any, x: int, chosen: np.ndarray, suffix: str, ops
     return len(flat.tensors) - 1
 
 
-def _slice(flat: FlatModel, constant: int, chosen: np.ndarray, axis: int, suffix: str) -> int:
+def _slice(flat: FlatModel, constant: int, chosen: np.ndarray, axis: int, name: str) -> int:
     """A new constant with some channels of another one."""
     values = flat.constant(constant)
     assert values is not None
@@ -172,7 +247,6 @@ def _slice(flat: FlatModel, constant: int, chosen: np.ndarray, axis: int, suffix
         quantization.scale = flat.scales(constant)[chosen]
         quantization.zeroPoint = np.asarray(quantization.zeroPoint)[chosen]
     taken = np.take(values, chosen, axis)
-    name = f"{flat.name(constant)}/{suffix}"
     return flat.add_tensor(
         name, taken.shape, taken.dtype.type, values=taken, quantization=quantization
     )
@@ -181,7 +255,7 @@ def _slice(flat: FlatModel, constant: int, chosen: np.ndarray, axis: int, suffix
 def _concatenation(flat: FlatModel, parts: list[int], output: int) -> Any:
     op = flat.builtin_op("CONCATENATION", parts, [output], version=2)
     options = schema().ConcatenationOptionsT()
-    options.axis = 3
+    options.axis = len(flat.shape(output)) - 1
     op.builtinOptions = options
     op.builtinOptionsType = schema().BuiltinOptions.ConcatenationOptions
     return op

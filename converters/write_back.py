@@ -10,6 +10,7 @@ import numpy as np
 from tf_odl.converters.flatbuffer import FlatModel
 from tf_odl.converters.fold_sites import layer_name
 from tf_odl.converters.layers import KERNEL, along_axis, kernel_from_op, weight_axis
+from tf_odl.converters.split import parse_window
 from tf_odl.converters.training_graph import MASKS, SEED_OP
 from tf_odl.converters.update_rule import RESIDUAL_STEPS, is_residual
 from tf_odl.errors import UserError
@@ -103,7 +104,8 @@ def write_back(folded: keras.Model, graph: bytes, variables: Sequence[np.ndarray
     for tensor, codes in _with_residuals(flat, tensors, _checked(flat, tensors, variables)):
         if flat.name(tensor) == MASKS:
             continue
-        site, part = flat.name(tensor).rsplit("/", 1)
+        name, part = flat.name(tensor).rsplit("/", 1)
+        site, first, end = parse_window(name)
         try:
             layer = copy.get_layer(layer_name(site))
         except ValueError as error:
@@ -115,7 +117,11 @@ def write_back(folded: keras.Model, graph: bytes, variables: Sequence[np.ndarray
         else:
             values = codes * flat.scales(tensor).astype(np.float64)
             variable = layer.bias
-        if variable is None or tuple(variable.shape) != values.shape:
+        if variable is None:
+            raise UserError(f"layer {layer.name!r} of the Keras model has no {part}")
+        whole = np.array(variable)
+        if whole[..., first:end].shape != values.shape:
             raise UserError(f"layer {layer.name!r} of the Keras model has another {part}")
-        variable.assign(values.astype(np.float32))
+        whole[..., first:end] = values
+        variable.assign(whole)
     return copy

@@ -8,10 +8,14 @@ from tf_odl.converters import reference
 from tf_odl.converters.export import export
 from tf_odl.converters.flatbuffer import FlatModel
 from tf_odl.converters.memory import HOST, plan_memory
-from tf_odl.converters.split import split_channels, split_to_fit
+from tf_odl.converters.split import parse_window, split_channels, split_to_fit
 from tf_odl.converters.targets import get_target
+from tf_odl.converters.training_graph import build_training_graph
+from tf_odl.converters.write_back import with_variables, write_back
 from tf_odl.errors import UserError
-from tf_odl.methods import get_method
+from tf_odl.methods import Mask, get_method
+from tf_odl.methods.dense import Dense
+from tf_odl.methods.never import Never
 from tf_odl.models import build
 from tf_odl.tflm_port.interpreter import TrainingInterpreter, available
 
@@ -143,3 +147,132 @@ def test_grouped_mobilenet_in_tflm(mobilenet):
         assert 0.98 * planned <= board.arena_used_bytes <= planned
         _, reports = board.train(np.repeat(samples[:1], 12, axis=0), [3] * 12)
     assert reports[-1, 0] < reports[0, 0]
+
+
+# -- windows of neurons ---------------------------------------------------------------------
+
+
+def wide_model() -> keras.Model:
+    layers = keras.layers
+    keras.utils.set_random_seed(3)
+    inputs = keras.Input((12, 12, 2))
+    x = layers.Conv2D(24, 3, strides=2, activation="relu", name="conv1")(inputs)
+    x = layers.Conv2D(40, 3, activation="relu", name="conv2")(x)
+    y = layers.Conv2D(40, 1, name="branch")(x)
+    x = layers.Flatten()(layers.Add()([x, y]))
+    x = layers.Dense(48, activation="relu", name="wide")(x)
+    return keras.Model(inputs, layers.Dense(5, name="head")(x), name="wide_model")
+
+
+NEURONS = {"conv1": 24, "conv2": 40, "branch": 40, "wide": 48, "head": 5}
+X12 = np.random.default_rng(5).normal(size=(40, 12, 12, 2)).astype(np.float32)
+
+
+def board_export(folder, layers=None, masks=None):
+    return export(
+        wide_model(),
+        X12,
+        target=get_target("nano33"),
+        out_dir=folder,
+        sparsifier=Dense(),
+        skip_rule=Never(),
+        layers=layers,
+        masks=masks,
+        learning_rate=0.02,
+    )
+
+
+def test_a_window_of_neurons_gives_the_same_bits_and_keeps_the_others_in_flash(tmp_path):
+    whole = board_export(tmp_path / "whole", ["conv2", "branch", "wide", "head"])
+    part = board_export(tmp_path / "part", ["conv2[8:20]", "branch[0:4]", "wide[40:48]", "head"])
+    models = [(r.folder / "model.tflite").read_bytes() for r in (whole, part)]
+    np.testing.assert_array_equal(codes(models[0], X12), codes(models[1], X12))
+    fan_in = {"conv2": 9 * 24, "branch": 40, "wide": 9 * 40, "head": 48}
+    neurons = {"conv2": 12, "branch": 4, "wide": 8, "head": 5}
+    expected = sum(neurons[n] * (fan_in[n] + 4) for n in fan_in)
+    assert part.plan["trainable_bytes"] == expected < whole.plan["trainable_bytes"] / 2
+    assert part.plan["training"]["arena_bytes"] < whole.plan["training"]["arena_bytes"] - 10_000
+
+
+@pytest.mark.skipif(available() is not None, reason=str(available()))
+def test_only_the_window_learns_and_goes_back_into_keras(tmp_path):
+    report = board_export(tmp_path / "e", ["conv2[8:20]", "wide[40:48]", "head"])
+    model, graph = (
+        (report.folder / name).read_bytes() for name in ("model.tflite", "model_train.tflite")
+    )
+    samples = reference.quantize_input(model, X12)
+    labels = np.arange(40) % 5
+    with TrainingInterpreter(graph) as board:
+        _, reports = board.train(np.repeat(samples, 4, axis=0), np.repeat(labels, 4))
+        variables, learned = board.variables(), board.infer(samples)
+    assert reports[-40:, 0].mean() < reports[:40, 0].mean()
+    np.testing.assert_array_equal(
+        reference.infer(with_variables(model, graph, variables), samples), learned
+    )
+    folded = keras.models.load_model(report.folder / "model_folded.keras")
+    back = write_back(folded, graph, variables)
+    for name, window in (("conv2", slice(8, 20)), ("wide", slice(40, 48))):
+        before, after = (m.get_layer(name).get_weights() for m in (folded, back))
+        for old, new in zip(before, after, strict=True):
+            moved = old != new
+            assert moved[..., window].any()
+            moved[..., window] = False
+            assert not moved.any()
+    for old, new in zip(
+        folded.get_layer("conv1").get_weights(), back.get_layer("conv1").get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(old, new)
+
+
+@pytest.mark.skipif(available() is not None, reason=str(available()))
+def test_a_window_learns_what_a_mask_does(tmp_path):
+    """Of the lowest layer that trains, where no error is handed on: the same bits."""
+    chosen = np.zeros(48, bool)
+    chosen[10:20] = True
+    every, nothing = np.ones(5, bool), {n: np.zeros(c, bool) for n, c in NEURONS.items()}
+    masks = {n: Mask(m, m) for n, m in (nothing | {"wide": chosen, "head": every}).items()}
+    report = board_export(tmp_path / "e", masks=masks)
+    assert any(op["name"] == "wide[10:20]" for op in report.plan["ops"])
+    model = (report.folder / "model.tflite").read_bytes()
+    graph = (report.folder / "model_train.tflite").read_bytes()
+    assert FlatModel(model).find("wide[10:20]") is not None
+    whole = board_export(tmp_path / "whole", ["wide", "head"])
+    plain = (whole.folder / "model.tflite").read_bytes()
+    masked = build_training_graph(
+        plain,
+        list(NEURONS),
+        masks,
+        sparsifier=Dense(),
+        skip_rule=Never(),
+        learning_rate=0.02,
+        seed=0,
+    )
+    samples = reference.quantize_input(plain, X12)
+    labels = np.arange(40) % 5
+    learned = {}
+    for name, data in (("window", graph), ("mask", masked)):
+        with TrainingInterpreter(data) as board:
+            board.train(samples, labels)
+            shapes = {v.shape: v for v in board.variables() if v.dtype == np.int8}
+            learned[name] = shapes
+    np.testing.assert_array_equal(learned["window"][(10, 360)], learned["mask"][(48, 360)][10:20])
+
+
+def test_windows_that_do_not_exist_are_refused(tmp_path):
+    for wrong, message in (
+        ("wide[40:49]", "0 to 47"),
+        ("wide[9:9]", "FIRST < END"),
+        ("narrow[0:2]", "the model has"),
+    ):
+        with pytest.raises(UserError, match=message):
+            board_export(tmp_path / "e", [wrong, "head"])
+    assert parse_window("a/b[3:7]") == ("a/b", 3, 7)
+    assert parse_window("a[b]") == ("a[b]", None, None)
+
+
+def test_scattered_neurons_stay_a_mask(tmp_path):
+    chosen = np.zeros(48, bool)
+    chosen[[0, 47]] = True
+    masks = {n: Mask(np.ones(c, bool), np.ones(c, bool)) for n, c in NEURONS.items()}
+    report = board_export(tmp_path / "e", masks=masks | {"wide": Mask(chosen, chosen)})
+    assert all("[" not in op["name"] for op in report.plan["ops"])

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tf_odl.cli import main
 from tf_odl.converters.export import Planner
 from tf_odl.converters.fit import fit_layers
+from tf_odl.converters.split import parse_window
 from tf_odl.converters.targets import Target, get_target
 from tf_odl.data import load
 from tf_odl.errors import UserError
@@ -28,8 +29,13 @@ def toy(ram: list[int], errors: list[int], limit: int):
     names = [f"layer{i}" for i in range(len(ram))]
 
     def plan_of(layers):
-        chosen = [names.index(s) for s in layers]
-        arena = sum(ram[i] for i in chosen) + sum(errors[min(chosen) :])
+        parts = [parse_window(s) for s in layers]
+        chosen = [names.index(site) for site, _, _ in parts]
+        shares = [1.0 if end is None else (end - first) / 8 for _, first, end in parts]
+        weights = sum(ram[i] * share for i, share in zip(chosen, shares, strict=True))
+        arena = weights + sum(errors[min(chosen) :])
+        sizes = {names[i]: ram[i] for i in range(len(ram))}
+        sizes |= {s: ram[i] * share for s, i, share in zip(layers, chosen, shares, strict=True)}
         return {
             "fits": arena <= limit,
             "target": {"board": "Toy", "arena_bytes": limit, "flash_bytes": 1000},
@@ -41,10 +47,7 @@ def toy(ram: list[int], errors: list[int], limit: int):
                 "struct_bytes": 0,
                 "milliseconds": 1.0 * len(chosen),
             },
-            "ops": [
-                {"name": n, "trainable_bytes": r, "error_bytes": e}
-                for n, r, e in zip(names, ram, errors, strict=True)
-            ],
+            "ops": [{"name": n, "trainable_bytes": b, "error_bytes": 0} for n, b in sizes.items()],
         }
 
     return names, plan_of
@@ -60,43 +63,54 @@ numbers = st.lists(
 def test_the_choice_fits_and_is_no_worse_than_any_suffix(layers, limit):
     ram, errors, worths = (list(column) for column in zip(*layers, strict=True))
     names, plan_of = toy(ram, errors, limit)
-    worth = dict(zip(names, map(float, worths), strict=True))
+    worth = {n: np.full(8, w / 8) for n, w in zip(names, worths, strict=True)}
     if not plan_of(names[-1:])["fits"]:
         with pytest.raises(UserError, match="B of arena are missing"):
-            fit_layers(names, worth, plan_of)
+            fit_layers(worth, plan_of)
         return
-    found = fit_layers(names, worth, plan_of)
+    found = fit_layers(worth, plan_of)
     assert all(c.plan["fits"] and c.layers[-1] == names[-1] for c in found.choices)
-    total = sum(worth.values())
+    total = sum(worths)
     for count in range(1, len(names) + 1):
         suffix = names[-count:]
         if plan_of(suffix)["fits"]:
-            assert found.best.worth >= sum(worth[s] for s in suffix) / total - 1e-9
+            assert found.best.worth >= sum(worth[s].sum() for s in suffix) / total - 1e-9
     every = [
         subset
         for n in range(len(names))
         for subset in itertools.combinations(names[:-1], n)
         if plan_of([*subset, names[-1]])["fits"]
     ]
-    optimum = max(sum(worth[s] for s in (*subset, names[-1])) / total for subset in every)
+    optimum = max(sum(worth[s].sum() for s in (*subset, names[-1])) / total for subset in every)
     # Greedy: never above the optimum; measured, at least two thirds of it on such chains.
     assert 0.5 * optimum <= found.best.worth <= optimum + 1e-9
 
 
 def test_a_large_layer_of_little_worth_is_left_out():
     names, plan_of = toy([5, 100, 5, 5], [0, 0, 0, 0], 20)
-    found = fit_layers(names, dict(zip(names, (5.0, 1.0, 5.0, 5.0), strict=True)), plan_of)
+    worth = {n: np.full(8, w / 8) for n, w in zip(names, (5, 1, 5, 5), strict=True)}
+    found = fit_layers(worth, plan_of)
     assert found.best.layers == ("layer0", "layer2", "layer3")
     assert found.best.worth == pytest.approx(15 / 16)
 
 
+def test_a_layer_that_is_too_large_trains_its_best_neurons():
+    names, plan_of = toy([5, 100, 5], [0, 0, 0], 40)
+    worth = {n: np.ones(8) for n in names}
+    worth["layer1"] = np.array([1, 1, 1, 9, 9, 1, 1, 1.0])
+    found = fit_layers(worth, plan_of, names)
+    assert found.best.layers == ("layer0", "layer1[3:5]", "layer2")
+    assert found.best.worth == pytest.approx((8 + 18 + 8) / (8 + 24 + 8))
+    assert fit_layers(worth, plan_of).best.layers == ("layer0", "layer2")
+
+
 def test_the_time_of_a_step_is_a_limit():
     names, plan_of = toy([1, 1, 1, 1], [0, 0, 0, 0], 100)
-    worth = dict.fromkeys(names, 1.0)
-    assert len(fit_layers(names, worth, plan_of).best.layers) == 4
-    assert len(fit_layers(names, worth, plan_of, milliseconds=2).best.layers) == 2
+    worth = dict.fromkeys(names, np.ones(8))
+    assert len(fit_layers(worth, plan_of).best.layers) == 4
+    assert len(fit_layers(worth, plan_of, milliseconds=2).best.layers) == 2
     with pytest.raises(UserError, match=r"takes about 1\.0 ms"):
-        fit_layers(names, worth, plan_of, milliseconds=0.5)
+        fit_layers(worth, plan_of, milliseconds=0.5)
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from tf_odl.converters.export import Planner
 from tf_odl.converters.fit import Fit, Plan, fit_layers
 from tf_odl.converters.targets import Target
@@ -31,28 +33,31 @@ def layers_that_fit(
     update_rule: UpdateRule = UpdateRule.STOCHASTIC,
     progress: Progress | None = None,
 ) -> Fit:
-    """The layers to train on a board.
+    """The layers, and windows of their neurons, to train on a board.
 
-    With data a layer of a Keras model is worth its Fisher information on 200 training samples
-    (TinyTrain's potential, summed over its neurons); without, all layers are worth the same.
+    With data a neuron of a Keras model is worth its Fisher information on 200 training samples;
+    without, all layers are worth the same, and so are the neurons of a layer.
 
     Raises:
         UserError: not even the output layer fits, or the model cannot be exported.
     """
     planner = Planner(model)
-    worth = dict.fromkeys(planner.sites, 1.0)
+    worth = {site: np.full(count, 1 / count) for site, count in planner.neurons.items()}
     if data is not None and not isinstance(model, bytes):
-        worth |= _fisher(model, data)
+        fisher = _fisher(model, data)
+        worth = {site: fisher.get(site, np.zeros(count)) for site, count in planner.neurons.items()}
 
     def plan_of(layers: Sequence[str]) -> Plan:
         return planner.plan(
             target, method.sparsifier, method.skip, layers=layers, update_rule=update_rule
         )
 
-    return fit_layers(planner.sites, worth, plan_of, milliseconds=milliseconds, progress=progress)
+    return fit_layers(
+        worth, plan_of, planner.narrowable, milliseconds=milliseconds, progress=progress
+    )
 
 
-def _fisher(model: keras.Model, data: Dataset) -> dict[str, float]:
+def _fisher(model: keras.Model, data: Dataset) -> dict[str, np.ndarray]:
     import keras
 
     from tf_odl.trainer.analysis import SupportAnalysis, support_set
@@ -64,7 +69,7 @@ def _fisher(model: keras.Model, data: Dataset) -> dict[str, float]:
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=from_logits)
     owner.compile(keras.optimizers.SGD(), loss)
     x, y = support_set(data.x_train, data.y_train, SUPPORT_SAMPLES, seed=0)
-    return {name: float(f.sum()) for name, f in SupportAnalysis(owner, x, y).fisher().items()}
+    return SupportAnalysis(owner, x, y).fisher()
 
 
 def plot_fit(fit: Fit, path: Path) -> None:
