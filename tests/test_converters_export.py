@@ -33,6 +33,7 @@ FILES = [
     "model_folded.keras",
     "model_train.tflite",
     "plan.json",
+    "plan.png",
 ]
 needs_tflm = pytest.mark.skipif(available() is not None, reason=str(available()))
 

@@ -31,6 +31,7 @@ FILES = {
     "model_data.h",
     "model_folded.keras",
     "plan.json",
+    "plan.png",
     "export.json",
 }
 needs_tflm = pytest.mark.skipif(available() is not None, reason=str(available()))
