@@ -25,6 +25,7 @@ from tf_odl.converters.plan_plot import plot_plan
 from tf_odl.converters.qat import train_aware
 from tf_odl.converters.quantization_noise import signal_to_noise
 from tf_odl.converters.quantize import check_known_to_tflm, check_samples, quantize
+from tf_odl.converters.rate import CONSTANT_RATE, RateSettings
 from tf_odl.converters.rescale import add_bias, has_bias, rename, rescale
 from tf_odl.converters.reselection import Reselection
 from tf_odl.converters.split import NARROWABLE, narrow, parse_window, split_to_fit
@@ -73,10 +74,10 @@ class OnBoard:
     """What the board does with a model.
 
     `sparsifier` tells which entries of a layer's error it keeps and `skip_rule` which samples it
-    trains on; the learning rate is that of plain SGD, per sample, and a sketch may change it;
-    `update_rule` is how int8 weights take steps; `seed` is that of the stochastic rounding and of
-    the first masks; `loss` None means what the model ends in; `references` are what a reselection
-    observes neurons on, int8 [N, *input].
+    trains on; the learning rate is that of plain SGD, per sample, and a sketch may change it; `rate`
+    is its schedule. `update_rule` is how int8 weights take steps; `seed` is that of the stochastic
+    rounding and of the first masks; `loss` None means what the model ends in; `references` are what
+    a reselection observes neurons on, int8 [N, *input].
     """
 
     target: Target
@@ -89,6 +90,7 @@ class OnBoard:
     variable_masks: bool = False
     reselection: Reselection | None = None
     references: np.ndarray | None = None
+    rate: RateSettings = CONSTANT_RATE
 
     def with_references(self, model: bytes, samples: np.ndarray | None) -> OnBoard:
         """With the int8 samples that a reselection observes neurons on, where it does."""
@@ -117,6 +119,7 @@ def export(
     update_rule: UpdateRule = UpdateRule.STOCHASTIC,
     variable_masks: bool = False,
     reselection: Reselection | None = None,
+    rate: RateSettings = CONSTANT_RATE,
     headroom: float = 1.5,
     margin: float = 1.25,
     calibration: str = "min-max",
@@ -144,6 +147,7 @@ def export(
         update_rule: how int8 weights take steps; RESIDUAL takes a byte more per trainable weight.
         variable_masks: the masks can be changed between steps; else they are baked in.
         reselection: the board chooses neurons itself, and nothing else does.
+        rate: the schedule of the learning rate, warm-up and clipping.
         headroom: weight range of trainable layers over their largest weight, >= 1.
         margin: range of internal activations over the calibrated one, >= 1.
         calibration: what sets that range: a name of `calibration.FACTORS`.
@@ -168,6 +172,7 @@ def export(
         update_rule,
         variable_masks,
         reselection,
+        rate=rate,
     )
     _check_settings(learning_rate, headroom, margin)
     if calibration not in FACTORS:
@@ -221,6 +226,7 @@ def export_tflite(
     variable_masks: bool = False,
     reselection: Reselection | None = None,
     reference_x: np.ndarray | None = None,
+    rate: RateSettings = CONSTANT_RATE,
     test: tuple[np.ndarray, np.ndarray] | None = None,
     overwrite: bool = False,
     provenance: Mapping[str, Any] | None = None,
@@ -248,6 +254,7 @@ def export_tflite(
         update_rule,
         variable_masks,
         reselection,
+        rate=rate,
     )
     _check_settings(learning_rate)
     _check_earlier(out_dir, overwrite)
@@ -360,6 +367,7 @@ def _training_graph(data: bytes, masks: Mapping[str, Mask], board: OnBoard) -> b
         variable_masks=board.variable_masks,
         reselection=board.reselection,
         references=board.references,
+        rate=board.rate,
     )
 
 
@@ -420,6 +428,7 @@ def _record(name: str, data: bytes, masks: Mapping[str, Mask], board: OnBoard) -
         "update_rule": board.update_rule.value,
         "variable_masks": board.variable_masks or board.reselection is not None,
         "reselection": None if board.reselection is None else board.reselection.to_dict(),
+        "rate": asdict(board.rate) | {"schedule": board.rate.schedule.value},
         "loss": _loss_of(data, board).value,
     }
 

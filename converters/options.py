@@ -54,6 +54,14 @@ class SkipRuleCode(IntEnum):
     TINYPROPV2 = 1
 
 
+class ScheduleCode(IntEnum):
+    """RateOptions.schedule"""
+
+    CONSTANT = 0
+    STEP = 1
+    COSINE = 2
+
+
 def _word(kind: str) -> int | float:
     """A dataclass field that is packed as "u32", "i32" or "f32"."""
     value: int | float = field(metadata={"word": kind})
@@ -200,6 +208,17 @@ class LossOptions(_Options):
     d_max: float = _f32()
     beta: float = _f32()
     threshold: float = _f32()
+
+
+@dataclass(frozen=True)
+class RateOptions(_Options):
+    """TFODL_RATE"""
+
+    schedule: int = _u32()
+    samples: int = _u32()
+    warm_up: int = _u32()
+    factor: float = _f32()
+    clip: float = _f32()
 
 
 @dataclass(frozen=True)

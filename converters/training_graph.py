@@ -44,13 +44,14 @@ from tf_odl.converters.options import (
     SeedOptions,
     SparsifierCode,
 )
+from tf_odl.converters.rate import CONSTANT_RATE, RateSettings
 from tf_odl.converters.reselection import Reselection
 from tf_odl.converters.update_rule import UpdateRule, residual_name
 from tf_odl.errors import UserError
 from tf_odl.methods import Mask, SkipRule, Sparsifier
 from tf_odl.methods.interfaces import WeightedLayer
 
-STATE_WORDS = 15  # words of the state tensor before y_max
+STATE_WORDS = 16  # words of the state tensor before y_max
 LABEL = "tfodl/label"
 REPORT = "tfodl/report"
 TARGET = "tfodl/target"
@@ -79,6 +80,7 @@ def build_training_graph(
     variable_masks: bool = False,
     reselection: Reselection | None = None,
     references: np.ndarray | None = None,
+    rate: RateSettings = CONSTANT_RATE,
 ) -> bytes:
     """Add the training ops to an int8 model whose layers' outputs are named like the layers.
 
@@ -97,6 +99,7 @@ def build_training_graph(
         reselection: the board chooses the neurons of the layers that train, so their masks are
             variable and have to be all True.
         references: samples int8 [N, *input], of a reselection that observes.
+        rate: the schedule of the learning rate, and clipping.
 
     Raises:
         UserError: nothing to train, a mask of the wrong form, or a layer the error cannot cross.
@@ -110,7 +113,7 @@ def build_training_graph(
     builder = _Builder(flat, sites, trainable, sparsifier, update_rule)
     if variable_masks or reselection is not None:
         builder.add_masks(path, reselection, references, seed)
-    return builder.build(loss, path, skip_rule, learning_rate, seed, zlib.crc32(model))
+    return builder.build(loss, path, skip_rule, learning_rate, rate, seed, zlib.crc32(model))
 
 
 @dataclass(frozen=True)
@@ -202,6 +205,7 @@ class _Builder:
         path: BackwardPath,
         skip_rule: SkipRule,
         learning_rate: float,
+        rate: RateSettings,
         seed: int,
         checksum: int,
     ) -> bytes:
@@ -211,6 +215,9 @@ class _Builder:
         label = flat.add_tensor(LABEL, (1,), np.int32)
         report = flat.add_tensor(REPORT, (4,), np.float32)
         targets = self._loss(loss, label, report, skip_rule)
+        changes = rate.options()
+        if changes is not None:
+            self._append("TFODL_RATE", [self.state, report], [], changes.pack())
         for op in path.ops:
             error = self.errors.pop(int(op.outputs[0]))
             below = [int(i) for i in op.inputs if int(i) in path.tensors]

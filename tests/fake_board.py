@@ -308,9 +308,9 @@ class FakeBoard:
         return 0 if self.saved is None else struct.unpack_from("<I", self.saved, 12)[0]
 
     def state(self) -> bytes:
-        """The 15 words of `tfodl/state` without y_max."""
+        """The 16 words of `tfodl/state` without y_max."""
         return struct.pack(
-            "<IIfIIIIIIQQfI",
+            "<IIfIIIIIIQQfIf",
             self.model_id,
             1,
             self.rate,
@@ -324,6 +324,7 @@ class FakeBoard:
             0,
             0.0,
             0,
+            1.0,
         )
 
     def image(self, sequence: int = 0) -> bytes:

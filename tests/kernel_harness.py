@@ -116,6 +116,7 @@ class Memory:
         self.words[1] = self.rng
         self.words[3] = 1
         self.words.view(np.float32)[2] = self.learning_rate
+        self.words.view(np.float32)[15] = 1.0  # rate_factor
 
     def state(self) -> State:
         return State.from_bytes(self.words.tobytes())

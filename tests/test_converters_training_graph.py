@@ -196,7 +196,7 @@ def test_trainable_tensors_are_variables_without_a_buffer(exported: Export) -> N
             assert graph.zero_point(variable) == 0, "TFLM fills int8 variables with it"
     assert buffer_of(graph, state) == 0 and graph.dtype(state) == np.int32
     layers = [op for op in backward(graph) if "POOL" not in graph.op_name(op)]
-    assert graph.shape(state) == (15 + len(layers),)
+    assert graph.shape(state) == (16 + len(layers),)
 
 
 def test_weights_are_in_the_file_once(exported: Export) -> None:

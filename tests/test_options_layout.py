@@ -21,6 +21,7 @@ STRUCTS = [
     "CropOptions",
     "LossOptions",
     "ReselectOptions",
+    "RateOptions",
 ]
 
 
@@ -75,14 +76,15 @@ def test_the_state_has_the_documented_words() -> None:
     rows = re.findall(r"^\| (\d+)(?:, \d+)? \| (\w+) \|", CONTRACT.read_text(), re.MULTILINE)
     documented = {name: int(word) for word, name in rows}
     words = np.arange(1, state.WORDS + 2, dtype=np.uint32)
-    words[[2, 13, 15]] = np.array([2.5, 13.5, 15.5], np.float32).view(np.uint32)
+    words[[2, 13, 15, 16]] = np.array([2.5, 13.5, 15.5, 16.5], np.float32).view(np.uint32)
     decoded = state.State.from_bytes(words.tobytes())
     counts = ("samples", "trained", "skipped", "non_finite", "saturated", "reselections")
     for name in ("sentinel", "rng", *counts):
         assert getattr(decoded, name) == documented[name] + 1
     assert documented["learning_rate"] == 2 and decoded.learning_rate == 2.5
     assert documented["alpha_max"] == 13 and decoded.alpha_max == 13.5
-    assert decoded.y_max == (15.5,)
+    assert documented["rate_factor"] == 15 and decoded.rate_factor == 15.5
+    assert decoded.y_max == (16.5,)
     for name in ("backward_macs", "backward_macs_nonzero"):
         low = documented[name]
         assert getattr(decoded, name) == (low + 1) | (low + 2) << 32

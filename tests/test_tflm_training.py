@@ -8,6 +8,7 @@ from training_reference import Reference
 from tf_odl.converters.flatbuffer import FlatModel
 from tf_odl.converters.layers import WEIGHTED_OPS
 from tf_odl.converters.quantize import quantize
+from tf_odl.converters.rate import CONSTANT_RATE, RateSettings, Schedule
 from tf_odl.converters.reference import quantize_input
 from tf_odl.converters.training_graph import build_training_graph
 from tf_odl.converters.update_rule import UpdateRule
@@ -73,6 +74,7 @@ class Exported:
         learning_rate: float = 0.05,
         seed: int = 3,
         update_rule: UpdateRule = UpdateRule.STOCHASTIC,
+        rate: RateSettings = CONSTANT_RATE,
     ) -> bytes:
         """A training graph with the lowest `frozen` layers left out, and a share of the neurons."""
         random = np.random.default_rng(1)
@@ -90,6 +92,7 @@ class Exported:
             learning_rate=learning_rate,
             seed=seed,
             update_rule=update_rule,
+            rate=rate,
         )
 
 
@@ -113,6 +116,8 @@ def exported() -> Exported:
         pytest.param({"sparsifier": TinyProp(), "share": 0.8}, id="tinyprop"),
         pytest.param({"skip_rule": TinyPropV2(threshold=0.8), "frozen": 1}, id="tinypropv2"),
         pytest.param({"learning_rate": 3.0}, id="saturating"),
+        pytest.param({"rate": RateSettings(Schedule.STEP, 3, 0.5)}, id="step"),
+        pytest.param({"rate": RateSettings(Schedule.COSINE, 9, warm_up=4, clip=0.8)}, id="cosine"),
     ],
 )
 @pytest.mark.parametrize("rule", UpdateRule, ids=lambda rule: rule.value)

@@ -16,6 +16,7 @@ from test_tflm_branching import CLASSES, Exported, doubled, inverted, joined, re
 from test_tflm_training import convolutions
 
 from tf_odl.converters.losses import Loss
+from tf_odl.converters.rate import RateSettings, Schedule
 from tf_odl.converters.update_rule import UpdateRule
 from tf_odl.methods.meprop import MeProp
 from tf_odl.methods.tinyprop import TinyProp
@@ -59,6 +60,11 @@ RULES: dict[str, dict[str, Any]] = {
     "huge steps": {"learning_rate": 3.0},
     "residual": {"update_rule": UpdateRule.RESIDUAL},
     "residual, huge steps": {"update_rule": UpdateRule.RESIDUAL, "learning_rate": 3.0},
+    "step schedule": {"rate": RateSettings(Schedule.STEP, 300, 0.7), "learning_rate": 0.5},
+    "cosine schedule": {
+        "rate": RateSettings(Schedule.COSINE, 900, warm_up=50, clip=1.1),
+        "learning_rate": 0.5,
+    },
 }
 
 

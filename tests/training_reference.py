@@ -16,7 +16,9 @@ from tf_odl.converters.options import (
     Flags,
     LayerOptions,
     PoolOptions,
+    RateOptions,
     ReselectOptions,
+    ScheduleCode,
     SeedOptions,
     SkipRuleCode,
     SparsifierCode,
@@ -63,6 +65,16 @@ def logarithm(x: np.float32) -> np.float32:
     for divisor in (7, 5, 3, 1):
         p = p * s + f32(1) / f32(divisor)
     return (f32(2) * t * p + f32(n) * f32(-2.12194440e-4)) + f32(n) * f32(0.693359375)
+
+
+def cosine_of_pi(x: np.float32) -> np.float32:
+    """cos(pi x) with the library's series."""
+    y = (f32(0.5) - x) * f32(3.14159265)
+    s = y * y
+    p = f32(-1) / f32(39916800)
+    for divisor in (362880, -5040, 120, -6, 1):
+        p = p * s + f32(1) / f32(divisor)
+    return p * y
 
 
 def rescale(total: np.ndarray, factor: float) -> np.ndarray:
@@ -121,6 +133,7 @@ class Reference:
             ("samples", "trained", "skipped", "saturated", "macs", "macs_nonzero"), 0
         )
         self.alpha_max = f32(0)
+        self.rate_factor = f32(1)
         layers = sum(flat.op_name(op) in LAYER_OPS for op in flat.operators)
         self.y_max = [f32(0)] * layers
         self.active = False
@@ -148,6 +161,7 @@ class Reference:
         assert state.backward_macs == self.counts["macs"]
         assert state.backward_macs_nonzero == self.counts["macs_nonzero"]
         assert state.alpha_max == self.alpha_max
+        assert state.rate_factor == self.rate_factor
         assert list(state.y_max) == self.y_max
         reselections = 0 if self.reselecting is None else self.reselecting.reselections
         assert state.reselections == reselections
@@ -165,6 +179,8 @@ class Reference:
                 report = self._cross_entropy(op, label)
             elif name == "TFODL_RESELECT":
                 self._reselect(op, label)
+            elif self.active and name == "TFODL_RATE":
+                self._rate(RateOptions.unpack(self._blob(op)), report[3])
             elif self.active and name in LAYER_OPS:
                 self._layer(op, name)
             elif self.active:
@@ -299,6 +315,26 @@ class Reference:
         self.data[int(op.outputs[0])] = error
         return np.array([loss, decision, self.active, alpha], f32)
 
+    def _rate(self, o: RateOptions, alpha: np.float32) -> None:
+        n = self.counts["samples"] - 1
+        factor = f32(1)
+        if o.schedule == ScheduleCode.STEP:
+            base = f32(o.factor)
+            for bit in bin(n // o.samples)[:1:-1]:
+                if bit == "1":
+                    factor = factor * base
+                base = base * base
+        elif o.schedule == ScheduleCode.COSINE:
+            factor = f32(o.factor)
+            if n < o.samples:
+                cosine = cosine_of_pi(f32(n) / f32(o.samples))
+                factor = factor + (f32(1) - factor) * (f32(0.5) + f32(0.5) * cosine)
+        if n < o.warm_up:
+            factor = factor * (f32(n + 1) / f32(o.warm_up))
+        if o.clip > 0 and alpha > f32(o.clip):
+            factor = factor * (f32(o.clip) / alpha)
+        self.rate_factor = factor
+
     def _error(self, op: Any, shape: tuple[int, ...]) -> np.ndarray:
         """The op's error, with the mask of the activation; RESHAPE hands it on."""
         return self.data[int(op.inputs[0])].reshape(shape).copy()
@@ -342,7 +378,7 @@ class Reference:
             None if x is None else x.reshape(o.in_h, o.in_w, o.in_c),
             tensor(4),
             tensor(5),
-            self.learning_rate,
+            self.learning_rate * self.rate_factor,
             self.generator,
             residual=tensor(6),
             dense=name.startswith("TFODL_FULLY_CONNECTED"),

@@ -3,7 +3,7 @@
 import struct
 from dataclasses import dataclass
 
-_FIXED = struct.Struct("<IIfIIIIIIQQfI")
+_FIXED = struct.Struct("<IIfIIIIIIQQfIf")
 WORDS = _FIXED.size // 4
 
 
@@ -12,7 +12,8 @@ class State:
     """Counters and settings of the training ops.
 
     ``backward_macs`` counts k entries per layer, ``backward_macs_nonzero`` leaves out entries that
-    are exactly zero. ``y_max`` has one value per weighted layer, lowest layer first.
+    are exactly zero. ``rate_factor`` is what the learning rate was multiplied by at the last
+    sample that trained. ``y_max`` has one value per weighted layer, lowest layer first.
     """
 
     sentinel: int
@@ -28,6 +29,7 @@ class State:
     backward_macs_nonzero: int
     alpha_max: float
     reselections: int
+    rate_factor: float
     y_max: tuple[float, ...]
 
     @classmethod
@@ -47,6 +49,7 @@ class State:
             backward_macs_nonzero,
             alpha_max,
             reselections,
+            rate_factor,
         ) = _FIXED.unpack_from(data)
         layers = len(data) // 4 - WORDS
         return cls(
@@ -63,5 +66,6 @@ class State:
             backward_macs_nonzero=backward_macs_nonzero,
             alpha_max=alpha_max,
             reselections=reselections,
+            rate_factor=rate_factor,
             y_max=struct.unpack_from(f"<{layers}f", data, _FIXED.size),
         )

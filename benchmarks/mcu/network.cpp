@@ -109,6 +109,7 @@ Network::Network(const LayerShape* shapes, uint32_t count, const Settings& setti
   state_->rng = 88172645u;
   state_->active = 1;
   state_->learning_rate = settings.learning_rate;
+  state_->rate_factor = 1.0f;
   const TrainedLayer& top = layers_[count - 1];
   const tfodl::SkipRule rule = method.skip ? tfodl::kSkipTinyPropV2 : tfodl::kSkipNever;
   xent_ = MakeXent(top.y_scale, {rule, 0.0f, 1.0f, 1.0f, method.skip ? 2.0f : 0.0f});

@@ -12,6 +12,7 @@
 #include "tfodl/loss_options.h"
 #include "tfodl/ops/compat.h"
 #include "tfodl/ops/register.h"
+#include "tfodl/rate_options.h"
 #include "tfodl/reselect_step.h"
 #include "tfodl/session.h"
 
@@ -233,6 +234,16 @@ Node SquaredErrorNode(Random* random) {
   return node;
 }
 
+Node RateNode(Random* random) {
+  Node node;
+  const RateOptions options = {kAbiVersion,          random->Size(0, 2),
+                               random->Size(1, 9),   random->Size(0, 9),
+                               random->Float(0, 1),  random->Chance(50) ? 0.0f : random->Float(0, 2)};
+  node.options = Pack(options);
+  node.inputs = {Make(kTfLiteInt32, kStateWords), Make(kTfLiteFloat32, 4)};
+  return node;
+}
+
 Node ReselectNode(Random* random) {
   Node node;
   const uint32_t n = random->Size(1, 4);
@@ -264,16 +275,21 @@ Node ReselectNode(Random* random) {
   return node;
 }
 
-// The op that is registered by itself comes after the others.
-constexpr int kAllOps = kOpCount + 1;
+// The ops that are registered by themselves come after the others.
+constexpr int kAllOps = kOpCount + 2;
 
-const char* Name(int op) { return op < kOpCount ? OpName(op) : ReselectOpName(); }
+const char* Name(int op) {
+  if (op < kOpCount) return OpName(op);
+  return op == kOpCount ? ReselectOpName() : RateOpName();
+}
 
 Registration RegistrationAt(int op) {
-  return op < kOpCount ? OpRegistration(op) : ReselectOpRegistration();
+  if (op < kOpCount) return OpRegistration(op);
+  return op == kOpCount ? ReselectOpRegistration() : RateOpRegistration();
 }
 
 bool IsReselect(int op) { return op == kOpCount; }
+bool IsRate(int op) { return op == kOpCount + 1; }
 
 bool IsLoss(int op) { return op == 1 || op == 10 || op == 11; }
 
@@ -292,7 +308,8 @@ Node RandomNode(Random* random, int op) {
     case 9: node = CropNode(random); break;
     case 10: node = LogisticNode(random); break;
     case 11: node = SquaredErrorNode(random); break;
-    default: node = ReselectNode(random);
+    case 12: node = ReselectNode(random); break;
+    default: node = RateNode(random);
   }
   node.op = op;
   node.label = random->Int(-1, 14);
@@ -391,7 +408,7 @@ class Run {
           RandomError(random, static_cast<uint32_t>(sizes_[i] / sizeof(float)));
       for (size_t j = 0; j < error.size(); ++j) values[j] = error[j];
     }
-    const int state_position = op_ == 0 || IsReselect(op_) ? 0 : IsLoss(op_) ? 2 : 1;
+    const int state_position = op_ == 0 || IsReselect(op_) || IsRate(op_) ? 0 : IsLoss(op_) ? 2 : 1;
     StateMemory state(random, 0);
     const size_t index = static_cast<size_t>(tensors_inputs_[state_position]);
     memset(memories_[index].get(), 0, sizes_[index]);

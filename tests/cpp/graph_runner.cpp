@@ -52,17 +52,29 @@ TfLiteIntArray* NewIntArray(int size) {
   return array;
 }
 
-// Names stay, also where ops are added to the list. Other numbers are ops, too.
-int OpOf(uint8_t hash) {
-  for (int op = 0; op < kOpCount; ++op) {
-    uint32_t value = 0;
-    for (const char* c = OpName(op); *c != 0; ++c) value = value * 37 + static_cast<uint8_t>(*c);
-    if (value % 256 == hash) return op;
-  }
-  return hash % kOpCount;
+constexpr int kAllOps = kOpCount + 2;
+
+const char* NameOf(int op) {
+  if (op < kOpCount) return OpName(op);
+  return op == kOpCount ? ReselectOpName() : RateOpName();
 }
 
-bool IsOp(int op, const char* name) { return strcmp(OpName(op), name) == 0; }
+Registration RegistrationOf(int op) {
+  if (op < kOpCount) return OpRegistration(op);
+  return op == kOpCount ? ReselectOpRegistration() : RateOpRegistration();
+}
+
+// Names stay, also where ops are added to the list. Other numbers are ops, too.
+int OpOf(uint8_t hash) {
+  for (int op = 0; op < kAllOps; ++op) {
+    uint32_t value = 0;
+    for (const char* c = NameOf(op); *c != 0; ++c) value = value * 37 + static_cast<uint8_t>(*c);
+    if (value % 256 == hash) return op;
+  }
+  return hash % kAllOps;
+}
+
+bool IsOp(int op, const char* name) { return strcmp(NameOf(op), name) == 0; }
 
 uint64_t WorkOfLayer(const uint8_t* blob, uint32_t length, LayerKind kind) {
   Layer layer;
@@ -180,7 +192,7 @@ int Graph::Prepare(Random* random) {
   int refused = 0;
   for (int i = 0; i < node_count_; ++i) {
     Node* node = &nodes_[i];
-    const Registration op = OpRegistration(node->op);
+    const Registration op = RegistrationOf(node->op);
     node->node.user_data = op.init(context_, node->options, node->length);
     node->prepared = op.prepare(context_, &node->node) == kTfLiteOk;
     refused += !node->prepared;
@@ -220,6 +232,7 @@ void Graph::Disturb(Random* random) {
   if (s == nullptr) return;
   s->active = 1;
   s->learning_rate = random->AnyFloat();
+  s->rate_factor = random->AnyFloat();
   s->alpha_max = random->AnyFloat();
   for (size_t i = kStateWords; i < Bytes(state_) / 4; ++i) {
     YMax(s)[i - kStateWords] = random->AnyFloat();
@@ -239,7 +252,7 @@ uint64_t Graph::Work(int index) const {
     return WorkOfLayer(blob, node.length, LayerKind::kDepthwiseConv2D);
   }
   PoolOptions pool;
-  if (strstr(OpName(node.op), "POOL") != nullptr && ParsePool(blob, node.length, &pool)) {
+  if (strstr(NameOf(node.op), "POOL") != nullptr && ParsePool(blob, node.length, &pool)) {
     return uint64_t{pool.out_h} * pool.out_w * pool.in_c * pool.filter_h * pool.filter_w;
   }
   return 0;
@@ -248,7 +261,7 @@ uint64_t Graph::Work(int index) const {
 bool Graph::IsSeed(int node) const { return IsOp(nodes_[node].op, "TFODL_SEED"); }
 
 TfLiteStatus Graph::Invoke(int node) {
-  return OpRegistration(nodes_[node].op).invoke(context_, &nodes_[node].node);
+  return RegistrationOf(nodes_[node].op).invoke(context_, &nodes_[node].node);
 }
 
 State* Graph::state() {

@@ -221,6 +221,7 @@ class StateMemory {
     get()->sentinel = 1;
     get()->rng = random->Bits();
     get()->active = 1;
+    get()->rate_factor = 1.0f;
     get()->learning_rate = random->Chance(10) ? random->Float(0.0f, 3e38f)
                                               : random->Float(0.0f, 0.5f);
   }

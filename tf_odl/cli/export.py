@@ -20,6 +20,7 @@ QUANTIZATIONS = ("ptq", "qat")
 CALIBRATIONS = ("min-max", "percentile", "mse")
 LOSSES = ("cross-entropy", "binary-cross-entropy", "mse", "reconstruction")
 UPDATE_RULES = ("stochastic", "residual")
+SCHEDULES = ("constant", "step", "cosine")
 
 
 @click.command(short_help="Turn a run, .keras or .tflite file into int8 and training models.")
@@ -56,6 +57,17 @@ UPDATE_RULES = ("stochastic", "residual")
     help="What sets the int8 ranges of activations.",
 )
 @click.option("--lr", type=float, default=0.005, show_default=True, help="Per sample, changeable.")
+@click.option("--schedule", type=click.Choice(SCHEDULES), default="constant", show_default=True)
+@click.option("--schedule-samples", type=int, metavar="N", help="Of a step; until a cosine ends.")
+@click.option(
+    "--schedule-factor",
+    type=float,
+    default=0.1,
+    show_default=True,
+    help="What a step multiplies the rate by; what is left of it when a cosine ends.",
+)
+@click.option("--warm-up", type=int, default=0, metavar="N", help="The rate rises for N samples.")
+@click.option("--clip", type=float, help="Larger output errors, sum of magnitudes, train as this.")
 @click.option(
     "--update-rule",
     type=click.Choice(UPDATE_RULES),
@@ -88,6 +100,11 @@ def export(
     qat_epochs: int,
     calibration: str,
     lr: float,
+    schedule: str,
+    schedule_samples: int | None,
+    schedule_factor: float,
+    warm_up: int,
+    clip: float | None,
     update_rule: str,
     seed: int,
     overwrite: bool,
@@ -103,6 +120,7 @@ def export(
     from tf_odl.converters.export import export as run_export
     from tf_odl.converters.losses import CLASSIFYING, Loss
     from tf_odl.converters.mask_file import read_masks
+    from tf_odl.converters.rate import RateSettings, Schedule
     from tf_odl.converters.targets import get_target
     from tf_odl.converters.update_rule import UpdateRule
     from tf_odl.data import load
@@ -167,6 +185,7 @@ def export(
         "update_rule": UpdateRule(update_rule),
         "variable_masks": variable_masks,
         "reselection": reselection,
+        "rate": RateSettings(Schedule(schedule), schedule_samples, schedule_factor, warm_up, clip),
         "overwrite": overwrite,
         "provenance": {
             "data": data,

@@ -12,6 +12,7 @@
 #include "tfodl/layer_step.h"
 #include "tfodl/options.h"
 #include "tfodl/random.h"
+#include "tfodl/rate_step.h"
 #include "tfodl/xent_step.h"
 
 namespace {
@@ -143,6 +144,17 @@ void tfodl_update_biases(int32_t* biases, const float* steps, uint32_t count, ui
 
 void tfodl_exp_of_non_positive(const float* x, uint32_t count, float* result) {
   for (uint32_t i = 0; i < count; ++i) result[i] = tfodl::ExpOfNonPositive(x[i]);
+}
+
+void tfodl_cos_of_pi(const float* x, uint32_t count, float* result) {
+  for (uint32_t i = 0; i < count; ++i) result[i] = tfodl::CosOfPi(x[i]);
+}
+
+// Returns NaN when the options are refused.
+float tfodl_rate_factor(const uint8_t* blob, uint32_t length, uint32_t n, float alpha) {
+  tfodl::RateOptions options;
+  if (!tfodl::ParseRate(blob, length, &options)) return tfodl::FloatFromBits(0x7fc00000u);
+  return tfodl::RateFactor(options, n, alpha);
 }
 
 void tfodl_log_of_at_least_one(const float* x, uint32_t count, float* result) {

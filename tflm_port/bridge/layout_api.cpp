@@ -5,6 +5,7 @@
 #include "tfodl/join_options.h"
 #include "tfodl/loss_options.h"
 #include "tfodl/options.h"
+#include "tfodl/rate_options.h"
 #include "tfodl/reselect_options.h"
 
 namespace {
@@ -109,6 +110,12 @@ const Field kFields[] = {
     TFODL_FIELD(ReselectOptions, n_references),
     TFODL_FIELD(ReselectOptions, mu),
     TFODL_FIELD(ReselectOptions, n_layers),
+    TFODL_FIELD(RateOptions, abi_version),
+    TFODL_FIELD(RateOptions, schedule),
+    TFODL_FIELD(RateOptions, samples),
+    TFODL_FIELD(RateOptions, warm_up),
+    TFODL_FIELD(RateOptions, factor),
+    TFODL_FIELD(RateOptions, clip),
 };
 
 #undef TFODL_FIELD

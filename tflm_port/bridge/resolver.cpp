@@ -59,7 +59,7 @@ bool IsVirtualFunction(const ResolverLayout& resolver, const void* function) {
 
 // Confirms the layout with an op that the wheel has registered itself.
 bool IsLayoutConfirmed(const ResolverLayout& resolver, FindOpFunction find_op) {
-  if (resolver.length == 0 || resolver.length > kCapacity - kOpCount - 1) {
+  if (resolver.length == 0 || resolver.length > kCapacity - kOpCount - 2) {
     return Fail("the wheel's op table has an implausible length");
   }
   const Registration* known = nullptr;
@@ -101,7 +101,8 @@ bool AppendAll(void* object) {
   for (int op = 0; op < kOpCount; ++op) {
     if (!Append(resolver, find_op, OpName(op), OpRegistration(op))) return false;
   }
-  return Append(resolver, find_op, ReselectOpName(), ReselectOpRegistration());
+  return Append(resolver, find_op, ReselectOpName(), ReselectOpRegistration()) &&
+         Append(resolver, find_op, RateOpName(), RateOpRegistration());
 }
 
 }  // namespace

@@ -32,6 +32,19 @@ void ExpOfNonPositives(float* x, uint32_t count) {
   for (const float* const end = x + count; x != end; ++x) *x = Exp(*x);
 }
 
+// sin(y) of y = pi (1/2 - x), |y| <= pi / 2, by its odd series up to y^11 (remainder below 6e-8).
+float CosOfPi(float x) {
+  const float y = (0.5f - x) * 3.14159265f;
+  const float s = y * y;
+  float p = -1.0f / 39916800.0f;
+  p = p * s + 1.0f / 362880.0f;
+  p = p * s - 1.0f / 5040.0f;
+  p = p * s + 1.0f / 120.0f;
+  p = p * s - 1.0f / 6.0f;
+  p = p * s + 1.0f;
+  return p * y;
+}
+
 // x = 2^n m with m in [sqrt(1/2), sqrt(2)); ln m = 2 atanh(t), t = (m - 1) / (m + 1), |t| < 0.1716,
 // by its odd series up to t^9 (remainder below 1e-9).
 float LogOfAtLeastOne(float x) {

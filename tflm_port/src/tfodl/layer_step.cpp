@@ -102,9 +102,9 @@ void LayerStep(const Layer& layer, LayerKind kind, const LayerTensors& tensors, 
   CountWork(layer, kind, tensors.error, entries, state);
 
   WeightUpdater updater(state->rng, tensors.weights, tensors.residual);
-  const BackwardArgs args = {layer,     state->learning_rate, tensors.error,   unit,
-                             tensors.x, tensors.weights,      tensors.bias,    tensors.error_x,
-                             tensors.scratch};
+  const float rate = state->learning_rate * state->rate_factor;
+  const BackwardArgs args = {layer,           rate,         tensors.error,   unit,           tensors.x,
+                             tensors.weights, tensors.bias, tensors.error_x, tensors.scratch};
   RunBackwardKernel(kind, args, &updater);
   state->rng = updater.rng();
   state->saturated += updater.saturated();

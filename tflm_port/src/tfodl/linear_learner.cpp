@@ -112,6 +112,7 @@ bool LinearLearner::Reset() {
   state_->sentinel = model_.id;
   state_->rng = settings_.rng_seed;
   state_->learning_rate = settings_.learning_rate;
+  state_->rate_factor = 1.0f;
   const void* seeds[] = {settings_.weights, settings_.bias};
   for (uint32_t i = 0; i < 2; ++i) {
     if (seeds[i] == nullptr) {

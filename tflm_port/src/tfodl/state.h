@@ -20,10 +20,11 @@ struct State {
   uint32_t backward_macs_nonzero[2];  // low, high: entries that are exactly zero left out
   float alpha_max;         // running maximum of alpha (TinyPropv2)
   uint32_t reselections;   // how often the masks were chosen anew
+  float rate_factor;       // of learning_rate for this sample: 1, or what TFODL_RATE says
 };
 
 constexpr uint32_t kStateWords = sizeof(State) / sizeof(uint32_t);
-static_assert(sizeof(State) == 15 * sizeof(uint32_t), "the state tensor has 15 words before y_max");
+static_assert(sizeof(State) == 16 * sizeof(uint32_t), "the state tensor has 16 words before y_max");
 
 // Running maxima of Y, one per weighted layer, behind the fixed words.
 inline float* YMax(State* state) {

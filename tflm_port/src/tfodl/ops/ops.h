@@ -19,6 +19,7 @@ extern const OpDefinition kCropBwdOp;
 extern const OpDefinition kLogisticXentOp;
 extern const OpDefinition kSquaredErrorOp;
 extern const OpDefinition kReselectOp;
+extern const OpDefinition kRateOp;
 
 }  // namespace tfodl
 

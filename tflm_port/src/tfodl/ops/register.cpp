@@ -33,4 +33,8 @@ const char* ReselectOpName() { return kReselectOp.name; }
 
 Registration ReselectOpRegistration() { return RegistrationOf(kReselectOp); }
 
+const char* RateOpName() { return kRateOp.name; }
+
+Registration RateOpRegistration() { return RegistrationOf(kRateOp); }
+
 }  // namespace tfodl

@@ -32,6 +32,16 @@ TfLiteStatus AddReselection(Resolver& resolver) {
   return resolver.AddCustom(ReselectOpName(), &registration);
 }
 
+const char* RateOpName();
+Registration RateOpRegistration();
+
+// Likewise for graphs with a schedule of the learning rate, a warm-up or clipped errors.
+template <class Resolver>
+TfLiteStatus AddRateSchedule(Resolver& resolver) {
+  Registration registration = RateOpRegistration();
+  return resolver.AddCustom(RateOpName(), &registration);
+}
+
 }  // namespace tfodl
 
 #endif  // TFODL_OPS_REGISTER_H_

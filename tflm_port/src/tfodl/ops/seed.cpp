@@ -94,6 +94,7 @@ TfLiteStatus Invoke(TfLiteContext* context, TfLiteNode* node) {
     state->sentinel = options.sentinel;
     state->rng = options.rng_seed;
     state->learning_rate = options.learning_rate;
+    state->rate_factor = 1.0f;
   }
   // Their addresses stay until TFLM allocates the tensors again, which clears the state.
   const int n = seeding ? static_cast<int>(options.n_variables) : 0;
