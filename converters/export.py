@@ -75,9 +75,9 @@ class OnBoard:
 
     `sparsifier` tells which entries of a layer's error it keeps and `skip_rule` which samples it
     trains on; the learning rate is that of plain SGD, per sample, and a sketch may change it;
-    `rate` is its schedule. `update_rule` is how int8 weights take steps; `seed` is that of the stochastic
-    rounding and of the first masks; `loss` None means what the model ends in; `references` are what
-    a reselection observes neurons on, int8 [N, *input].
+    `rate` is its schedule. `update_rule` is how int8 weights take steps; `seed` is that of the
+    stochastic rounding and of the first masks; `loss` None means what the model ends in;
+    `references` are what a reselection observes neurons on, int8 [N, *input].
     """
 
     target: Target
