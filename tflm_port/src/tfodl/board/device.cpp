@@ -6,6 +6,22 @@
 #include "tfodl/float_contract.h"
 
 namespace tfodl {
+namespace {
+
+// Halves to even, as the PC does, so that a sample has the same bytes on both.
+int8_t QuantizeToInt8(float value, float scale, int32_t zero_point) {
+  constexpr float kBeyondInt8 = 1024.0f;
+  const float steps = value / scale;
+  if (!(steps > -kBeyondInt8)) return -128;
+  if (steps > kBeyondInt8) return 127;
+  int32_t code = FloorToInt(steps);
+  const float rest = steps - static_cast<float>(code);
+  if (rest > 0.5f || (rest == 0.5f && code % 2 != 0)) ++code;
+  code += zero_point;
+  return static_cast<int8_t>(code < -128 ? -128 : code > 127 ? 127 : code);
+}
+
+}  // namespace
 
 bool Device::begin() {
   is_ready_ = learner_.Begin();
@@ -34,8 +50,7 @@ bool Device::SetInput(const float* sample) {
   }
   int8_t* input = static_cast<int8_t*>(model.input);
   for (uint32_t i = 0; i < model.input_bytes; ++i) {
-    input[i] = SaturateToInt8(sample[i] / model.input_scale +
-                              static_cast<float>(model.input_zero_point));
+    input[i] = QuantizeToInt8(sample[i], model.input_scale, model.input_zero_point);
   }
   return true;
 }
