@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 #include "tfodl/float_math.h"
-#include "tfodl/optimize.h"
+#include "tfodl/inline.h"
 #include "tfodl/options.h"
 #include "tfodl/state.h"
 #include "tfodl/float_contract.h"

@@ -9,7 +9,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "tfodl/optimize.h"
+#include "tfodl/inline.h"
 
 #if defined(__GNUC__) && defined(__ARM_FEATURE_SIMD32) && defined(__ARMEL__)
 #define TFODL_HAS_DSP 1

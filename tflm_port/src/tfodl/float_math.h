@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "tfodl/optimize.h"
+#include "tfodl/inline.h"
 #include "tfodl/float_contract.h"
 
 namespace tfodl {

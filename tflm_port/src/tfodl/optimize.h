@@ -10,14 +10,6 @@
 #pragma GCC optimize("O2", "no-tree-loop-distribute-patterns")
 #endif
 
-// For the small functions of those loops, which compiling for size would call.
-// And for the loops themselves: on their own they find enough registers.
-#if defined(__GNUC__)
-#define TFODL_INLINE inline __attribute__((always_inline))
-#define TFODL_NOINLINE __attribute__((noinline))
-#else
-#define TFODL_INLINE inline
-#define TFODL_NOINLINE
-#endif
+#include "tfodl/inline.h"
 
 #endif  // TFODL_OPTIMIZE_H_

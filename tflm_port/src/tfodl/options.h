@@ -9,7 +9,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "tfodl/optimize.h"
+#include "tfodl/inline.h"
 
 namespace tfodl {
 

@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-#include "tfodl/optimize.h"
+#include "tfodl/inline.h"
 #include "tfodl/float_contract.h"
 
 namespace tfodl {

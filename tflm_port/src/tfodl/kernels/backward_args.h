@@ -5,7 +5,7 @@
 #include <stdint.h>
 
 #include "tfodl/kernels/integer_error.h"
-#include "tfodl/optimize.h"
+#include "tfodl/inline.h"
 #include "tfodl/options.h"
 
 namespace tfodl {

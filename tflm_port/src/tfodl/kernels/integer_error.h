@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 #include "tfodl/float_math.h"
-#include "tfodl/optimize.h"
+#include "tfodl/inline.h"
 #include "tfodl/options.h"
 
 namespace tfodl {

@@ -16,7 +16,7 @@
 
 #include "tfodl/dsp.h"
 #include "tfodl/float_math.h"
-#include "tfodl/optimize.h"
+#include "tfodl/inline.h"
 #include "tfodl/options.h"
 #include "tfodl/float_contract.h"
 

@@ -1,0 +1,15 @@
+// Which functions the compiler inlines, where its own choice is not the best one.
+#ifndef TFODL_INLINE_H_
+#define TFODL_INLINE_H_
+
+// For the small functions of loops, which compiling for size would call.
+// And for the loops themselves: on their own they find enough registers.
+#if defined(__GNUC__)
+#define TFODL_INLINE inline __attribute__((always_inline))
+#define TFODL_NOINLINE __attribute__((noinline))
+#else
+#define TFODL_INLINE inline
+#define TFODL_NOINLINE
+#endif
+
+#endif  // TFODL_INLINE_H_
