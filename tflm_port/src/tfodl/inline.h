@@ -12,4 +12,11 @@
 #define TFODL_NOINLINE
 #endif
 
+// For a single loop without floats in a source that is compiled for size.
+#if defined(__GNUC__) && !defined(__clang__) && defined(__OPTIMIZE__)
+#define TFODL_FAST __attribute__((noinline, optimize("O2")))
+#else
+#define TFODL_FAST
+#endif
+
 #endif  // TFODL_INLINE_H_

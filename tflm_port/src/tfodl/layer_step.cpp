@@ -1,5 +1,3 @@
-#include "tfodl/optimize.h"
-
 #include "tfodl/layer_step.h"
 
 #include "tfodl/float_math.h"
@@ -50,10 +48,9 @@ Entries OfNeuronsThatUpdate(const Layer& layer, const float* delta, const Entrie
   return updating;
 }
 
-void CountWork(const Layer& layer, LayerKind kind, const float* delta, const Entries& entries,
-               State* state) {
-  Entries work = {0, 0};
-  if (layer.Has(kUpdateWeights)) work = OfNeuronsThatUpdate(layer, delta, entries);
+void CountWork(const Layer& layer, LayerKind kind, const Entries& entries,
+               const Entries& updating, State* state) {
+  Entries work = updating;
   if (layer.Has(kPropagate)) {
     work.kept += entries.kept;
     work.non_zero += entries.non_zero;
@@ -94,17 +91,27 @@ void LayerStep(const Layer& layer, LayerKind kind, const LayerTensors& tensors, 
     KeepLargest(tensors.error, count, entries.kept, error.largest);
     entries.non_zero = entries.kept;
   }
-  const ErrorUnit unit = ErrorUnitOf(layer, kind, tensors.error, error.largest);
+  const Entries updating = layer.Has(kUpdateWeights)
+                               ? OfNeuronsThatUpdate(layer, tensors.error, entries)
+                               : Entries{0, 0};
+  ErrorUnit unit;
+  ErrorList list = {};
+  if (kind != LayerKind::kFullyConnected && IsSparse(options, entries.non_zero)) {
+    list = ListErrors(layer, kind, tensors.error, &unit);
+  } else {
+    unit = ErrorUnitOf(layer, kind, tensors.error, error.largest);
+  }
   if (unit.unit == 0.0f) {
     AbandonStep(state);
     return;
   }
-  CountWork(layer, kind, tensors.error, entries, state);
+  CountWork(layer, kind, entries, updating, state);
 
   WeightUpdater updater(state->rng, tensors.weights, tensors.residual);
   const float rate = state->learning_rate * state->rate_factor;
-  const BackwardArgs args = {layer,           rate,         tensors.error,   unit,           tensors.x,
-                             tensors.weights, tensors.bias, tensors.error_x, tensors.scratch};
+  const BackwardArgs args = {layer,           rate,         tensors.error,   unit,           list,
+                             tensors.x,       tensors.weights, tensors.bias, tensors.error_x,
+                             tensors.scratch};
   RunBackwardKernel(kind, args, &updater);
   state->rng = updater.rng();
   state->saturated += updater.saturated();

@@ -4,6 +4,7 @@
 
 #include <stdint.h>
 
+#include "tfodl/kernels/error_list.h"
 #include "tfodl/kernels/integer_error.h"
 #include "tfodl/inline.h"
 #include "tfodl/options.h"
@@ -12,10 +13,11 @@ namespace tfodl {
 
 // Shapes are those of layer.options (NHWC, batch 1). A pointer the flags do not ask for is null.
 struct BackwardArgs {
-  Layer layer;
+  const Layer& layer;
   float learning_rate;
   float* delta;      // [out_h, out_w, out_c], dLoss/dz in real units, finite; overwritten
   ErrorUnit unit;    // of the layer's errors as integers
+  ErrorList list;    // in the place of delta where it is sparse
   const int8_t* x;   // [in_h, in_w, in_c]
   int8_t* weights;   // written only with kUpdateWeights
   int32_t* bias;     // [out_c], units x_scale * weight scale

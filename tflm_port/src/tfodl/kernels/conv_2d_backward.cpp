@@ -1,29 +1,14 @@
-#include "tfodl/optimize.h"
-
 #include "tfodl/kernels/conv_2d_backward.h"
 
 #include "tfodl/dsp.h"
 #include "tfodl/kernels/add_scaled.h"
+#include "tfodl/kernels/conv_2d_sparse.h"
 #include "tfodl/kernels/integer_error.h"
+#include "tfodl/kernels/patch.h"
 #include "tfodl/float_contract.h"
 
 namespace tfodl {
 namespace {
-
-// The part of a window that lies inside the input.
-struct Patch {
-  uint32_t pixel;  // its first element in the input
-  uint32_t tap;    // its first element in a row of weights
-  uint32_t count;  // the elements of one of its rows
-
-  TFODL_INLINE Patch(const LayerOptions& o, const WindowRange& y, uint32_t out_x) {
-    const WindowRange x(out_x, o.stride_w, o.pad_left, o.kernel_w, o.in_w);
-    pixel = (static_cast<uint32_t>(y.origin + y.begin) * o.in_w +
-             static_cast<uint32_t>(x.origin + x.begin)) * o.in_c;
-    tap = (static_cast<uint32_t>(y.begin) * o.kernel_w + static_cast<uint32_t>(x.begin)) * o.in_c;
-    count = static_cast<uint32_t>(x.end - x.begin) * o.in_c;
-  }
-};
 
 TFODL_INLINE WindowRange RowsOf(const LayerOptions& o, uint32_t out_y) {
   return WindowRange(out_y, o.stride_h, o.pad_top, o.kernel_h, o.in_h);
@@ -32,39 +17,32 @@ TFODL_INLINE WindowRange RowsOf(const LayerOptions& o, uint32_t out_y) {
 void InputGradient(const BackwardArgs& args, const int16_t* errors, int32_t* sums) {
   const LayerOptions& o = args.layer.options;
   const uint32_t fan_in = FanIn(o, LayerKind::kConv2D);
-  Clear(sums, args.layer.InputCount());
-  for (uint32_t out_y = 0; out_y < o.out_h; ++out_y) {
-    const WindowRange y = RowsOf(o, out_y);
-    for (uint32_t out_x = 0; out_x < o.out_w; ++out_x) {
-      const Patch patch(o, y, out_x);
-      const RowBlock block = {static_cast<uint32_t>(y.end - y.begin), patch.count,
-                              o.kernel_w * o.in_c - patch.count, o.in_w * o.in_c - patch.count};
-      const int8_t* waiting = nullptr;
-      int32_t waiting_error = 0;
-      const int8_t* row = args.weights + patch.tap;
-      for (const int16_t* const end = errors + o.out_c; errors != end; row += fan_in) {
-        const int32_t error = *errors++;
-        if (error == 0) continue;
-        if (waiting == nullptr) {
-          waiting = row;
-          waiting_error = error;
-          continue;
-        }
-        AddScaled(block, waiting, row, MakePair(waiting_error, error), 0, sums + patch.pixel);
-        waiting = nullptr;
+  const uint32_t positions = o.out_h * o.out_w;
+  for (uint32_t position = 0; position < positions; ++position) {
+    const Patch patch = PatchOf(o, position);
+    const uint32_t count = patch.columns * o.in_c;
+    const RowBlock block = {patch.rows, count, o.kernel_w * o.in_c - count,
+                            o.in_w * o.in_c - count};
+    int32_t* const pixel = sums + patch.pixel * o.in_c;
+    const int8_t* waiting = nullptr;
+    int32_t waiting_error = 0;
+    const int8_t* row = args.weights + patch.tap * o.in_c;
+    for (const int16_t* const end = errors + o.out_c; errors != end; row += fan_in) {
+      const int32_t error = *errors++;
+      if (error == 0) continue;
+      if (waiting == nullptr) {
+        waiting = row;
+        waiting_error = error;
+        continue;
       }
-      if (waiting != nullptr) {
-        AddScaled(block, waiting, waiting, MakePair(waiting_error, 0), 0, sums + patch.pixel);
-      }
+      AddScaled(block, waiting, row, MakePair(waiting_error, error), 0, pixel);
+      waiting = nullptr;
+    }
+    if (waiting != nullptr) {
+      AddScaled(block, waiting, waiting, MakePair(waiting_error, 0), 0, pixel);
     }
   }
 }
-
-// The errors of a neuron over all positions.
-struct NeuronErrors {
-  int32_t sum;
-  bool any;  // not zero
-};
 
 // Sums of whole rows of a window. A position waits for the next one: two at a time cost less.
 class FullRows {
@@ -93,7 +71,8 @@ class FullRows {
 };
 
 // errors: those of the neuron, out_c apart. gradient: null when only the errors matter.
-NeuronErrors WeightGradient(const BackwardArgs& args, const int16_t* errors, int32_t* gradient) {
+TFODL_FAST NeuronErrors WeightGradient(const BackwardArgs& args, const int16_t* errors,
+                                       int32_t* gradient) {
   const LayerOptions& o = args.layer.options;
   const uint32_t row = o.kernel_w * o.in_c;
   const uint32_t line = o.in_w * o.in_c;
@@ -128,10 +107,12 @@ NeuronErrors WeightGradient(const BackwardArgs& args, const int16_t* errors, int
         full.Add(block, args.x + (pixels + out_x * step), error, sums);
         continue;
       }
-      const Patch patch(o, y, out_x);
-      const RowBlock part = {rows, patch.count, line - patch.count, row - patch.count};
-      const int8_t* const pixel = args.x + patch.pixel;
-      AddScaled(part, pixel, pixel, MakePair(error, 0), -o.x_zero_point, gradient + patch.tap);
+      const Patch patch = PatchOf(o, out_y * o.out_w + out_x);
+      const uint32_t count = patch.columns * o.in_c;
+      const RowBlock part = {rows, count, line - count, row - count};
+      const int8_t* const pixel = args.x + patch.pixel * o.in_c;
+      AddScaled(part, pixel, pixel, MakePair(error, 0), -o.x_zero_point,
+                gradient + patch.tap * o.in_c);
     }
   }
   full.Finish(block, sums);
@@ -145,8 +126,15 @@ void Update(const BackwardArgs& args, const int16_t* errors, WeightUpdater* upda
   int32_t* const gradient = layer.Has(kUpdateWeights) ? args.scratch : nullptr;
   for (uint32_t neuron = 0; neuron < o.out_c; ++neuron) {
     if (!layer.MayUpdate(neuron)) continue;
+    NeuronErrors found = {0, true};
+    if (errors == nullptr) found = args.list.ErrorsOf(neuron);
+    if (!found.any) continue;
     if (gradient != nullptr) Clear(gradient, fan_in);
-    const NeuronErrors found = WeightGradient(args, errors + neuron, gradient);
+    if (errors != nullptr) {
+      found = WeightGradient(args, errors + neuron, gradient);
+    } else if (gradient != nullptr) {
+      SparseConv2DWeightGradient(args, neuron, gradient);
+    }
     if (!found.any) continue;
     const float weight_scale = layer.WeightScale(neuron);
     const float rate = args.learning_rate * args.unit.unit / weight_scale / weight_scale;
@@ -164,10 +152,20 @@ void Update(const BackwardArgs& args, const int16_t* errors, WeightUpdater* upda
 
 void Conv2DBackward(const BackwardArgs& args, WeightUpdater* updater) {
   const Layer& layer = args.layer;
-  const int16_t* const errors = ToIntegerErrors(layer, LayerKind::kConv2D, args.unit, args.delta);
+  const int16_t* errors = nullptr;
+  if (args.list.entries == nullptr) {
+    errors = ToIntegerErrors(layer, LayerKind::kConv2D, args.unit, args.delta);
+  } else {
+    SortByNeuron(layer.options.out_c, args.list);
+  }
   if (layer.Has(kPropagate)) {
     int32_t* const sums = reinterpret_cast<int32_t*>(args.error_x);
-    InputGradient(args, errors, sums);
+    Clear(sums, layer.InputCount());
+    if (errors == nullptr) {
+      SparseConv2DInputGradient(args, sums);
+    } else {
+      InputGradient(args, errors, sums);
+    }
     ToRealErrors(layer, LayerKind::kConv2D, args.unit, sums);
   }
   if (layer.Has(kUpdateWeights) || layer.Has(kUpdateBias)) Update(args, errors, updater);

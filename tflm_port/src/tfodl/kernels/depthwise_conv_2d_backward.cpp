@@ -1,8 +1,7 @@
-#include "tfodl/optimize.h"
-
 #include "tfodl/kernels/depthwise_conv_2d_backward.h"
 
 #include "tfodl/dsp.h"
+#include "tfodl/kernels/depthwise_conv_2d_sparse.h"
 #include "tfodl/kernels/integer_error.h"
 #include "tfodl/float_contract.h"
 
@@ -11,28 +10,6 @@ namespace {
 
 constexpr LayerKind kKind = LayerKind::kDepthwiseConv2D;
 constexpr uint32_t kLanes = 4;  // neurons at a time
-
-// The part of a window that lies inside the input.
-struct Patch {
-  uint32_t pixel;  // its first pixel
-  uint32_t tap;    // its first tap
-  uint32_t rows, columns;
-  uint32_t channels;               // of the input
-  uint32_t weights_gap, sums_gap;  // elements between its rows
-
-  Patch(const LayerOptions& o, uint32_t out_y, uint32_t out_x) {
-    const WindowRange y(out_y, o.stride_h, o.pad_top, o.kernel_h, o.in_h);
-    const WindowRange x(out_x, o.stride_w, o.pad_left, o.kernel_w, o.in_w);
-    pixel = static_cast<uint32_t>(y.origin + y.begin) * o.in_w +
-            static_cast<uint32_t>(x.origin + x.begin);
-    tap = static_cast<uint32_t>(y.begin) * o.kernel_w + static_cast<uint32_t>(x.begin);
-    rows = static_cast<uint32_t>(y.end - y.begin);
-    columns = static_cast<uint32_t>(x.end - x.begin);
-    channels = o.in_c;
-    weights_gap = (o.kernel_w - columns) * o.out_c;
-    sums_gap = (o.in_w - columns) * o.in_c;
-  }
-};
 
 #if TFODL_HAS_DSP
 
@@ -65,7 +42,7 @@ TFODL_INLINE void PropagateRow(uint32_t low, uint32_t high, uint32_t columns, ui
       : "cc", "memory");
 }
 
-TFODL_NOINLINE void PropagateFour(const Patch& patch, uint32_t low, uint32_t high,
+TFODL_FAST void PropagateFour(const ChannelPatch& patch, uint32_t low, uint32_t high,
                                   const int8_t* weights, int32_t* sums) {
   for (uint32_t row = patch.rows; row > 0; --row) {
     PropagateRow(low, high, patch.columns, patch.channels, &weights, &sums);
@@ -76,48 +53,33 @@ TFODL_NOINLINE void PropagateFour(const Patch& patch, uint32_t low, uint32_t hig
 
 #endif  // TFODL_HAS_DSP
 
-void PropagateOne(const Patch& patch, uint32_t neurons, int32_t error, const int8_t* weights,
-                  int32_t* sums) {
-  for (uint32_t row = patch.rows; row > 0; --row) {
-    for (uint32_t column = patch.columns; column > 0; --column) {
-      *sums += error * *weights;
-      weights += neurons;
-      sums += patch.channels;
-    }
-    weights += patch.weights_gap;
-    sums += patch.sums_gap;
-  }
-}
-
 void InputGradient(const BackwardArgs& args, const int16_t* errors, int32_t* sums) {
   const LayerOptions& o = args.layer.options;
   const uint32_t multiplier = o.out_c / o.in_c;
-  Clear(sums, args.layer.InputCount());
-  for (uint32_t out_y = 0; out_y < o.out_h; ++out_y) {
-    for (uint32_t out_x = 0; out_x < o.out_w; ++out_x, errors += o.out_c) {
-      const Patch patch(o, out_y, out_x);
-      const int8_t* const weights = args.weights + patch.tap * o.out_c;
-      int32_t* const pixel = sums + patch.pixel * o.in_c;
-      uint32_t neuron = 0;
+  const uint32_t positions = o.out_h * o.out_w;
+  for (uint32_t position = 0; position < positions; ++position, errors += o.out_c) {
+    const ChannelPatch patch = ChannelPatchOf(o, position);
+    const int8_t* const weights = args.weights + patch.tap;
+    int32_t* const pixel = sums + patch.pixel;
+    uint32_t neuron = 0;
 #if TFODL_HAS_DSP
-      if (multiplier == 1) {
-        for (; neuron + kLanes <= o.out_c; neuron += kLanes) {
-          const uint32_t low = LoadWord(errors + neuron);
-          const uint32_t high = LoadWord(errors + neuron + 2);
-          if ((low | high) == 0) continue;
-          PropagateFour(patch, low, high, weights + neuron, pixel + neuron);
-        }
+    if (multiplier == 1) {
+      for (; neuron + kLanes <= o.out_c; neuron += kLanes) {
+        const uint32_t low = LoadWord(errors + neuron);
+        const uint32_t high = LoadWord(errors + neuron + 2);
+        if ((low | high) == 0) continue;
+        PropagateFour(patch, low, high, weights + neuron, pixel + neuron);
       }
+    }
 #endif
-      uint32_t channel = neuron / multiplier;
-      uint32_t left = multiplier;  // neurons of this channel
-      for (; neuron < o.out_c; ++neuron) {
-        const int32_t error = errors[neuron];
-        if (error != 0) PropagateOne(patch, o.out_c, error, weights + neuron, pixel + channel);
-        if (--left == 0) {
-          left = multiplier;
-          ++channel;
-        }
+    uint32_t channel = neuron / multiplier;
+    uint32_t left = multiplier;  // neurons of this channel
+    for (; neuron < o.out_c; ++neuron) {
+      const int32_t error = errors[neuron];
+      if (error != 0) PropagateOne(patch, o.out_c, error, weights + neuron, pixel + channel);
+      if (--left == 0) {
+        left = multiplier;
+        ++channel;
       }
     }
   }
@@ -143,7 +105,7 @@ struct Tap {
 #if TFODL_HAS_DSP
 
 // Of four neurons and the four channels of the same numbers, from `first` on.
-TFODL_NOINLINE FourSums FourChannels(const BackwardArgs& args, const int16_t* errors,
+TFODL_FAST FourSums FourChannels(const BackwardArgs& args, const int16_t* errors,
                                      const Tap& tap, uint32_t first) {
   const LayerOptions& o = args.layer.options;
   const uint32_t offsets = MakePair(-o.x_zero_point, -o.x_zero_point);
@@ -186,6 +148,17 @@ int32_t OneNeuron(const BackwardArgs& args, const int16_t* errors, const Tap& ta
   return sum;
 }
 
+// Of `positions` errors, `step` apart.
+TFODL_FAST NeuronErrors ErrorsOf(const int16_t* error, uint32_t positions, uint32_t step) {
+  int32_t sum = 0;
+  int32_t any = 0;
+  for (; positions > 0; --positions, error += step) {
+    sum += *error;
+    any |= *error;
+  }
+  return NeuronErrors{sum, any != 0};
+}
+
 // Returns whether a neuron of the block has to be updated.
 bool Prepare(const BackwardArgs& args, const int16_t* errors, Block* block) {
   const Layer& layer = args.layer;
@@ -196,17 +169,13 @@ bool Prepare(const BackwardArgs& args, const int16_t* errors, Block* block) {
     block->rates[lane] = 0.0f;
     block->scales[lane] = StepScale{0, 32};
     if (!layer.MayUpdate(neuron)) continue;
-    const int16_t* error = errors + neuron;
-    int32_t sum = 0;
-    uint32_t any = 0;
-    for (uint32_t p = o.out_h * o.out_w; p > 0; --p, error += o.out_c) {
-      sum += *error;
-      any |= static_cast<uint32_t>(*error);
-    }
-    if (any == 0) continue;
+    const NeuronErrors found =
+        errors == nullptr ? args.list.ErrorsOf(neuron)
+                          : ErrorsOf(errors + neuron, o.out_h * o.out_w, o.out_c);
+    if (!found.any) continue;
     touched = true;
     const float weight_scale = layer.WeightScale(neuron);
-    block->sums[lane] = sum;
+    block->sums[lane] = found.sum;
     block->rates[lane] = args.learning_rate * args.unit.unit / weight_scale;
     if (!HasOwnChannels(o, kKind)) block->rates[lane] /= weight_scale;
     block->scales[lane] = MakeStepScale(block->rates[lane] * o.x_scale);
@@ -218,6 +187,18 @@ void UpdateWeights(const BackwardArgs& args, const int16_t* errors, const Block&
                    WeightUpdater* updater) {
   const LayerOptions& o = args.layer.options;
   int8_t* weights = args.weights + block.first;
+  if (errors == nullptr) {
+    const uint32_t taps = o.kernel_h * o.kernel_w;
+    int32_t* const gradient = args.list.room;
+    Clear(gradient, kLanes * taps);
+    for (uint32_t lane = 0; lane < block.lanes; ++lane) {
+      SparseDepthwiseWeightGradient(args, block.first + lane, kLanes, gradient + lane);
+    }
+    for (uint32_t tap = 0; tap < taps; ++tap, weights += o.out_c) {
+      updater->UpdateFour(weights, gradient + kLanes * tap, block.scales, block.lanes);
+    }
+    return;
+  }
   for (uint32_t ky = 0; ky < o.kernel_h; ++ky) {
     for (uint32_t kx = 0; kx < o.kernel_w; ++kx, weights += o.out_c) {
       const Tap tap(o, ky, kx);
@@ -263,10 +244,20 @@ void Update(const BackwardArgs& args, const int16_t* errors, WeightUpdater* upda
 
 void DepthwiseConv2DBackward(const BackwardArgs& args, WeightUpdater* updater) {
   const Layer& layer = args.layer;
-  const int16_t* const errors = ToIntegerErrors(layer, kKind, args.unit, args.delta);
+  const int16_t* errors = nullptr;
+  if (args.list.entries == nullptr) {
+    errors = ToIntegerErrors(layer, kKind, args.unit, args.delta);
+  } else {
+    SortByNeuron(layer.options.out_c, args.list);
+  }
   if (layer.Has(kPropagate)) {
     int32_t* const sums = reinterpret_cast<int32_t*>(args.error_x);
-    InputGradient(args, errors, sums);
+    Clear(sums, layer.InputCount());
+    if (errors == nullptr) {
+      SparseDepthwiseInputGradient(args, sums);
+    } else {
+      InputGradient(args, errors, sums);
+    }
     ToRealErrors(layer, kKind, args.unit, sums);
   }
   if (layer.Has(kUpdateWeights) || layer.Has(kUpdateBias)) Update(args, errors, updater);

@@ -1,5 +1,3 @@
-#include "tfodl/optimize.h"
-
 #include "tfodl/kernels/fully_connected_backward.h"
 
 #include "tfodl/dsp.h"

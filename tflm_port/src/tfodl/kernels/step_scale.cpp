@@ -1,5 +1,3 @@
-#include "tfodl/optimize.h"
-
 #include "tfodl/kernels/step_scale.h"
 
 #include "tfodl/float_contract.h"

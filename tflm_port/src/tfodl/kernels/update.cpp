@@ -1,5 +1,3 @@
-#include "tfodl/optimize.h"
-
 #include "tfodl/kernels/update.h"
 
 #include "tfodl/float_math.h"

@@ -1,0 +1,33 @@
+// The sums of depthwise_conv_2d_backward.h one error at a time, and from a list of errors
+// (error_list.h). Compiled for size.
+#ifndef TFODL_KERNELS_DEPTHWISE_CONV_2D_SPARSE_H_
+#define TFODL_KERNELS_DEPTHWISE_CONV_2D_SPARSE_H_
+
+#include "tfodl/kernels/backward_args.h"
+
+namespace tfodl {
+
+// The part of a window that lies inside the input, in elements of channel 0.
+struct ChannelPatch {
+  uint32_t pixel, tap;
+  uint32_t rows, columns;
+  uint32_t channels;               // of the input
+  uint32_t weights_gap, sums_gap;  // elements between its rows
+};
+
+ChannelPatch ChannelPatchOf(const LayerOptions& options, uint32_t position);
+
+// sums of the patch += error * weights.
+void PropagateOne(const ChannelPatch& patch, uint32_t neurons, int32_t error,
+                  const int8_t* weights, int32_t* sums);
+
+// sums: [in_h, in_w, in_c], zeros before.
+void SparseDepthwiseInputGradient(const BackwardArgs& args, int32_t* sums);
+
+// Adds g of one neuron: tap i is gradient[i * step].
+void SparseDepthwiseWeightGradient(const BackwardArgs& args, uint32_t neuron, uint32_t step,
+                                   int32_t* gradient);
+
+}  // namespace tfodl
+
+#endif  // TFODL_KERNELS_DEPTHWISE_CONV_2D_SPARSE_H_

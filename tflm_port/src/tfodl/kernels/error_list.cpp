@@ -1,0 +1,98 @@
+#include "tfodl/optimize.h"
+
+#include "tfodl/kernels/error_list.h"
+
+#include "tfodl/dsp.h"
+#include "tfodl/float_math.h"
+#include "tfodl/float_contract.h"
+
+namespace tfodl {
+namespace {
+
+constexpr uint32_t kMostPlaces = 1u << 16;
+constexpr uint32_t kGap = 0x7fc00000u;  // a NaN, which no error is
+constexpr uint32_t kInfinity = 0x7f800000u;
+
+uint32_t Window(const LayerOptions& o) { return o.kernel_h * o.kernel_w; }
+
+}  // namespace
+
+bool IsSparse(const LayerOptions& options, uint32_t non_zero) {
+  const uint32_t count = options.out_h * options.out_w * options.out_c;
+  return count <= kMostPlaces &&
+         uint64_t{4} * (non_zero + Window(options)) + options.out_c <= count;
+}
+
+ErrorList ListErrors(const Layer& layer, LayerKind kind, float* delta, ErrorUnit* unit) {
+  const LayerOptions& o = layer.options;
+  const bool own = HasOwnChannels(o, kind);
+  // First the errors times q, with the lengths of the gaps between them.
+  uint8_t* const memory = reinterpret_cast<uint8_t*>(delta);
+  const uint8_t* const end = memory + layer.OutputCount() * sizeof(float);
+  uint8_t* to = memory;
+  uint32_t largest = 0;  // magnitudes order like their bits
+  uint32_t next = 0;     // the element behind the last one
+  for (const uint8_t* from = memory; from != end; from += sizeof(float)) {
+    float error = FloatFromBits(LoadWord(from));
+    if (__builtin_expect(MagnitudeBits(error) == 0, 1)) continue;
+    const uint32_t place = static_cast<uint32_t>(from - memory) / sizeof(float);
+    if (place != next) {
+      StoreWord(to, kGap | (place - next));
+      to += sizeof(float);
+    }
+    next = place + 1;
+    if (!own) error *= layer.WeightScale(place % o.out_c);
+    if (MagnitudeBits(error) > largest) largest = MagnitudeBits(error);
+    StoreWord(to, FloatBits(error));
+    to += sizeof(float);
+  }
+  *unit = MakeErrorUnit(FloatFromBits(largest), LargestIntegerError(layer, kind));
+
+  uint32_t* const entries = reinterpret_cast<uint32_t*>(delta);
+  uint32_t count = 0;
+  uint32_t place = 0;
+  for (const uint8_t* from = memory; from != to; from += sizeof(float)) {
+    const uint32_t bits = LoadWord(from);
+    if ((bits & ~0x80000000u) > kInfinity) {
+      place += bits ^ kGap;
+      continue;
+    }
+    const int32_t error = IntegerError(FloatFromBits(bits), 1.0f, *unit);
+    if (error != 0) StoreWord(memory + 4 * count++, MakePair(error, static_cast<int32_t>(place)));
+    ++place;
+  }
+  ErrorList list = {entries, count, entries + count, entries + 2 * count, nullptr};
+  list.room = reinterpret_cast<int32_t*>(list.ends + o.out_c);
+  return list;
+}
+
+void SortByNeuron(uint32_t neurons, const ErrorList& list) {
+  Clear(reinterpret_cast<int32_t*>(list.ends), neurons);
+  const uint32_t* const end = list.entries + list.count;
+  for (const uint32_t* entry = list.entries; entry != end; ++entry) {
+    ++list.ends[PlaceOf(*entry) % neurons];
+  }
+  uint32_t sum = 0;
+  for (uint32_t neuron = 0; neuron < neurons; ++neuron) {
+    const uint32_t own = list.ends[neuron];
+    list.ends[neuron] = sum;
+    sum += own;
+  }
+  for (const uint32_t* entry = list.entries; entry != end; ++entry) {
+    const uint32_t place = PlaceOf(*entry);
+    const uint32_t position = place / neurons;
+    list.by_neuron[list.ends[place - position * neurons]++] =
+        MakePair(ErrorOf(*entry), static_cast<int32_t>(position));
+  }
+}
+
+NeuronErrors ErrorList::ErrorsOf(uint32_t neuron) const {
+  NeuronErrors found = {0, false};
+  for (uint32_t i = BeginOf(neuron); i < ends[neuron]; ++i) {
+    found.sum += ErrorOf(by_neuron[i]);
+    found.any = true;
+  }
+  return found;
+}
+
+}  // namespace tfodl

@@ -1,0 +1,51 @@
+// The integer errors of a sparse layer (integer_error.h) as a list of those that are not 0, so that
+// the backward pass costs what they cost.
+//
+// An entry is a word: where it is, in the high half, and e. The list takes the place of the floats,
+// in scan order (NHWC); behind it lies the same list ordered by neuron, with the end of each
+// neuron's part, and then room for a kernel of four neurons.
+#ifndef TFODL_KERNELS_ERROR_LIST_H_
+#define TFODL_KERNELS_ERROR_LIST_H_
+
+#include <stdint.h>
+
+#include "tfodl/inline.h"
+#include "tfodl/kernels/integer_error.h"
+#include "tfodl/options.h"
+
+namespace tfodl {
+
+// The errors of a neuron over all positions.
+struct NeuronErrors {
+  int32_t sum;
+  bool any;  // not zero
+};
+
+struct ErrorList {
+  uint32_t* entries;    // null when the errors are an array instead
+  uint32_t count;
+  uint32_t* by_neuron;  // `count` entries, after SortByNeuron
+  uint32_t* ends;       // of the neurons' parts in by_neuron
+  int32_t* room;        // 4 * kernel_h * kernel_w
+
+  uint32_t BeginOf(uint32_t neuron) const { return neuron == 0 ? 0 : ends[neuron - 1]; }
+  NeuronErrors ErrorsOf(uint32_t neuron) const;
+};
+
+TFODL_INLINE uint32_t PlaceOf(uint32_t entry) { return entry >> 16; }
+
+TFODL_INLINE int32_t ErrorOf(uint32_t entry) { return static_cast<int16_t>(entry & 0xffffu); }
+
+// Whether a list is the better form: at most a quarter of the errors is not 0.
+bool IsSparse(const LayerOptions& options, uint32_t non_zero);
+
+// Replaces delta, of which IsSparse says that it is sparse, by the list. Places are elements of the
+// output. `unit` becomes that of ErrorUnitOf; the list means nothing where it is 0.
+ErrorList ListErrors(const Layer& layer, LayerKind kind, float* delta, ErrorUnit* unit);
+
+// Fills by_neuron and ends. There places are positions, elements without the channel.
+void SortByNeuron(uint32_t neurons, const ErrorList& list);
+
+}  // namespace tfodl
+
+#endif  // TFODL_KERNELS_ERROR_LIST_H_

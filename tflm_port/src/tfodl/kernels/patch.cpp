@@ -1,0 +1,22 @@
+#include "tfodl/optimize.h"
+
+#include "tfodl/kernels/patch.h"
+
+#include "tfodl/kernels/backward_args.h"
+
+namespace tfodl {
+
+Patch PatchOf(const LayerOptions& o, uint32_t position) {
+  const uint32_t out_y = position / o.out_w;
+  const WindowRange y(out_y, o.stride_h, o.pad_top, o.kernel_h, o.in_h);
+  const WindowRange x(position - out_y * o.out_w, o.stride_w, o.pad_left, o.kernel_w, o.in_w);
+  Patch patch;
+  patch.pixel = static_cast<uint32_t>(y.origin + y.begin) * o.in_w +
+                static_cast<uint32_t>(x.origin + x.begin);
+  patch.tap = static_cast<uint32_t>(y.begin) * o.kernel_w + static_cast<uint32_t>(x.begin);
+  patch.rows = static_cast<uint32_t>(y.end - y.begin);
+  patch.columns = static_cast<uint32_t>(x.end - x.begin);
+  return patch;
+}
+
+}  // namespace tfodl
