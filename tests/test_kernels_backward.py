@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from backward_reference import Backward, Generator, backward, error_unit
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from kernel_harness import CONV_2D, DEPTHWISE, FULLY_CONNECTED, Layer, Memory, run_layer
 
@@ -26,9 +26,13 @@ CHECK = settings(
 
 
 @st.composite
-def layers(draw: st.DrawFn) -> tuple[Layer, np.ndarray, str]:
-    """A layer with random contents, an error for its output, and its padding."""
-    kind = draw(st.sampled_from([FULLY_CONNECTED, CONV_2D, DEPTHWISE]))
+def layers(draw: st.DrawFn, sparse: bool = False) -> tuple[Layer, np.ndarray, str]:
+    """A layer with random contents, an error for its output, and its padding.
+
+    A `sparse` one is a convolution whose errors the kernels keep as a list.
+    """
+    kinds = [CONV_2D, DEPTHWISE] if sparse else [FULLY_CONNECTED, CONV_2D, DEPTHWISE]
+    kind = draw(st.sampled_from(kinds))
     random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     channels = draw(st.integers(1, 6))
     padding = "VALID"
@@ -41,11 +45,12 @@ def layers(draw: st.DrawFn) -> tuple[Layer, np.ndarray, str]:
         padding = draw(st.sampled_from(["SAME", "VALID"]))
         kernel = draw(st.tuples(st.integers(1, 4), st.integers(1, 4)))
         # tf.nn.depthwise_conv2d takes equal strides only.
-        step = draw(st.integers(1, 3))
+        step = draw(st.integers(1, 2 if sparse else 3))
+        more = st.integers(5, 9) if sparse else st.integers(0, 4)
         stride = (step, step) if kind == DEPTHWISE else (step, draw(st.integers(1, 3)))
         size = (
-            kernel[0] + draw(st.integers(0, 4)),
-            kernel[1] + draw(st.integers(0, 4)),
+            kernel[0] + draw(more),
+            kernel[1] + draw(more),
         )
         rows = harness.window_axis(size[0], kernel[0], stride[0], padding)
         columns = harness.window_axis(size[1], kernel[1], stride[1], padding)
@@ -80,7 +85,11 @@ def layers(draw: st.DrawFn) -> tuple[Layer, np.ndarray, str]:
         activation=activation,
     )
     error = random.normal(size=out_shape).astype(np.float32)
-    error[random.random(out_shape) < draw(st.sampled_from([0.0, 0.7]))] = 0.0
+    zeros = st.sampled_from([0.85, 0.95, 0.99] if sparse else [0.0, 0.7])
+    error[random.random(out_shape) < draw(zeros)] = 0.0
+    if sparse:
+        window = kernel[0] * kernel[1]
+        assume(4 * (np.count_nonzero(error) + window) + outputs <= error.size)
     return layer, error, padding
 
 
@@ -152,7 +161,7 @@ def assert_close(actual: np.ndarray, wanted: np.ndarray, largest_terms: float) -
 
 @CHECK
 @given(
-    layers(),
+    layers() | layers(sparse=True),
     st.integers(0, 2**32 - 1),
     st.sampled_from([1, 2, 4, 5, 6, 7]),
     st.sampled_from([0.0, 1e-6, 0.003, 0.1, 30.0, 1e9]),
@@ -192,7 +201,7 @@ def test_every_bit_is_the_contracts(
 
 
 @CHECK
-@given(layers(), st.booleans())
+@given(layers() | layers(sparse=True), st.booleans())
 def test_the_contract_is_autodiff_of_the_rounded_errors(
     case: tuple[Layer, np.ndarray, str], residual: bool
 ) -> None:

@@ -211,15 +211,16 @@ def workload_table(counts: dict[str, float]) -> str:
             [
                 f"{name}: {what}",
                 number(macs),
-                number(inference),
+                f"{number(inference)} ({inference / dense:.2f})",
                 f"{number(dense)} ({dense / macs:.1f})",
                 f"{number(every)} ({every / macs:.1f})",
-                f"{number(sparse)} ({sparse / dense:.2f})",
+                f"{number(sparse)} ({sparse / dense:.2f}, {sparse / every:.2f})",
                 "" if skipped is None else f"+{number(skipped)} ({skipped / inference:.1%})",
             ]
         )
-    header = ["", "MACs", "inference", "dense step (per MAC)", "no error zero (per MAC)"]
-    return table([*header, "TinyProp 10 % (of dense)", "skipped (of inference)"], rows)
+    header = ["", "MACs", "inference (of dense)", "dense step (per MAC)", "no error zero (per MAC)"]
+    sparse_header = "TinyProp 10 % (of dense, of no error zero)"
+    return table([*header, sparse_header, "skipped (of inference)"], rows)
 
 
 def peer_table(counts: dict[str, float]) -> str:
@@ -243,14 +244,15 @@ def tflm_table(counts: dict[str, int]) -> str:
         rows.append(
             [
                 f"{name}: {WORKLOADS[name]}",
-                number(inference),
+                f"{number(inference)} ({inference / dense:.2f})",
                 f"{number(dense)} ({dense / step:.3f})",
                 f"{number(sparse)} ({sparse / dense:.2f})",
                 f"{number(skipped)} ({skipped / inference - 1:+.1%})",
                 number(counts[f"{name}.dense.arena"]),
             ]
         )
-    header = ["", "inference, plain model", "dense step (of AIfES)", "TinyProp 10 % (of dense)"]
+    header = ["", "inference, plain model (of dense)", "dense step (of AIfES)"]
+    header.append("TinyProp 10 % (of dense)")
     return table([*header, "skipped step (over inference)", "arena used, bytes"], rows)
 
 

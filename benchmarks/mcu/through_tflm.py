@@ -68,7 +68,7 @@ def measure(library: Path) -> dict[str, int]:
         write_models(folder)
         includes = [f"-I{library / 'src'}", f"-I{library / 'src/third_party/flatbuffers/include'}"]
         includes += [f"-I{p}" for p in (library / "src/third_party").iterdir() if p.is_dir()]
-        options = ["-DARDUINO=10819", "-DCMSIS_NN", "-w", f"-I{HERE}", f"-I{folder}", *includes]
+        options = ["-DCMSIS_NN", "-w", f"-I{HERE}", f"-I{folder}", *includes]
         options.append(f"-D{SKETCH_HEADER}")
         sources = [HERE / "through_tflm.cpp", *library_sources(library)]
         sources += sorted(SOURCE.rglob("*.cpp"))

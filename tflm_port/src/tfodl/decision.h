@@ -8,11 +8,9 @@
 
 #include <stdint.h>
 
-#include "tfodl/float_math.h"
 #include "tfodl/inline.h"
 #include "tfodl/options.h"
 #include "tfodl/state.h"
-#include "tfodl/float_contract.h"
 
 namespace tfodl {
 
@@ -32,28 +30,7 @@ TFODL_INLINE void StartReport(State* state, Report* report) {
 
 // A sample with its loss and alpha = sum |error|, after StartReport: fills the report, counts, and
 // sets state->active. A loss or alpha that is not finite abandons the step.
-TFODL_INLINE void Decide(const SkipSettings& settings, float loss, float alpha, State* state,
-                         Report* report) {
-  ++state->samples;
-  report->loss = loss;
-  report->alpha = alpha;
-  if (!IsFinite(loss) || !IsFinite(alpha)) {
-    AbandonStep(state);
-    return;
-  }
-  if (alpha > state->alpha_max) state->alpha_max = alpha;
-  const float share = state->alpha_max > 0.0f
-      ? alpha * (settings.d_max - settings.d_min) / state->alpha_max
-      : 0.0f;
-  report->decision = (settings.d_min + share) * settings.beta;
-  if (settings.skip_rule == kSkipNever || report->decision > settings.threshold) {
-    state->active = 1;
-    ++state->trained;
-    report->trained = 1.0f;
-  } else {
-    ++state->skipped;
-  }
-}
+void Decide(const SkipSettings& settings, float loss, float alpha, State* state, Report* report);
 
 }  // namespace tfodl
 

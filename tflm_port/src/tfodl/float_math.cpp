@@ -1,5 +1,3 @@
-#include "tfodl/optimize.h"
-
 #include "tfodl/float_math.h"
 
 namespace tfodl {

@@ -12,7 +12,8 @@
 #define TFODL_NOINLINE
 #endif
 
-// For a single loop without floats in a source that is compiled for size.
+// For a single loop without floats in a source that is compiled for size: most of the code only
+// decides what those loops work on.
 #if defined(__GNUC__) && !defined(__clang__) && defined(__OPTIMIZE__)
 #define TFODL_FAST __attribute__((noinline, optimize("O2")))
 #else

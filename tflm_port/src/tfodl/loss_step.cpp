@@ -5,15 +5,6 @@
 #include "tfodl/float_contract.h"
 
 namespace tfodl {
-namespace {
-
-// One copy for both: they are not worth two.
-TFODL_NOINLINE void DecideOn(const LossOptions& options, float loss, float alpha, State* state,
-                             Report* report) {
-  Decide(options.skip, loss, alpha, state, report);
-}
-
-}  // namespace
 
 bool LogisticStep(const LossOptions& options, int8_t logit, int32_t label, State* state,
                   float* error, Report* report) {
@@ -23,7 +14,7 @@ bool LogisticStep(const LossOptions& options, int8_t logit, int32_t label, State
   const float z = options.scale * static_cast<float>(logit - options.zero_point);
   const BinaryCrossEntropy result = LogisticCrossEntropy(z, label == 1);
   *error = result.error;
-  DecideOn(options, result.loss, Magnitude(result.error), state, report);
+  Decide(options.skip, result.loss, Magnitude(result.error), state, report);
   return true;
 }
 
@@ -40,7 +31,7 @@ void SquaredErrorStep(const LossOptions& options, const int8_t* output, uint32_t
                               static_cast<float>(int8_target[i] - options.target_zero_point));
   }
   const SquaredError result = MeanSquaredError(count, error);
-  DecideOn(options, result.loss, result.alpha, state, report);
+  Decide(options.skip, result.loss, result.alpha, state, report);
 }
 
 }  // namespace tfodl

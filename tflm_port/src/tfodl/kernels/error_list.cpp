@@ -1,5 +1,3 @@
-#include "tfodl/optimize.h"
-
 #include "tfodl/kernels/error_list.h"
 
 #include "tfodl/dsp.h"

@@ -1,5 +1,3 @@
-#include "tfodl/optimize.h"
-
 #include "tfodl/kernels/patch.h"
 
 #include "tfodl/kernels/backward_args.h"
