@@ -14,7 +14,7 @@ import argparse
 import csv
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import numpy as np
 from matplotlib.figure import Figure
 
+from tf_odl.converters.rate import RateSettings, Schedule
 from tf_odl.converters.update_rule import UpdateRule
 
 if TYPE_CHECKING:
@@ -36,10 +37,18 @@ FOLDER = PAGE.with_suffix("")
 CALIBRATION_SAMPLES = 300
 STEPS_PER_CALL = 50
 FLOAT = "float Keras"
-#: What the export is told beside the learning rate.
-VARIANTS: dict[str, dict[str, Any]] = {
-    "stochastic": {"update_rule": UpdateRule.STOCHASTIC},
-    "residual": {"update_rule": UpdateRule.RESIDUAL},
+#: What the export is told beside the learning rate, for a stream of so many samples.
+VARIANTS: dict[str, Callable[[int], dict[str, Any]]] = {
+    "stochastic": lambda samples: {"update_rule": UpdateRule.STOCHASTIC},
+    "residual": lambda samples: {"update_rule": UpdateRule.RESIDUAL},
+    "residual, cosine": lambda samples: {
+        "update_rule": UpdateRule.RESIDUAL,
+        "rate": RateSettings(Schedule.COSINE, samples),
+    },
+    "residual, clip 1": lambda samples: {
+        "update_rule": UpdateRule.RESIDUAL,
+        "rate": RateSettings(clip=1.0),
+    },
 }
 
 
@@ -68,7 +77,6 @@ STREAMS = {
     "mnist-slow": Stream(
         "the same at a fifth of the rate", "mnist", "mlp5", 6, 0.001, "rotate:40", samples=5000
     ),
-    "mnist-cnn": Stream("the same, a CNN", "mnist", "cnn5", 3, 0.005, "rotate:40", samples=3000),
     "hapt": Stream("HAPT, a new person", "hapt", "mlp5", 20, 0.002, persons=HAPT),
     "hapt-turned": Stream(
         "HAPT, a new person, phone turned",
@@ -236,7 +244,8 @@ def measure(
                 if variant == FLOAT:
                     before, after = in_float(model, data, rate)
                 else:
-                    settings = {"learning_rate": rate, "seed": seed, **VARIANTS[variant]}
+                    settings = {"learning_rate": rate, "seed": seed}
+                    settings |= VARIANTS[variant](len(data.x_train))
                     before, after = on_device(model, calibration, data, settings)
                 count = len(data.x_train)
                 results.add(

@@ -19,7 +19,7 @@ CALIBRATION_SAMPLES = 300
 QUANTIZATIONS = ("ptq", "qat")
 CALIBRATIONS = ("min-max", "percentile", "mse")
 LOSSES = ("cross-entropy", "binary-cross-entropy", "mse", "reconstruction")
-UPDATE_RULES = ("stochastic", "residual")
+UPDATE_RULES = ("residual", "stochastic")
 SCHEDULES = ("constant", "step", "cosine")
 
 
@@ -71,9 +71,9 @@ SCHEDULES = ("constant", "step", "cosine")
 @click.option(
     "--update-rule",
     type=click.Choice(UPDATE_RULES),
-    default="stochastic",
+    default="residual",
     show_default=True,
-    help="How int8 weights take steps: rounded at random, or with a byte more each.",
+    help="How int8 weights take steps: with a byte more each, or rounded at random.",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Of stochastic rounding.")
 @click.option("--overwrite", is_flag=True, help="Replace an earlier export.")
