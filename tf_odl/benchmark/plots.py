@@ -1,13 +1,14 @@
 """The plots of a grid: what accuracy costs, how the cost falls, what a budget allows.
 
 One panel per data set and model; a row has the same colour and marker in all of them. Rows of one
-method share its colour.
+method share its colour, if they are few.
 """
 
 from __future__ import annotations
 
 import math
 import statistics
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,8 @@ _MARKERS = "sD^vPX*hp<>d"
 LEAST = 1e-4  # as a share; a logarithmic axis has no zero
 _MOST_BELOW = 10.0  # points below the best accuracy that an axis shows
 _PANELS_PER_ROW = 3
+_MOST_OF_A_COLOUR = 4
+_LEGEND_LINE = 0.2  # inches
 
 Style = tuple[str, str]  # colour, marker
 
@@ -84,13 +87,13 @@ Panel = Callable[["Axes", Sequence[Group], Mapping[str, Style]], Iterable[str]]
 
 def _styles(groups: Sequence[Group]) -> dict[str, Style]:
     """Colour per method and marker per family; all rows of full training share theirs."""
+    methods = {_family(group): group.rows[0].cell.run.settings.method for group in groups}
+    of_method = Counter(methods.values())
     styles: dict[str, Style] = {}
     colours = dict(_FIXED)
-    for group in groups:
-        name, method = _family(group), group.rows[0].cell.run.settings.method
-        if name in styles:
-            continue
-        colour = colours.setdefault(method, _COLOURS[(len(colours) - len(_FIXED)) % len(_COLOURS)])
+    for name, method in methods.items():
+        key = method if of_method[method] <= _MOST_OF_A_COLOUR else name
+        colour = colours.setdefault(key, _COLOURS[(len(colours) - len(_FIXED)) % len(_COLOURS)])
         marker = "o" if name == "full" else _MARKERS[len(styles) % len(_MARKERS)]
         styles[name] = colour, marker
     return styles
@@ -110,7 +113,8 @@ def _figure(
 
     rows = math.ceil(len(shown) / _PANELS_PER_ROW)
     columns = math.ceil(len(shown) / rows)
-    figure = Figure(figsize=(4.4 * columns + 1.9, 3.5 * rows), layout="constrained")
+    height = max(3.5 * rows, _LEGEND_LINE * (len(styles) + 1))
+    figure = Figure(figsize=(4.4 * columns + 1.9, height), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False)
     used: dict[str, None] = {}
     for axes, ((data, model), mine) in zip(grid.flat, shown.items(), strict=False):
