@@ -29,8 +29,9 @@ from tf_odl.converters.rate import CONSTANT_RATE, RateSettings
 from tf_odl.converters.rescale import add_bias, has_bias, rename, rescale
 from tf_odl.converters.reselection import Reselection
 from tf_odl.converters.split import NARROWABLE, narrow, parse_window, split_to_fit
+from tf_odl.converters.sketch import PROJECT, sketch_name, write_project
 from tf_odl.converters.state_layout import state_layout
-from tf_odl.converters.targets import Target
+from tf_odl.converters.targets import Target, get_target
 from tf_odl.converters.third_party import adapt
 from tf_odl.converters.training_graph import build_training_graph
 from tf_odl.converters.update_rule import UpdateRule
@@ -129,7 +130,7 @@ def export(
     provenance: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> ExportReport:
-    """Write model.tflite, model_train.tflite, model_data.h and their records into a new folder.
+    """Write models, a header, an Arduino project and their records into a new folder.
 
     Args:
         model: Functional or Sequential.
@@ -419,6 +420,7 @@ def _record(name: str, data: bytes, masks: Mapping[str, Mask], board: OnBoard) -
         "tf_odl": __version__,
         "model": name,
         "target": board.target.name,
+        "sketch": f"{PROJECT}/{sketch_name(name)}",
         **_signature(data),
         "layers": _layer_records(masks),
         "sparsifier": _describe(board.sparsifier),
@@ -440,6 +442,13 @@ def _write(
     (folder / "model_train.tflite").write_bytes(training)
     header = model_header({"model_tflite": data, "model_train_tflite": training})
     (folder / "model_data.h").write_text(header)
+    write_project(
+        folder / PROJECT,
+        model=record["model"],
+        training=training,
+        target=get_target(record["target"]),
+        arena_bytes=plan["training"]["arena_bytes"],
+    )
     (folder / "plan.json").write_text(json.dumps(plan, indent=2) + "\n")
     plot_plan(plan, folder / "plan.png")
     (folder / RECORD).write_text(json.dumps(record, indent=2) + "\n")

@@ -33,12 +33,17 @@ class Target:
     """A board. All sizes are bytes.
 
     `flash_bytes` is what a sketch may fill, `ram_bytes` what the linker may place, `arena_bytes`
-    what is left for the tensor arena, `code_bytes` the sketch without the model.
+    what is left for the tensor arena, `code_bytes` the sketch without the model. `platform` is the
+    Arduino core the sketches were written for, `platform_version` None for one that comes with the
+    export, `platform_index` where Arduino finds it, None for its own index.
     """
 
     name: str
     board: str
     fqbn: str
+    platform: str
+    platform_version: str | None
+    platform_index: str | None
     flash_bytes: int
     ram_bytes: int
     arena_bytes: int
@@ -55,6 +60,9 @@ TARGETS = {
             name="nano33",
             board="Arduino Nano 33 BLE",
             fqbn="arduino:mbed_nano:nano33ble",
+            platform="arduino:mbed_nano",
+            platform_version="4.6.0",
+            platform_index=None,
             flash_bytes=983_040,
             ram_bytes=261_632,
             arena_bytes=192 * 1024,
@@ -75,6 +83,9 @@ TARGETS = {
             name="esp32",
             board="ESP32 Dev Module (WROOM-32)",
             fqbn="esp32:esp32:esp32",
+            platform="esp32:esp32",
+            platform_version="3.3.7",
+            platform_index="https://espressif.github.io/arduino-esp32/package_esp32_index.json",
             flash_bytes=1_310_720,
             ram_bytes=327_680,
             arena_bytes=104 * 1024,
@@ -91,6 +102,26 @@ TARGETS = {
                 "twice the instructions of a Cortex-M4 with its DSP extension, 1.5 cycles each",
                 "the chip draws 50 mA at 3.3 V while it computes, without radio",
             ),
+        ),
+        Target(
+            name="qemu",
+            board="Cortex-M4F in QEMU (mps2-an386)",
+            fqbn="tfodl:qemu:mps2",
+            platform="tfodl:qemu",
+            platform_version=None,
+            platform_index=None,
+            flash_bytes=983_040,
+            ram_bytes=261_632,
+            arena_bytes=192 * 1024,
+            code_bytes=240 * 1024,
+            notes=(
+                "no board at hand: the same sketch and library, compiled by Arduino's tools",
+                "flash, RAM and arena are limited to those of the Nano 33 BLE it stands in for",
+                "it costs a core of the computer while it runs, and its microseconds are the "
+                "computer's: they say nothing about a board",
+                "learned weights are in a file, which survives the end of QEMU and a new sketch",
+            ),
+            assumptions=("as on the Nano 33 BLE, whose core takes more than the one for QEMU",),
         ),
     )
 }

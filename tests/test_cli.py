@@ -20,6 +20,8 @@ COMMANDS = [
     "export",
     "simulate",
     "verify",
+    "compile",
+    "deploy",
     "teach",
     "pull",
     "push",

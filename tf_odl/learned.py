@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from tf_odl.board import image
+from tf_odl.board.messages import Hello
 from tf_odl.errors import UserError
 
 LEARNED = "learned.keras"
@@ -38,6 +39,34 @@ def write_models(folder: Path, export_dir: Path, variables: Sequence[np.ndarray]
     if (export_dir / "model_folded.keras").is_file():
         folded = models.load(export_dir / "model_folded.keras")
         write_back(folded, graph, variables).save(folder / LEARNED)
+
+
+def write_state(
+    folder: Path,
+    data: bytes,
+    hello: Hello,
+    export_dir: Path | None,
+    layout: Mapping[str, Any] | None,
+) -> dict[str, np.ndarray]:
+    """Write a board's state image, and the arrays and models it makes; returns the arrays.
+
+    Args:
+        export_dir: where the board's model comes from, None for a LinearLearner or if unknown.
+        layout: the `state_image` of its export.json.
+
+    Raises:
+        UserError: image and export do not belong together.
+    """
+    (folder / IMAGE).write_bytes(data)
+    body = image.parse(data).body
+    linear = linear_layout(hello.input_bytes, hello.classes)
+    if layout is None and len(body) != body_bytes(linear):
+        return {}  # only the export knows what is where
+    arrays = variables_of(body, layout or linear)
+    save_arrays(folder / WEIGHTS, arrays)
+    if export_dir is not None:
+        write_models(folder, export_dir, list(arrays.values()))
+    return arrays
 
 
 def linear_layout(features: int, classes: int) -> dict[str, Any]:

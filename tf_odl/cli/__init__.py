@@ -10,7 +10,9 @@ import click
 from tf_odl import __version__
 from tf_odl.cli.benchmark import benchmark
 from tf_odl.cli.compare import compare
+from tf_odl.cli.compile import compile_
 from tf_odl.cli.demo import demo
+from tf_odl.cli.deploy import deploy
 from tf_odl.cli.export import export
 from tf_odl.cli.finetune import finetune
 from tf_odl.cli.info import datasets, doctor, methods, targets
@@ -65,6 +67,8 @@ for _command in (
     export,
     simulate,
     verify,
+    compile_,
+    deploy,
     teach,
     pull,
     push,

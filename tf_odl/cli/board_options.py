@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from tf_odl.board.client import Board
     from tf_odl.board.messages import Step
 
-port_option = click.option("--port", help="Serial port of the board [the only one on USB].")
+port_option = click.option(
+    "--port", help="Serial port of the board [where it was deployed to, else the only one on USB]."
+)
 baud_option = click.option(
     "--baud", type=int, default=115_200, show_default=True, help="Without meaning on USB."
 )
@@ -26,10 +28,13 @@ def board_at(
     port: str | None,
     baud: int,
     *,
+    export_dir: Path | None = None,
     on_text: Callable[[str], None] | None = None,
     on_event: Callable[[Step], None] | None = None,
 ) -> Iterator[Board]:
     """Open the port and say hello.
+
+    Without a port it is where `export_dir` was deployed to, else the only one on USB.
 
     Raises:
         UserError: no such port, or nobody there who speaks the protocol.
@@ -38,6 +43,10 @@ def board_at(
     from tf_odl.board.connection import Connection
     from tf_odl.board.serial_port import SerialLine, only_port
 
+    if port is None and export_dir is not None:
+        from tf_odl.deployment import deployed_port
+
+        port = deployed_port(export_dir)
     with SerialLine(port or only_port(), baud) as line:
         yield Board(Connection(line, on_text=on_text, on_event=on_event))
 

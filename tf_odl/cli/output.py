@@ -42,3 +42,13 @@ def progress_bar(quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
         yield lambda what, done, total: bar.update(
             task, description=what, completed=done, total=total
         )
+
+
+@contextmanager
+def waiting(what: str, quiet: bool) -> Iterator[Callable[[str], None]]:
+    """A sign of life beside what is being done; call the function with what comes next."""
+    from rich.console import Console
+
+    console = Console(stderr=True, quiet=quiet)
+    with console.status(what) as status:
+        yield status.update

@@ -32,7 +32,7 @@ def pull(
     With EXPORT_DIR also learned.tflite and learned.keras, as `simulate --save` writes them.
     """
     from tf_odl import learned
-    from tf_odl.board import image
+    from tf_odl.cli.tensorflow import load_tensorflow
     from tf_odl.errors import UserError
     from tf_odl.files import new_folder
 
@@ -43,25 +43,14 @@ def pull(
         from tf_odl.simulation import read_export
 
         record = read_export(export_dir)
+        load_tensorflow()
     with new_folder(out, replaces=learned.IMAGE) as folder:
-        with board_at(port, baud) as board:
+        with board_at(port, baud, export_dir=export_dir) as board:
             if export_dir is not None and record is not None:
                 check_model(board, record, export_dir)
             data, hello, stats = board.read_image(), board.hello, board.stats()
-        (folder / learned.IMAGE).write_bytes(data)
-        body = image.parse(data).body
-        layout = learned.linear_layout(hello.input_bytes, hello.classes)
-        if export_dir is not None and record is not None:
-            layout = layout_of(record, export_dir)
-        arrays = {}
-        if len(body) == learned.body_bytes(layout):
-            arrays = learned.variables_of(body, layout)
-            learned.save_arrays(folder / learned.WEIGHTS, arrays)
-        if export_dir is not None:
-            from tf_odl.cli.tensorflow import load_tensorflow
-
-            load_tensorflow()
-            learned.write_models(folder, export_dir, list(arrays.values()))
+        layout = None if record is None or export_dir is None else layout_of(record, export_dir)
+        arrays = learned.write_state(folder, data, hello, export_dir, layout)
     figures = {
         "folder": str(out),
         "board": hello.board,

@@ -45,7 +45,7 @@ def push(source: Path, export_dir: Path | None, port: str | None, baud: int, as_
     data = _read(path)
     if path.suffix == ".image":
         image.parse(data)
-    with board_at(port, baud) as board:
+    with board_at(port, baud, export_dir=export_dir) as board:
         if export_dir is not None and record is not None:
             check_model(board, record, export_dir)
         if path.suffix == ".image":

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,6 +12,9 @@ from tf_odl.cli.export_data import data_of_export
 from tf_odl.cli.output import emit_json, print_table, progress_bar
 from tf_odl.cli.tensorflow import load_tensorflow
 from tf_odl.errors import UserError
+
+if TYPE_CHECKING:
+    from tf_odl.data import Dataset
 
 
 @click.command(short_help="Let an export learn inside TensorFlow Lite Micro on this machine.")
@@ -20,6 +25,11 @@ from tf_odl.errors import UserError
 @click.option("--samples", type=int, help="Learn from the first N training samples [all].")
 @click.option("--passes", type=int, default=1, show_default=True)
 @click.option("--lr", type=float, help="Learning rate per sample [the export's].")
+@click.option(
+    "--board",
+    type=click.Choice(["qemu"]),
+    help="Not in this process: the sketch, compiled by Arduino's tools, on QEMU's Cortex-M4.",
+)
 @click.option("--save", type=click.Path(path_type=Path), help="Folder for learned.keras, .tflite.")
 @click.option("--overwrite", is_flag=True, help="Replace what an earlier simulation saved.")
 @click.option("--out", type=click.Path(path_type=Path), help="[EXPORT_DIR/simulation]")
@@ -32,6 +42,7 @@ def simulate(
     samples: int | None,
     passes: int,
     lr: float | None,
+    board: str | None,
     save: Path | None,
     overwrite: bool,
     out: Path | None,
@@ -39,7 +50,7 @@ def simulate(
 ) -> None:
     """Feed labelled samples one by one to the exported training graph, as a board would see them.
 
-    Writes simulation.json and simulation.png.
+    Writes simulation.json and simulation.png; with --board qemu teach.json and teach.png.
     """
     load_tensorflow()
     from tf_odl import simulation
@@ -52,6 +63,19 @@ def simulate(
         raise UserError(f"--lr must be positive, got {lr}")
     provenance = simulation.read_export(export_dir)["provenance"]
     dataset = data_of_export(provenance, data, data_dir, shift)
+    if board == "qemu":
+        _in_qemu(
+            export_dir,
+            dataset,
+            as_json=as_json,
+            samples=samples,
+            passes=passes,
+            lr=lr,
+            save=save,
+            overwrite=overwrite,
+            out=out or export_dir / "simulation-qemu",
+        )
+        return
     out = out or export_dir / "simulation"
     with progress_bar(quiet=as_json) as progress:
         result = simulation.simulate(
@@ -96,3 +120,50 @@ def simulate(
         for name in ("learned.keras", "learned.tflite"):
             if (save / name).is_file():
                 click.echo(save / name)
+
+
+def _in_qemu(
+    export_dir: Path,
+    data: Dataset,
+    *,
+    as_json: bool,
+    samples: int | None,
+    passes: int,
+    lr: float | None,
+    save: Path | None,
+    overwrite: bool,
+    out: Path,
+) -> None:
+    """`compile`, `deploy`, `teach` and `pull` in one, with a flash that is gone afterwards."""
+    from tf_odl import deployment, learned, simulation
+    from tf_odl.cli import teaching
+    from tf_odl.cli.board_options import layout_of
+    from tf_odl.cli.output import waiting
+    from tf_odl.files import new_folder
+
+    if save is not None and save.exists() and not overwrite:
+        raise UserError(f"{save} exists: choose another folder for --save, or use --overwrite")
+    place = nullcontext() if save is None else new_folder(save, replaces=learned.IMAGE)
+    with place as folder, ExitStack() as stack:
+        with waiting("writing the sketch", quiet=as_json) as tell:
+            board = stack.enter_context(deployment.in_qemu(export_dir, tell))
+        result = teaching.run(
+            board,
+            data,
+            quiet=as_json,
+            samples=samples,
+            passes=passes,
+            test_share=None,
+            lr=lr,
+            save=False,
+        )
+        if folder is not None:
+            layout = layout_of(simulation.read_export(export_dir), export_dir)
+            learned.write_state(folder, board.read_image(), board.hello, export_dir, layout)
+    figures = teaching.write(result, data, "qemu", out)
+    if as_json:
+        emit_json(figures)
+    else:
+        teaching.show(result, data, "qemu", out)
+    if result.interrupted:
+        click.get_current_context().exit(teaching.INTERRUPTED)

@@ -1,0 +1,117 @@
+"""A lesson on the command line: a progress bar while it lasts, files and a table afterwards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tf_odl.cli.output import print_table, progress_bar
+from tf_odl.errors import UserError
+
+if TYPE_CHECKING:
+    from tf_odl.board.client import Board
+    from tf_odl.data import Dataset
+    from tf_odl.teaching import Teaching
+
+INTERRUPTED = 130
+ENOUGH_TEST_SAMPLES = 200
+
+
+def run(
+    board: Board,
+    data: Dataset,
+    *,
+    quiet: bool,
+    samples: int | None,
+    passes: int,
+    test_share: float | None,
+    lr: float | None,
+    save: bool,
+) -> Teaching:
+    """Teach with a progress bar."""
+    from tf_odl import teaching
+
+    test_samples = ENOUGH_TEST_SAMPLES
+    if test_share is not None:
+        test_samples = round(test_share * len(data.x_test))
+    with progress_bar(quiet=quiet) as progress:
+        return teaching.teach(
+            board,
+            data,
+            samples=samples,
+            passes=passes,
+            test_samples=test_samples,
+            learning_rate=lr,
+            save=save,
+            progress=progress,
+        )
+
+
+def write(result: Teaching, data: Dataset, board: str, out: Path) -> dict[str, Any]:
+    """Write teach.json and teach.png; returns the figures."""
+    from tf_odl.files import write_file, write_json
+    from tf_odl.stream_plot import plot_stream
+
+    figures = result.to_dict() | {"board": board, "data": data.name, "shift": data.shift}
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot create {out}: {error.strerror}") from error
+    write_json(out / "teach.json", figures)
+    if len(result.correct):
+        write_file(
+            out / "teach.png",
+            lambda path: plot_stream(
+                path,
+                _title(data, board),
+                correct=result.correct,
+                was_trained=result.was_trained,
+                accuracy_before=result.accuracy_before,
+                accuracy_after=result.accuracy_after,
+            ),
+        )
+    return figures
+
+
+def show(result: Teaching, data: Dataset, board: str, out: Path) -> None:
+    """Print the final table."""
+    account = result.account
+    answered = len(result.correct)
+    rows = [
+        ["test accuracy before", _percent(result.accuracy_before)],
+        ["test accuracy after", _percent(result.accuracy_after)],
+        ["samples taught", f"{account.taught:,}"],
+        ["  learned", f"{account.confirmed + account.unanswered:,}"],
+        ["  lost on the line", f"{account.lost:,}"],
+        ["right before it was learned", _share(int(result.correct.sum()), answered)],
+        ["skipped", _share(answered - result.trained, answered)],
+        ["samples per second", f"{result.samples_per_second:.1f}"],
+    ]
+    if result.microseconds_per_step is not None:
+        rows.append(["time per step on the board", f"{result.microseconds_per_step:,.0f} us"])
+    if account.restarts:
+        rows.append(["forgotten in restarts of the board", f"{account.forgotten:,}"])
+    if account.own:
+        rows.append(["steps the sketch took by itself", f"{account.own:,}"])
+    saved = "no" if result.saved_sequence is None else f"yes, as number {result.saved_sequence}"
+    rows.append(["saved on the board", saved])
+    print_table(["", "value"], rows, title=_title(data, board))
+    if result.interrupted:
+        click.echo("interrupted: what was learned so far is kept")
+    click.echo(f"\n{out / 'teach.json'}")
+    if answered:
+        click.echo(out / "teach.png")
+
+
+def _title(data: Dataset, board: str) -> str:
+    return f"learning on {board}: {data.name}, {data.shift or 'no shift'}"
+
+
+def _percent(value: float | None) -> str:
+    return "not measured" if value is None else f"{value:.2%}"
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part / whole:.2%}" if whole else "-"
