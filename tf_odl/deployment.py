@@ -17,10 +17,16 @@ from tf_odl.board.client import Board
 from tf_odl.board.connection import Connection
 from tf_odl.board.messages import Hello
 from tf_odl.board.serial_port import SerialLine, only_port, wait_for_port
-from tf_odl.converters.sketch import PROJECT, TFLM_LIBRARY, TFLM_VERSION, write_project
+from tf_odl.converters.sketch import (
+    PROJECT,
+    TFLM_LIBRARY,
+    TFLM_VERSION,
+    sketch_name,
+    write_project,
+)
 from tf_odl.converters.targets import Target, get_target
 from tf_odl.errors import UserError
-from tf_odl.files import write_json
+from tf_odl.files import new_folder, write_json
 from tf_odl.simulation import read_export
 
 BUILD = "build"
@@ -28,6 +34,7 @@ DEPLOYED = "deployed.json"
 FLASH = "flash.img"
 _PORT_SECONDS = 15.0  # a Nano 33 BLE leaves its bootloader in about 2
 _QEMU = "qemu"
+_COMPLETE = "README.md"  # a whole project has it
 
 Tell = Callable[[str], None]
 
@@ -74,21 +81,26 @@ def project_of(export_dir: Path) -> Project:
     return _project(export_dir / PROJECT, Path(sketch).name, get_target(record["target"]))
 
 
-def project_for_qemu(export_dir: Path, folder: Path) -> Project:
-    """A project for QEMU of an export for any board, written to a new folder.
+def project_for_qemu(export_dir: Path) -> Project:
+    """The project of an export for QEMU; of one for another board, a second project beside it.
 
     Raises:
         UserError: the folder is no export.
     """
     record, target = read_export(export_dir), get_target(_QEMU)
-    name = write_project(
-        folder,
-        model=record["model"],
-        training=(export_dir / "model_train.tflite").read_bytes(),
-        target=target,
-        arena_bytes=read_plan(export_dir)["training"]["arena_bytes"],
-    )
-    return _project(folder, name, target)
+    if record["target"] == _QEMU:
+        return project_of(export_dir)
+    folder = export_dir / _QEMU / PROJECT
+    if not (folder / _COMPLETE).is_file():
+        with new_folder(folder, replaces=_COMPLETE) as temporary:
+            write_project(
+                temporary,
+                model=record["model"],
+                training=(export_dir / "model_train.tflite").read_bytes(),
+                target=target,
+                arena_bytes=read_plan(export_dir)["training"]["arena_bytes"],
+            )
+    return _project(folder, sketch_name(record["model"]), target)
 
 
 def compile_export(export_dir: Path, *, pinned: bool = False) -> Build:
@@ -146,13 +158,12 @@ def in_qemu(export_dir: Path, tell: Tell) -> Iterator[Board]:
     Raises:
         UserError: it does not compile, or QEMU does not start.
     """
-    with TemporaryDirectory(prefix="tf-odl-") as name:
-        folder = Path(name)
-        project = project_for_qemu(export_dir, folder / PROJECT)
-        tell("compiling")
-        build = arduino.compile_sketch(project, folder / BUILD)
+    project = project_for_qemu(export_dir)
+    tell("compiling")
+    build = arduino.compile_sketch(project, project.folder.parent / BUILD)
+    with TemporaryDirectory(prefix="tf-odl-") as folder:
         tell("starting QEMU")
-        running = qemu.start(build.elf, folder / FLASH)
+        running = qemu.start(build.elf, Path(folder) / FLASH)
         try:
             with SerialLine(running.port) as line:
                 yield Board(Connection(line))

@@ -96,7 +96,7 @@ def compile_sketch(project: Project, out: Path, *, pinned: bool = False) -> Buil
     """Compile with arduino-cli, or where that is missing and the platform is here, arduino-builder.
 
     Args:
-        out: the folder for the program; made anew.
+        out: the folder for the program and for what makes the next build faster.
         pinned: build by the profile of sketch.yaml: arduino-cli fetches the platform and the
             libraries it names, whatever is installed.
 
@@ -160,7 +160,7 @@ class ArduinoCli:
 
     def compile(self, project: Project, out: Path, *, pinned: bool = False) -> Build:
         """See `compile_sketch`."""
-        arguments = ["compile", "--build-path", str(_emptied(out).resolve())]
+        arguments = ["compile", "--build-path", str(_prepared(out).resolve())]
         environment = {}
         if project.is_local:
             check_arm_compiler()
@@ -248,7 +248,7 @@ def _build(builder: Path, project: Project, out: Path) -> Build:
     for folder in libraries:
         if folder.is_dir():
             command += ["-libraries", str(folder)]
-    command += ["-build-path", str(_emptied(out).resolve())]
+    command += ["-build-path", str(_prepared(out).resolve())]
     done = _run([*command, str(project.path / f"{project.sketch}.ino")], dict(os.environ))
     printed = done.stdout + done.stderr
     _log(out, printed)
@@ -283,10 +283,11 @@ def _run(command: list[str], environment: dict[str, str]) -> subprocess.Complete
         raise UserError(f"{command[0]} cannot be run: {error.strerror}") from error
 
 
-def _emptied(folder: Path) -> Path:
-    if folder.is_dir():
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True)
+def _prepared(folder: Path) -> Path:
+    """The build folder without an earlier program; the compiler's files save minutes next time."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for program in folder.glob("*.elf"):
+        program.unlink()
     return folder
 
 

@@ -1,0 +1,167 @@
+"""The Arduino project that an export contains."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner
+from cpp.toolchain import PORT
+
+from tf_odl.cli import main
+from tf_odl.converters.flatbuffer import FlatModel
+from tf_odl.converters.quantize import TFLM_OPS
+from tf_odl.converters.sketch import forward_ops, resolver_method, sketch_name
+from tf_odl.converters.targets import TARGETS
+from tf_odl.models.digits_cnn import digits_cnn
+
+#: Read off micro_mutable_op_resolver.h, for every op an export may have.
+METHODS = {
+    "ABS": "AddAbs",
+    "ADD": "AddAdd",
+    "AVERAGE_POOL_2D": "AddAveragePool2D",
+    "CONCATENATION": "AddConcatenation",
+    "CONV_2D": "AddConv2D",
+    "DEPTHWISE_CONV_2D": "AddDepthwiseConv2D",
+    "FULLY_CONNECTED": "AddFullyConnected",
+    "GATHER": "AddGather",
+    "HARD_SWISH": "AddHardSwish",
+    "LEAKY_RELU": "AddLeakyRelu",
+    "LOGISTIC": "AddLogistic",
+    "MAXIMUM": "AddMaximum",
+    "MAX_POOL_2D": "AddMaxPool2D",
+    "MEAN": "AddMean",
+    "MINIMUM": "AddMinimum",
+    "MIRROR_PAD": "AddMirrorPad",
+    "MUL": "AddMul",
+    "PACK": "AddPack",
+    "PAD": "AddPad",
+    "PADV2": "AddPadV2",
+    "PRELU": "AddPrelu",
+    "QUANTIZE": "AddQuantize",
+    "REDUCE_MAX": "AddReduceMax",
+    "RELU": "AddRelu",
+    "RELU6": "AddRelu6",
+    "RESHAPE": "AddReshape",
+    "RESIZE_BILINEAR": "AddResizeBilinear",
+    "RESIZE_NEAREST_NEIGHBOR": "AddResizeNearestNeighbor",
+    "SOFTMAX": "AddSoftmax",
+    "SQUARED_DIFFERENCE": "AddSquaredDifference",
+    "STRIDED_SLICE": "AddStridedSlice",
+    "SUB": "AddSub",
+    "TANH": "AddTanh",
+    "TRANSPOSE": "AddTranspose",
+    "TRANSPOSE_CONV": "AddTransposeConv",
+}
+
+
+@pytest.fixture(scope="module")
+def exports(tmp_path_factory) -> dict[str, Path]:
+    """The demonstration's model, exported for every board."""
+    folder = tmp_path_factory.mktemp("exports")
+    model = digits_cnn()
+    model.save(folder / "digits.keras")
+    made = {}
+    for target in TARGETS:
+        made[target] = folder / f"export-{target}"
+        source = [str(folder / "digits.keras"), "--data", "digits", "--out", str(made[target])]
+        result = CliRunner().invoke(main, ["export", *source, "--target", target])
+        assert result.exit_code == 0, result.output
+    return made
+
+
+def project(export: Path) -> tuple[Path, str]:
+    (sketch,) = (p for p in (export / "arduino").iterdir() if list(p.glob("*.ino")))
+    return export / "arduino", sketch.name
+
+
+def test_every_op_has_its_method():
+    assert set(METHODS) >= TFLM_OPS
+    assert {op: resolver_method(op) for op in METHODS} == METHODS
+
+
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [
+        ("digits_cnn", "digits_cnn"),
+        ("my model (v2)!", "my_model_v2"),
+        ("über/größe", "ber_gr_e"),
+        ("_x", "x"),
+        ("???", "model"),
+        ("a" * 100, "a" * 63),
+    ],
+)
+def test_names_of_sketches(model, name):
+    assert sketch_name(model) == name
+    assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", name)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_project_is_complete(exports, target):
+    folder, name = project(exports[target])
+    sketch = folder / name
+    assert {p.name for p in sketch.iterdir()} == {
+        f"{name}.ino",
+        "model_data.h",
+        "model_ops.h",
+        "sketch.yaml",
+    }
+    profile = yaml.safe_load((sketch / "sketch.yaml").read_text())["profiles"][target]
+    assert profile["fqbn"] == TARGETS[target].fqbn
+    platform = profile["platforms"][0]
+    assert platform["platform"].split(" ")[0] == TARGETS[target].platform
+    assert ("platform_index_url" in platform) == (target == "esp32")
+    assert profile["libraries"][0] == "Chirale_TensorFLowLite (2.0.0)"
+    library = sketch / profile["libraries"][1]["dir"]
+    for part in ("src/TfOdl.h", "library.properties", "LICENSE"):
+        assert (library / part).read_bytes() == (PORT / part).read_bytes()
+    copied = {p.relative_to(library) for p in library.rglob("*") if p.is_file()}
+    assert {p.relative_to(PORT) for p in (PORT / "src").rglob("*") if p.is_file()} <= copied
+    assert not list(folder.rglob("*.so")) and not list(folder.rglob("*.py"))
+    assert (folder / "hardware/tfodl/qemu/boards.txt").is_file() == (target == "qemu")
+    assert "tf-odl deploy" in (folder / "README.md").read_text()
+    for path in folder.rglob("*"):
+        if path.is_file() and path.suffix in (".md", ".yaml", ".ino", ".h"):
+            assert str(exports[target]) not in path.read_text(), "the folder can be moved"
+
+
+def test_the_resolver_lists_exactly_the_ops_of_the_model(exports):
+    folder, name = project(exports["nano33"])
+    header = (folder / name / "model_ops.h").read_text()
+    flat = FlatModel((exports["nano33"] / "model.tflite").read_bytes())
+    ops = {flat.op_name(op) for op in flat.operators}
+    listed = re.findall(r"resolver\.(Add\w+)\(\);", header)
+    assert sorted(listed) == sorted(METHODS[op] for op in ops)
+    assert f"kForwardOps = {len(ops)};" in header
+    assert set(forward_ops((exports["nano33"] / "model_train.tflite").read_bytes())) == ops
+
+
+def test_the_sketch_is_the_example_of_the_library(exports):
+    """The library's example is compiled and run in other tests."""
+
+    def code(path: Path) -> str:
+        return path.read_text().split("#include", 1)[1]
+
+    folder, name = project(exports["nano33"])
+    assert code(folder / name / f"{name}.ino") == code(PORT / "examples/Teach/Teach.ino")
+
+
+def test_the_model_is_in_the_header(exports):
+    folder, name = project(exports["esp32"])
+    header = (folder / name / "model_data.h").read_text()
+    values = bytes(int(v, 16) for v in re.findall(r"0x([0-9a-f]{2})", header))
+    assert values == (exports["esp32"] / "model_train.tflite").read_bytes()
+    assert "model_tflite[]" not in header, "a board needs the training graph only"
+
+
+def test_an_export_that_replaces_another_leaves_no_old_sketch(exports, tmp_path):
+    export = tmp_path / "export"
+    shutil.copytree(exports["nano33"], export)
+    (export / "arduino/other").mkdir()
+    source = exports["nano33"].parent / "digits.keras"
+    arguments = ["export", str(source), "--data", "digits", "--out", str(export), "--overwrite"]
+    assert CliRunner().invoke(main, arguments).exit_code == 0
+    assert not (export / "arduino/other").exists()
