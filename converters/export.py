@@ -28,8 +28,8 @@ from tf_odl.converters.quantize import check_known_to_tflm, check_samples, quant
 from tf_odl.converters.rate import CONSTANT_RATE, RateSettings
 from tf_odl.converters.rescale import add_bias, has_bias, rename, rescale
 from tf_odl.converters.reselection import Reselection
-from tf_odl.converters.split import NARROWABLE, narrow, parse_window, split_to_fit
 from tf_odl.converters.sketch import PROJECT, sketch_name, write_project
+from tf_odl.converters.split import NARROWABLE, narrow, parse_window, split_to_fit
 from tf_odl.converters.state_layout import state_layout
 from tf_odl.converters.targets import Target, get_target
 from tf_odl.converters.third_party import adapt

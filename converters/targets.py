@@ -114,11 +114,12 @@ TARGETS = {
             ram_bytes=261_632,
             arena_bytes=192 * 1024,
             code_bytes=240 * 1024,
+            processor=Processor(megahertz=64, instructions=1, cycles=1.5, milliwatts=10),
             notes=(
                 "no board at hand: the same sketch and library, compiled by Arduino's tools",
                 "flash, RAM and arena are limited to those of the Nano 33 BLE it stands in for",
-                "it costs a core of the computer while it runs, and its microseconds are the "
-                "computer's: they say nothing about a board",
+                "time and energy in plans are the Nano's; QEMU itself costs a core of the computer, "
+                "and its microseconds say nothing about a board",
                 "learned weights are in a file, which survives the end of QEMU and a new sketch",
             ),
             assumptions=("as on the Nano 33 BLE, whose core takes more than the one for QEMU",),
