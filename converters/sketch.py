@@ -12,6 +12,7 @@ from typing import Any
 from tf_odl.converters.flatbuffer import FlatModel
 from tf_odl.converters.header import model_header
 from tf_odl.converters.targets import Target
+from tf_odl.converters.training_graph import RESELECT_OP
 
 PROJECT = "arduino"  # folder of an export
 TFLM_LIBRARY, TFLM_VERSION = "Chirale_TensorFLowLite", "2.0.0"
@@ -37,13 +38,15 @@ def write_project(
     sketch.mkdir(parents=True)
     (sketch / f"{name}.ino").write_text(_filled("sketch.ino", model=model))
     (sketch / "model_data.h").write_text(model_header({"model_train_tflite": training}))
-    ops = forward_ops(training)
+    ops = [f"resolver.{resolver_method(op)}();" for op in forward_ops(training)]
+    if _reselects(training):  # not one of AddOps
+        ops.append("tfodl::AddReselection(resolver);")
     (sketch / "model_ops.h").write_text(
         _filled(
             "model_ops.h",
             count=len(ops),
             arena_bytes=arena_bytes,
-            ops="\n".join(f"  resolver.{resolver_method(op)}();" for op in ops),
+            ops="\n".join(f"  {op}" for op in ops),
         )
     )
     (sketch / "sketch.yaml").write_text(
@@ -87,6 +90,11 @@ def forward_ops(training: bytes) -> list[str]:
     flat = FlatModel(training)
     names = (flat.op_name(op) for op in flat.operators)
     return [n for n in dict.fromkeys(names) if not n.startswith("TFODL_")]
+
+
+def _reselects(training: bytes) -> bool:
+    flat = FlatModel(training)
+    return any(flat.op_name(op) == RESELECT_OP for op in flat.operators)
 
 
 def resolver_method(op: str) -> str:

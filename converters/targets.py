@@ -118,7 +118,7 @@ TARGETS = {
             notes=(
                 "no board at hand: the same sketch and library, compiled by Arduino's tools",
                 "flash, RAM and arena are limited to those of the Nano 33 BLE it stands in for",
-                "time and energy in plans are the Nano's; QEMU itself costs a core of the computer, "
+                "time and energy in plans are the Nano's; QEMU itself takes a core of the PC, "
                 "and its microseconds say nothing about a board",
                 "learned weights are in a file, which survives the end of QEMU and a new sketch",
             ),

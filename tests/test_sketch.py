@@ -139,6 +139,18 @@ def test_the_resolver_lists_exactly_the_ops_of_the_model(exports):
     assert set(forward_ops((exports["nano33"] / "model_train.tflite").read_bytes())) == ops
 
 
+def test_neurons_that_the_board_chooses_anew_need_one_op_more(exports, tmp_path):
+    source = [str(exports["nano33"].parent / "digits.keras"), "--data", "digits"]
+    options = ["--out", str(tmp_path / "e"), "--selector", "random", "--budget", "25%"]
+    result = CliRunner().invoke(main, ["export", *source, *options])
+    assert result.exit_code == 0, result.output
+    folder, name = project(tmp_path / "e")
+    header = (folder / name / "model_ops.h").read_text()
+    listed = re.findall(r"resolver\.(Add\w+)\(\);", header)
+    assert "  tfodl::AddReselection(resolver);" in header
+    assert f"kForwardOps = {len(listed) + 1};" in header
+
+
 def test_the_sketch_is_the_example_of_the_library(exports):
     """The library's example is compiled and run in other tests."""
 
