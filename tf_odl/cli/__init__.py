@@ -57,6 +57,8 @@ def main() -> None:
     tf-odl finetune --out runs/first              adapt a model, with no options a demonstration
     tf-odl export runs/first --target nano33      int8 models and a plan for a board
     tf-odl simulate runs/first/export-nano33      let it learn inside TensorFlow Lite Micro
+    tf-odl deploy runs/first/export-nano33        compile and upload its Arduino sketch
+    tf-odl teach runs/first/export-nano33         let the board learn over its serial port
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
