@@ -85,7 +85,7 @@ def test_hello_steps_and_stats(program):
         stats = board.stats()
         assert (stats.samples, stats.trained, stats.non_finite) == (60, 60, 0)
         body = image.parse(board.read_image()).body
-        assert len(body) == 56 + FEATURES * CLASSES + 4 * CLASSES
+        assert len(body) == 60 + FEATURES * CLASSES + 4 * CLASSES
         board.reset()
         assert board.stats().samples == 0
 

@@ -12,13 +12,14 @@ import numpy as np
 from tf_odl.board import image
 from tf_odl.board.messages import Hello
 from tf_odl.errors import UserError
+from tf_odl.tflm_port.state import WORDS
 
 LEARNED = "learned.keras"
 LEARNED_INT8 = "learned.tflite"
 IMAGE = "state.image"
 WEIGHTS = "weights.npz"
 
-_LINEAR_STATE_BYTES = 56  # of a LinearLearner, which has no running maxima per layer
+_LINEAR_STATE_BYTES = 4 * WORDS  # it has no running maxima per layer
 
 
 def write_models(folder: Path, export_dir: Path, variables: Sequence[np.ndarray]) -> None:
