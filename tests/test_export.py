@@ -32,6 +32,7 @@ FILES = {
     "model_folded.keras",
     "plan.json",
     "plan.png",
+    "arduino",
     "export.json",
 }
 needs_tflm = pytest.mark.skipif(available() is not None, reason=str(available()))
@@ -272,8 +273,8 @@ def test_what_does_not_fit_is_refused_with_the_smallest_remedy(tmp_path):
 
 
 def test_targets():
-    assert set(TARGETS) == {"nano33", "esp32"}
-    with pytest.raises(UserError, match="nano33, esp32"):
+    assert set(TARGETS) == {"nano33", "esp32", "qemu"}
+    with pytest.raises(UserError, match="nano33, esp32, qemu"):
         get_target("cray")
 
 
