@@ -1,0 +1,41 @@
+"""Writes Teach/model_data.h anew: needed whenever the format of training graphs changes.
+
+    python tflm_port/examples/export_teach.py
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from tf_odl.converters.export import export
+from tf_odl.converters.header import model_header
+from tf_odl.converters.targets import get_target
+from tf_odl.data import load
+from tf_odl.methods.registry import get_method
+from tf_odl.models.digits_cnn import pretrain_digits
+
+METHOD = "tinypropv2"
+CALIBRATION_SAMPLES = 200
+
+
+def main() -> None:
+    method = get_method(METHOD)
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "export"
+        export(
+            pretrain_digits(0),
+            load("digits").x_train[:CALIBRATION_SAMPLES],
+            target=get_target("nano33"),
+            out_dir=out,
+            sparsifier=method.sparsifier,
+            skip_rule=method.skip_rule,
+            train_layers=1,
+        )
+        graph = (out / "model_train.tflite").read_bytes()
+    header = model_header({"model_train_tflite": graph})
+    (Path(__file__).parent / "Teach" / "model_data.h").write_text(header)
+
+
+if __name__ == "__main__":
+    main()
