@@ -34,7 +34,7 @@ def example_graph() -> bytes:
 
 @needs_wheel
 def test_the_model_of_the_example_learns() -> None:
-    """It is from `tf-odl export` of digits; when the format changes, it has to be exported anew."""
+    """When the format of training graphs changes: benchmarks/mcu/export_teach.py."""
     graph, data = example_graph(), load("digits")
     x_test = to_int8(graph, data.x_test)
     with TrainingInterpreter(graph) as board:

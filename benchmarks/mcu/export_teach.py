@@ -1,6 +1,6 @@
-"""Writes Teach/model_data.h anew: needed whenever the format of training graphs changes.
+"""Writes the model_data.h of the example Teach anew, when the format of training graphs changes.
 
-    python tflm_port/examples/export_teach.py
+python benchmarks/mcu/export_teach.py
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from tf_odl.data import load
 from tf_odl.methods.registry import get_method
 from tf_odl.models.digits_cnn import pretrain_digits
 
+TEACH = Path(__file__).resolve().parents[2] / "tflm_port" / "examples" / "Teach"
 METHOD = "tinypropv2"
 CALIBRATION_SAMPLES = 200
 
@@ -29,12 +30,12 @@ def main() -> None:
             target=get_target("nano33"),
             out_dir=out,
             sparsifier=method.sparsifier,
-            skip_rule=method.skip_rule,
+            skip_rule=method.skip,
             train_layers=1,
         )
         graph = (out / "model_train.tflite").read_bytes()
     header = model_header({"model_train_tflite": graph})
-    (Path(__file__).parent / "Teach" / "model_data.h").write_text(header)
+    TEACH.joinpath("model_data.h").write_text(header)
 
 
 if __name__ == "__main__":
