@@ -92,8 +92,14 @@ class Reselection:
         """Random neurons within the budget, as both selectors start.
 
         Raises:
-            UserError: the budget has no room for one neuron.
+            UserError: the budget has no room for one neuron, or for more than there are.
         """
+        total = sum(layer.neurons * layer.parameters_per_neuron for layer in layers)
+        if self.budget.limit(layers) > total:
+            raise UserError(
+                f"the budget of {self.budget} is more than the {total} parameters that train: "
+                "lower --budget, or leave out --selector"
+            )
         return Random().select(layers, self.budget, 0, np.random.default_rng(seed), {})
 
     def options(
