@@ -84,11 +84,11 @@ def main() -> None:
                 before = accuracy(board, test, labels)
                 board.train(learn, turned.y_train[-arguments.samples :])
                 after = accuracy(board, test, labels)
-            plan = report.plan
+            step, flash = report.plan["training"], report.plan["flash"]["total_bytes"]
             what = name if layers is None or name == "head" else f"`{name}`: {', '.join(layers)}"
             print(
-                f"| {what} | {plan['training']['arena_bytes']:,} | {plan['flash']['total_bytes']:,} "
-                f"| {plan['training']['milliseconds']:,.0f} | {100 * before:.1f} | {100 * after:.1f} |",
+                f"| {what} | {step['arena_bytes']:,} | {flash:,} | {step['milliseconds']:,.0f} "
+                f"| {100 * before:.1f} | {100 * after:.1f} |",
                 flush=True,
             )
 

@@ -131,7 +131,8 @@ def _less(
 
     def value(site: str) -> float:
         first, end = windows[site]
-        op = ops[_name(site, (first, end), len(worth[site]))]
+        # A window that saves little stays a mask in its layer.
+        op = ops.get(_name(site, (first, end), len(worth[site]))) or ops[site]
         needs = op["trainable_bytes"] + op["error_bytes"]
         return float(worth[site][first:end].sum()) / max(needs, 1)
 

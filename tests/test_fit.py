@@ -146,6 +146,20 @@ def test_more_memory_buys_more(model):
     assert "wide" not in layers_that_fit(model, METHOD, board(25_000), None).best.layers
 
 
+def test_windows_that_save_little_stay_masks():
+    """The export does not split a small layer: the plan then knows it by its own name."""
+    names, plan_of = toy([5, 100, 5], [0, 0, 0], 40)
+
+    def without_windows(layers):
+        plan = plan_of(layers)
+        for op in plan["ops"]:
+            op["name"] = parse_window(op["name"])[0]
+        return plan
+
+    found = fit_layers({n: np.ones(8) for n in names}, without_windows, names)
+    assert found.best.layers == ("layer0", "layer1[0:2]", "layer2")
+
+
 def test_worth_is_the_fisher_information_of_the_data(tmp_path):
     """(z dL/dz)^2 of each neuron, summed over layer and samples; here in NumPy."""
     digits = load("digits")

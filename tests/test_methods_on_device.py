@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from tf_odl.cli import main
 from tf_odl.converters.flatbuffer import FlatModel
 from tf_odl.converters.mask_file import read_masks
+from tf_odl.converters.split import parse_window, window_name
 from tf_odl.tflm_port.interpreter import available
 
 pytestmark = pytest.mark.skipif(available() is not None, reason=str(available()))
@@ -70,7 +71,7 @@ def test_masks_of_a_selector(method: tuple[str, ...], tmp_path: Path) -> None:
     masks = read_masks(tmp_path / "run" / "masks.npz")
     frozen = moved = 0
     for name, mask in masks.items():
-        old, new = (_rows(flat, f"{name}/kernel", len(mask.kernel)) for flat in (before, after))
+        old, new = (_rows(flat, name, len(mask.kernel)) for flat in (before, after))
         changed = (old != new).any(axis=1)
         assert not changed[~mask.kernel].any(), name
         frozen += int((~mask.kernel).sum())
@@ -78,11 +79,18 @@ def test_masks_of_a_selector(method: tuple[str, ...], tmp_path: Path) -> None:
     assert frozen > 0 and moved > 0
 
 
-def _rows(flat: FlatModel, name: str, neurons: int) -> np.ndarray:
-    """Weights by neuron: the first axis, of a depthwise layer the last."""
-    tensor = flat.find(name)
-    assert tensor is not None, name
-    values = flat.constant(tensor)
-    assert values is not None
+def _rows(flat: FlatModel, layer: str, neurons: int) -> np.ndarray:
+    """Weights by neuron: the first axis, of a depthwise layer the last.
+
+    A layer of which a window of neurons trains is in parts, `layer[0:8]` and so on.
+    """
+    windows = [parse_window(flat.name(i).removesuffix("/kernel")) for i in range(len(flat.tensors))]
+    edges = sorted({(a, b) for site, a, b in windows if site == layer and b is not None})
+    names = [f"{window_name(layer, a, b)}/kernel" for a, b in edges] or [f"{layer}/kernel"]
+    parts = [flat.constant(tensor) for tensor in map(flat.find, names) if tensor is not None]
+    assert len(parts) == len(names), names
+    if len(parts) > 1:
+        return np.concatenate([part.reshape(len(part), -1) for part in parts])
+    values = parts[0]
     depthwise = values.ndim == 4 and values.shape[0] == 1 and values.shape[-1] == neurons
     return values.reshape(-1, neurons).T if depthwise else values.reshape(neurons, -1)

@@ -18,6 +18,7 @@ from tf_odl.converters.targets import Processor, get_target
 from tf_odl.methods import get_method
 
 METHOD = get_method("tinypropv2")
+RULE = ("--update-rule", "stochastic")
 PLAN = (get_target("nano33"), METHOD.sparsifier, METHOD.skip)
 SETTINGS = {
     "target": get_target("nano33"),
@@ -136,10 +137,10 @@ def test_the_command(small, tmp_path):
     result = CliRunner().invoke(main, ["plan", source, "--plot", str(picture)])
     assert result.exit_code == 0 and "it fits" in result.stdout and "head" in result.stdout
     assert picture.stat().st_size > 10_000
-    as_json = json.loads(CliRunner().invoke(main, ["plan", source, "--json"]).stdout)
+    as_json = json.loads(CliRunner().invoke(main, ["plan", source, *RULE, "--json"]).stdout)
     assert as_json["training"]["arena_bytes"] == small[1].plan["training"]["arena_bytes"]
     tflite = str(small[1].folder / "model.tflite")
-    result = CliRunner().invoke(main, ["plan", tflite, "--train-layers", "1", "--json"])
+    result = CliRunner().invoke(main, ["plan", tflite, *RULE, "--train-layers", "1", "--json"])
     assert (
         json.loads(result.stdout)["training"]["instructions"] < as_json["training"]["instructions"]
     )

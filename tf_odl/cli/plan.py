@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @click.option(
     "--update-rule",
     type=click.Choice(UPDATE_RULES),
-    default="stochastic",
+    default="residual",
     show_default=True,
     help="How int8 weights take steps: rounded at random, or with a byte more each.",
 )
