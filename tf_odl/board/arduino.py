@@ -160,25 +160,26 @@ class ArduinoCli:
 
     def compile(self, project: Project, out: Path, *, pinned: bool = False) -> Build:
         """See `compile_sketch`."""
+        if project.is_local:
+            if pinned:
+                raise UserError("--pinned is for boards: what QEMU needs comes with the export")
+            check_arm_compiler()
+        commands = [] if pinned else self.missing(project)
+        if commands:
+            raise UserError(
+                f"missing for this sketch; install with: {' && '.join(commands)} "
+                "(or let arduino-cli fetch all of it: --pinned)"
+            )
         arguments = ["compile", "--build-path", str(_prepared(out).resolve())]
         environment = {}
-        if project.is_local:
-            check_arm_compiler()
-            environment = _local_environment(project, out)
-            arguments += ["--libraries", str(self.user_folder() / "libraries")]
         if pinned:
             arguments += ["--profile", project.profile]
         else:
-            commands = self.missing(project)
-            if commands:
-                raise UserError(
-                    f"missing for this sketch; install with: {' && '.join(commands)} "
-                    "(or let arduino-cli fetch all of it: --pinned)"
-                )
             library = project.folder / "libraries" / "TfOdl"
             arguments += ["--fqbn", project.fqbn, "--library", str(library.resolve())]
-        if pinned and project.is_local:
-            raise UserError("--pinned is for boards: what QEMU needs comes with the export")
+        if project.is_local:
+            environment = _local_environment(project, out)
+            arguments += ["--libraries", str(self.user_folder() / "libraries")]
         done = self._run(*arguments, str(project.path.resolve()), environment=environment)
         answer = _answer(done)
         _log(out, f"{answer.get('compiler_out', '')}\n{answer.get('compiler_err', '')}")

@@ -305,3 +305,4 @@ def _print(report: Any, out: Path) -> None:
         click.echo(f"most quantization noise in the outputs of {worst}")
     for name in ("model.tflite", "model_train.tflite", "model_data.h", "plan.json"):
         click.echo(out / name)
+    click.echo(f"{out / report.export['sketch']}: onto a board with tf-odl deploy {out}")
