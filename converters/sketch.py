@@ -12,7 +12,7 @@ from typing import Any
 from tf_odl.converters.flatbuffer import FlatModel
 from tf_odl.converters.header import model_header
 from tf_odl.converters.targets import Target
-from tf_odl.converters.training_graph import RESELECT_OP
+from tf_odl.converters.training_graph import RATE_OP, RESELECT_OP
 
 PROJECT = "arduino"  # folder of an export
 TFLM_LIBRARY, TFLM_VERSION = "Chirale_TensorFLowLite", "2.0.0"
@@ -20,6 +20,7 @@ TFLM_LIBRARY, TFLM_VERSION = "Chirale_TensorFLowLite", "2.0.0"
 _LIBRARY_PARTS = ("src", "library.properties", "keywords.txt", "README.md", "LICENSE")
 _HARDWARE = Path("hardware") / "tfodl" / "qemu"  # in a sketchbook, and in tflm_port/boards
 _LONGEST_NAME = 63
+_OWN_FUNCTION = {RATE_OP: "AddRateSchedule", RESELECT_OP: "AddReselection"}
 
 
 def write_project(
@@ -39,8 +40,7 @@ def write_project(
     (sketch / f"{name}.ino").write_text(_filled("sketch.ino", model=model))
     (sketch / "model_data.h").write_text(model_header({"model_train_tflite": training}))
     ops = [f"resolver.{resolver_method(op)}();" for op in forward_ops(training)]
-    if _reselects(training):  # not one of AddOps
-        ops.append("tfodl::AddReselection(resolver);")
+    ops += [f"tfodl::{add}(resolver);" for add in _ops_beside_add_ops(training)]
     (sketch / "model_ops.h").write_text(
         _filled(
             "model_ops.h",
@@ -92,9 +92,11 @@ def forward_ops(training: bytes) -> list[str]:
     return [n for n in dict.fromkeys(names) if not n.startswith("TFODL_")]
 
 
-def _reselects(training: bytes) -> bool:
+def _ops_beside_add_ops(training: bytes) -> list[str]:
+    """The library's functions for the training ops that its AddOps leaves out."""
     flat = FlatModel(training)
-    return any(flat.op_name(op) == RESELECT_OP for op in flat.operators)
+    names = {flat.op_name(op) for op in flat.operators}
+    return [add for name, add in _OWN_FUNCTION.items() if name in names]
 
 
 def resolver_method(op: str) -> str:

@@ -61,7 +61,7 @@ VELOCITY = "tfodl/velocity"
 OUTPUTS = "tfodl/outputs"
 REFERENCES = "tfodl/references"
 SEED_OP = "TFODL_SEED"
-RESELECT_OP = "TFODL_RESELECT"
+RATE_OP, RESELECT_OP = "TFODL_RATE", "TFODL_RESELECT"
 
 _ABSENT = -1
 
@@ -217,7 +217,7 @@ class _Builder:
         targets = self._loss(loss, label, report, skip_rule)
         changes = rate.options()
         if changes is not None:
-            self._append("TFODL_RATE", [self.state, report], [], changes.pack())
+            self._append(RATE_OP, [self.state, report], [], changes.pack())
         for op in path.ops:
             error = self.errors.pop(int(op.outputs[0]))
             below = [int(i) for i in op.inputs if int(i) in path.tensors]

@@ -1,6 +1,7 @@
 """Masks that change at run time, and neurons chosen anew on the board."""
 
 import ctypes
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from backward_reference import Generator
 from click.testing import CliRunner
+from cpp.toolchain import DRIVERS, HOST_COMPILER, SOURCE, STRICT, build
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reselection_reference import take
@@ -376,6 +378,30 @@ def test_velocity_chooses_what_the_keras_selector_chooses(seed: int) -> None:
         codes = np.clip(codes + steps, -128, 127)
     assert device.state.view(np.uint32)[14] == 5  # reselections
     assert len(different) > 2
+
+
+# -- on a board -------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(HOST_COMPILER is None, reason="no C++ compiler")
+def test_a_sketch_runs_the_reference_samples_that_are_wanted(tmp_path: Path) -> None:
+    """label:input of every step. They end what Begin() and Learn() do, whose results are those of
+    the sample itself; Predict() wants none, Reset() goes back to none seen."""
+    assert HOST_COMPILER is not None
+    program = tmp_path / "steps"
+    names = ("float_math", "options", "prediction", "session")
+    used = [SOURCE / "tfodl" / f"{name}.cpp" for name in names]
+    flags = ["-std=c++14", *STRICT, f"-I{DRIVERS / 'tflm_2024'}", "-o", program]
+    build(HOST_COMPILER, [*flags, DRIVERS / "reference_samples.cpp", *used])
+    done = subprocess.run([program], capture_output=True, text=True, timeout=20)
+    assert done.returncode == 0
+    assert done.stdout.split("\n") == [
+        "-1:0 -2:11 -2:22 ",
+        "1:5 -2:11 -2:22 class 1 loss 5 active 0",
+        "-1:7 class 1 loss 7 active 0",
+        "0:9 -2:11 -2:22 class 1 loss 9 active 0",
+        "-1:0 -2:11 -2:22 ",
+    ]
 
 
 # -- what export refuses ----------------------------------------------------------------------

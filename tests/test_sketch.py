@@ -139,15 +139,24 @@ def test_the_resolver_lists_exactly_the_ops_of_the_model(exports):
     assert set(forward_ops((exports["nano33"] / "model_train.tflite").read_bytes())) == ops
 
 
-def test_neurons_that_the_board_chooses_anew_need_one_op_more(exports, tmp_path):
+@pytest.mark.parametrize(
+    ("options", "method"),
+    [
+        ("--selector random --budget 20% --reselect 50 --target qemu", "AddReselection"),
+        ("--warm-up 20", "AddRateSchedule"),
+    ],
+)
+def test_ops_that_few_models_have_are_registered_where_they_are_used(
+    exports, tmp_path, options, method
+):
     source = [str(exports["nano33"].parent / "digits.keras"), "--data", "digits"]
-    options = ["--out", str(tmp_path / "e"), "--selector", "random", "--budget", "25%"]
-    result = CliRunner().invoke(main, ["export", *source, *options])
+    source += ["--out", str(tmp_path / "e")]
+    result = CliRunner().invoke(main, ["export", *source, *options.split()])
     assert result.exit_code == 0, result.output
     folder, name = project(tmp_path / "e")
     header = (folder / name / "model_ops.h").read_text()
     listed = re.findall(r"resolver\.(Add\w+)\(\);", header)
-    assert "  tfodl::AddReselection(resolver);" in header
+    assert re.findall(r"  tfodl::(\w+)\(resolver\);", header) == [method]
     assert f"kForwardOps = {len(listed) + 1};" in header
 
 

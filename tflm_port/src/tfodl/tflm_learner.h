@@ -15,6 +15,8 @@
 #include "tfodl/ops/compat.h"
 #include "tfodl/options.h"
 #include "tfodl/prediction.h"
+#include "tfodl/reselect_step.h"
+#include "tfodl/session.h"
 #include "tfodl/float_contract.h"
 
 namespace tfodl {
@@ -39,8 +41,8 @@ class TflmLearner final : public Learner {
       : model_data_(model), resolver_(resolver), arena_(arena), arena_bytes_(arena_bytes) {}
 
   // False, with the reason in TensorFlow Lite Micro's log, when the model is no training graph, an
-  // op is missing from the resolver, or the arena is too small. Takes one inference: the weights
-  // exist only after the first one.
+  // op is missing from the resolver, or the arena is too small. Takes one inference, as the weights
+  // exist only after the first one, and those of the reference samples that are wanted.
   bool Begin() override {
     if (interpreter_ != nullptr) return true;
     const auto* graph = GetModel(model_data_);
@@ -55,8 +57,7 @@ class TflmLearner final : public Learner {
       return false;
     }
     DescribeModel();
-    memset(model_.input, 0, model_.input_bytes);
-    if (!Invoke(-1)) {
+    if (!Restart()) {
       interpreter_ = nullptr;
       return false;
     }
@@ -66,15 +67,14 @@ class TflmLearner final : public Learner {
 
   bool Reset() override {
     if (interpreter_ == nullptr) return false;
-    session_.state->sentinel = 0;  // TFODL_SEED then copies the exported weights again
-    return Invoke(-1);
+    // All variables to zero, so that TFODL_SEED copies the exported weights again.
+    return interpreter_->Reset() == kTfLiteOk && Restart();
   }
 
  protected:
   Step Run(int32_t label) override {
     Step step = {};
     if (interpreter_ == nullptr || !Invoke(label)) return step;
-    session_.state->active = 0;
     const float* report = interpreter_->output(1)->data.f;
     const Prediction prediction = Predicted();
     step.ok = true;
@@ -83,6 +83,8 @@ class TflmLearner final : public Learner {
     step.probability = prediction.probability;
     step.loss = report[0];
     step.decision = report[1];
+    Observe();  // overwrites the outputs. Where it fails the masks stay; this step is done
+    session_.state->active = 0;
     return step;
   }
 
@@ -132,6 +134,22 @@ class TflmLearner final : public Learner {
       model_.target_bytes = static_cast<uint32_t>(interpreter_->input(2)->bytes);
     }
     model_.arena_bytes = static_cast<uint32_t>(interpreter_->arena_used_bytes());
+  }
+
+  bool Restart() {
+    memset(model_.input, 0, model_.input_bytes);
+    return Invoke(-1) && Observe();
+  }
+
+  // Runs the reference samples that the choice of neurons waits for: none without TFODL_RESELECT,
+  // else, with velocity, all of them after every `interval` labelled samples.
+  bool Observe() {
+    for (Reference wanted = WantedReference(); wanted.data != nullptr; wanted = WantedReference()) {
+      if (wanted.bytes != model_.input_bytes) return false;
+      memcpy(model_.input, wanted.data, wanted.bytes);
+      if (!Invoke(kReferenceLabel)) return false;
+    }
+    return true;
   }
 
   bool Invoke(int32_t label) {

@@ -17,6 +17,7 @@ class MicroInterpreter {
                    size_t arena_bytes);
   TfLiteStatus AllocateTensors();
   TfLiteStatus Invoke();
+  TfLiteStatus Reset();
   TfLiteTensor* input(size_t index);
   TfLiteTensor* output(size_t index);
   size_t inputs_size() const;
