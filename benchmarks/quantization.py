@@ -46,7 +46,7 @@ class Case:
 CASES = {
     "mnist": Case("cnn5", "mnist", "mnist", 8),
     "speech": Case("ds-cnn", "arabic-speech", "arabic_speech_commands", 60),
-    "cifar": Case("mobilenetv2-0.35", "cifar10", "cifar10", 60, flip=True),
+    "cifar": Case("mobilenetv2-0.35", "cifar10", "cifar10", 25, flip=True),
 }
 
 
