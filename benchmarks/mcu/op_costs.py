@@ -24,7 +24,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 import through_tflm
-from run import CPU, EMULATOR, HERE, LINK, QEMU_FILES, ROOT, SOURCE, command, compile_all
+from run import CPU, EMULATOR, HERE, LINK, QEMU_FILES, ROOT, command
 
 from tf_odl.converters.costs import Work, work_of
 from tf_odl.converters.export import export
@@ -142,12 +142,7 @@ def measure(library: Path) -> tuple[dict[str, bytes], dict[str, list[int]], dict
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         models = sources(folder)
-        includes = [f"-I{library / 'src'}", f"-I{library / 'src/third_party/flatbuffers/include'}"]
-        includes += [f"-I{p}" for p in (library / "src/third_party").iterdir() if p.is_dir()]
-        options = ["-DARDUINO=10819", "-DCMSIS_NN", "-w", f"-I{HERE}", f"-I{folder}", *includes]
-        options.append(f"-D{through_tflm.SKETCH_HEADER}")
-        code = [HERE / "op_costs.cpp", *through_tflm.library_sources(library)]
-        objects = compile_all([*code, *sorted(SOURCE.rglob("*.cpp"))], folder, *options)
+        objects = through_tflm.compile_with(library, HERE / "op_costs.cpp", folder)
         start = folder / "startup.o"
         command(["arm-none-eabi-gcc", *CPU, "-Os", "-c", QEMU_FILES / "startup.c", "-o", start])
         script = folder / "all_memory.ld"

@@ -61,18 +61,24 @@ def write_models(folder: Path) -> None:
     (folder / "models.h").write_text("\n".join(text) + "\n")
 
 
+def compile_with(library: Path, program: Path, folder: Path) -> list[Path]:
+    """A program, the training ops and the library. Only the library is compiled as for Arduino:
+    the headers of TfOdl would include Arduino.h."""
+    includes = [f"-I{library / 'src'}", f"-I{library / 'src/third_party/flatbuffers/include'}"]
+    includes += [f"-I{p}" for p in (library / "src/third_party").iterdir() if p.is_dir()]
+    options = ["-DCMSIS_NN", f"-D{SKETCH_HEADER}", "-w", f"-I{HERE}", f"-I{folder}", *includes]
+    theirs = folder / "library"
+    theirs.mkdir()
+    objects = compile_cpp(library_sources(library), theirs, "-DARDUINO=10819", *options)
+    return objects + compile_cpp([program, *sorted(SOURCE.rglob("*.cpp"))], folder, *options)
+
+
 def measure(library: Path) -> dict[str, int]:
     """Names and instructions; names with .arena are bytes."""
     folder = Path(tempfile.mkdtemp())
     try:
         write_models(folder)
-        includes = [f"-I{library / 'src'}", f"-I{library / 'src/third_party/flatbuffers/include'}"]
-        includes += [f"-I{p}" for p in (library / "src/third_party").iterdir() if p.is_dir()]
-        options = ["-DCMSIS_NN", "-w", f"-I{HERE}", f"-I{folder}", *includes]
-        options.append(f"-D{SKETCH_HEADER}")
-        sources = [HERE / "through_tflm.cpp", *library_sources(library)]
-        sources += sorted(SOURCE.rglob("*.cpp"))
-        objects = compile_cpp(sources, folder, *options)
+        objects = compile_with(library, HERE / "through_tflm.cpp", folder)
         start = folder / "startup.o"
         command(["arm-none-eabi-gcc", *CPU, "-Os", "-c", QEMU_FILES / "startup.c", "-o", start])
         program = folder / "tflm.elf"
