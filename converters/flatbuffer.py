@@ -135,6 +135,14 @@ class FlatModel:
         self.tensors.append(tensor)
         return len(self.tensors) - 1
 
+    @staticmethod
+    def no_quantization() -> Any:
+        """Scale 1, zero point 0. TFLM reads the zero point of every int8 variable to clear it, and
+        on a board an absent one is a crash."""
+        quantization = schema().QuantizationParametersT()
+        quantization.scale, quantization.zeroPoint = [1.0], [0]
+        return quantization
+
     def drop_unused_tensors(self) -> None:
         """Remove tensors that no op and no end of the model mentions; the others are renumbered."""
         mentioned = {*self.inputs, *self.outputs}

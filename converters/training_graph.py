@@ -176,7 +176,13 @@ class _Builder:
             mask = np.asarray(first[layer.name].kernel | first[layer.name].bias, bool)
             bits += np.packbits(mask, bitorder="little").tobytes()
             start = len(bits)
-        tensor = flat.add_tensor(MASKS, (start,), np.int8, values=np.frombuffer(bits, np.int8))
+        tensor = flat.add_tensor(
+            MASKS,
+            (start,),
+            np.int8,
+            values=np.frombuffer(bits, np.int8),
+            quantization=flat.no_quantization(),
+        )
         outputs = [int(op.outputs[0]) for op in ops]
         self.variable_masks = _VariableMasks(
             tensor, offsets, layers, outputs, reselection, references
@@ -307,7 +313,13 @@ class _Builder:
             shape = (2, neurons, wanted[0])
             inputs += [
                 flat.add_tensor(VELOCITY, (2 + 3 * neurons,), np.int32, is_variable=True),
-                flat.add_tensor(OUTPUTS, shape, np.int8, is_variable=True),
+                flat.add_tensor(
+                    OUTPUTS,
+                    shape,
+                    np.int8,
+                    quantization=flat.no_quantization(),
+                    is_variable=True,
+                ),
                 flat.add_tensor(REFERENCES, wanted, np.int8, values=samples),
                 *masks.outputs,
             ]
@@ -386,7 +398,13 @@ class _Builder:
             self.variables.append(kernel)
         if flags & Flags.RESIDUAL:
             name = residual_name(flat.name(kernel))
-            residual = flat.add_tensor(name, flat.shape(kernel), np.int8, is_variable=True)
+            residual = flat.add_tensor(
+                name,
+                flat.shape(kernel),
+                np.int8,
+                quantization=flat.no_quantization(),
+                is_variable=True,
+            )
             self.variables.append(residual)
         if updates_bias:
             self.variables.append(int(op.inputs[2]))

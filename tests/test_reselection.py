@@ -18,9 +18,11 @@ from test_tflm_training import CLASSES, INPUT, Exported, convolutions
 from training_reference import Reference
 
 from tf_odl.cli import main
+from tf_odl.converters.flatbuffer import DTYPES, FlatModel
 from tf_odl.converters.options import ReselectOptions, SelectionRule
 from tf_odl.converters.reselection import Reselection
 from tf_odl.converters.training_graph import build_training_graph
+from tf_odl.converters.update_rule import UpdateRule
 from tf_odl.errors import UserError
 from tf_odl.methods import Mask, parse_budget
 from tf_odl.methods.budget import Budget
@@ -61,6 +63,7 @@ def graph(
     frozen: int = 0,
     interval: int = INTERVAL,
     variable: bool = True,
+    update_rule: UpdateRule = UpdateRule.STOCHASTIC,
 ) -> bytes:
     """A training graph, its masks variable or not; half of the neurons without a selector."""
     random = np.random.default_rng(3)
@@ -83,6 +86,7 @@ def graph(
         learning_rate=0.05,
         seed=3,
         variable_masks=variable,
+        update_rule=update_rule,
         reselection=reselection,
         references=random.integers(-128, 128, (REFERENCES, *INPUT)).astype(np.int8),
     )
@@ -381,6 +385,16 @@ def test_velocity_chooses_what_the_keras_selector_chooses(seed: int) -> None:
 
 
 # -- on a board -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rule", UpdateRule, ids=lambda rule: rule.value)
+def test_every_int8_variable_has_a_zero_point(exported: Exported, rule: UpdateRule) -> None:
+    """TFLM reads it to clear the variable, whether there is one or not: boards crash without."""
+    flat = FlatModel(graph(exported, Velocity(), update_rule=rule))
+    found = [t for t in flat.tensors if t.isVariable and DTYPES[t.type] is np.int8]
+    assert len(found) == len(exported.sites) * (1 + (rule is UpdateRule.RESIDUAL)) + 2
+    for tensor in found:
+        assert tensor.quantization is not None and tensor.quantization.zeroPoint[0] == 0
 
 
 @pytest.mark.skipif(HOST_COMPILER is None, reason="no C++ compiler")
