@@ -290,7 +290,7 @@ def test_any_buffers_are_apart_and_the_arena_is_no_larger_than_all_of_them(
 
 
 def test_targets_have_what_a_plan_needs() -> None:
-    assert list(TARGETS) == ["nano33", "esp32"]
+    assert list(TARGETS) == ["nano33", "esp32", "qemu"]
     for name, target in TARGETS.items():
         assert get_target(name) is target and target.name == name and target.board
         assert 0 < target.code_bytes < target.flash_bytes
