@@ -43,7 +43,9 @@ def fuzz(program: Path, corpus: Path, seeds: Path, *options: str) -> int:
     corpus.mkdir(parents=True, exist_ok=True)
     # The leak check needs ptrace, which containers often forbid.
     environment = os.environ | {"ASAN_OPTIONS": "detect_leaks=0"}
-    command = [program, f"-max_len={LARGEST}", *options, corpus, seeds]
+    # The peak memory of a process counts from before it became this program.
+    limits = ("-rss_limit_mb=0", "-malloc_limit_mb=2048")
+    command = [program, f"-max_len={LARGEST}", *limits, *options, corpus, seeds]
     return subprocess.run(command, cwd=corpus.parent, env=environment).returncode
 
 

@@ -171,7 +171,7 @@ def test_an_interrupted_trial_restores_the_weights(monkeypatch: pytest.MonkeyPat
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(model, "predict_on_batch", interrupted)
+    monkeypatch.setitem(vars(analysis), "_predict", interrupted)
     with pytest.raises(KeyboardInterrupt):
         analysis.accuracy(masks_of(trainer, "head"), 1, 0.5)
     for old, new in zip(before, model.variables, strict=True):

@@ -27,6 +27,7 @@ from tf_odl.tflm_port.interpreter import TrainingInterpreter, available
 
 L = keras.layers
 FILES = [
+    "arduino",
     "export.json",
     "model.tflite",
     "model_data.h",
@@ -66,6 +67,10 @@ def exported(trained: keras.Model, tmp_path_factory: pytest.TempPathFactory) -> 
         test=blobs(200, 3),
         provenance={"data": "blobs"},
     )
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
 def left(folder: Path) -> list[str]:
@@ -227,14 +232,14 @@ def test_a_failure_in_the_middle_leaves_nothing_or_what_was_there(
 
     model = make("mlp")
     Export(model, tmp_path / "earlier", learning_rate=0.01)
-    before = {p.name: p.read_bytes() for p in (tmp_path / "earlier").iterdir()}
+    before = contents(tmp_path / "earlier")
     monkeypatch.setattr(export_module, step, fail)
     with pytest.raises(type(error)):
         Export(model, tmp_path / "new")
     with pytest.raises(type(error)):
         Export(model, tmp_path / "earlier", overwrite=True)
     assert left(tmp_path) == ["earlier"]
-    assert {p.name: p.read_bytes() for p in (tmp_path / "earlier").iterdir()} == before
+    assert contents(tmp_path / "earlier") == before
 
 
 def test_a_failure_while_the_last_file_is_written(
