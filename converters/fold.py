@@ -42,6 +42,11 @@ class Folded:
     model: keras.Model
     sites: dict[str, str]
 
+    @property
+    def neurons(self) -> dict[str, int]:
+        """How many neurons each weighted layer has."""
+        return {s: self.model.get_layer(n).output.shape[-1] for s, n in self.sites.items()}
+
 
 def fold(model: keras.Model) -> Folded:
     """Rewrite a Functional or Sequential model; its own layers and weights are not touched.

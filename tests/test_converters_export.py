@@ -222,7 +222,7 @@ def test_the_header_aligns_what_would_not_lie_so_by_chance(tmp_path: Path) -> No
 # -- all or nothing -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("step", ["model_header", "make_plan", "check_known_to_tflm"])
+@pytest.mark.parametrize("step", ["model_header", "fit_or_refuse", "check_known_to_tflm"])
 @pytest.mark.parametrize("error", [OSError("no space left on device"), KeyboardInterrupt()])
 def test_a_failure_in_the_middle_leaves_nothing_or_what_was_there(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, step: str, error: BaseException

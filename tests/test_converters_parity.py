@@ -12,12 +12,11 @@ from converter_models import MODELS, Export, make, samples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tf_odl.converters.export import with_variables, write_back
 from tf_odl.converters.fold import fold
 from tf_odl.converters.layers import KERNEL, kernel_to_op
 from tf_odl.converters.quantize import quantize
 from tf_odl.converters.reference import infer
-from tf_odl.converters.write_back import variable_tensors
+from tf_odl.converters.write_back import variable_tensors, with_variables, write_back
 from tf_odl.errors import UserError
 from tf_odl.tflm_port.interpreter import TrainingInterpreter, available
 

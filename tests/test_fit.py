@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tf_odl.cli import main
-from tf_odl.converters.export import Planner
 from tf_odl.converters.fit import fit_layers
+from tf_odl.converters.planner import Planner
 from tf_odl.converters.split import parse_window
 from tf_odl.converters.targets import Target, get_target
 from tf_odl.data import load

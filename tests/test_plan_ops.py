@@ -10,10 +10,11 @@ from converter_models import MODELS, make, samples
 
 from tf_odl.cli import main
 from tf_odl.converters.costs import Work, measured_costs, work_of
-from tf_odl.converters.export import Planner, export
+from tf_odl.converters.export import export
 from tf_odl.converters.flatbuffer import FlatModel
 from tf_odl.converters.layer_plan import total_instructions
 from tf_odl.converters.plan_plot import plot_plan
+from tf_odl.converters.planner import Planner
 from tf_odl.converters.targets import Processor, get_target
 from tf_odl.methods import get_method
 

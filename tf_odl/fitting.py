@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tf_odl.converters.export import Planner
 from tf_odl.converters.fit import Fit, Plan, fit_layers
+from tf_odl.converters.planner import Planner
 from tf_odl.converters.targets import Target
 from tf_odl.converters.update_rule import UpdateRule
 from tf_odl.data import Dataset

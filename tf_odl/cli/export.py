@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tf_odl.cli.output import emit_json, print_table, progress_bar
+from tf_odl.cli.source import named_layers, read_source, training_options
 from tf_odl.cli.tensorflow import load_tensorflow
 from tf_odl.errors import UserError
 
@@ -19,22 +20,16 @@ CALIBRATION_SAMPLES = 300
 QUANTIZATIONS = ("ptq", "qat")
 CALIBRATIONS = ("min-max", "percentile", "mse")
 LOSSES = ("cross-entropy", "binary-cross-entropy", "mse", "reconstruction")
-UPDATE_RULES = ("residual", "stochastic")
 SCHEDULES = ("constant", "step", "cosine")
 
 
 @click.command(short_help="Turn a run, .keras or .tflite file into int8 and training models.")
 @click.argument("source", type=click.Path(path_type=Path))
-@click.option("--target", default="nano33", show_default=True, help="See: tf-odl targets.")
+@training_options
 @click.option("--out", type=click.Path(path_type=Path), help="Folder [SOURCE/export-TARGET].")
 @click.option("--data", help="Calibration data of a .keras file; to measure a .tflite file.")
 @click.option("--data-dir", help="The folder that holds the archives of a built-in data set.")
 @click.option("--shift", help="The shift of the calibration data, as in finetune.")
-@click.option("--method", help="The method on the device [the run's, else tinypropv2].")
-@click.option("--train-layers", type=int, metavar="N", help="Train only the last N layers.")
-@click.option("--layers", metavar="NAMES", help="Train only these layers, separated by commas.")
-@click.option("--fit", is_flag=True, help="Choose the layers so that it fits: tf-odl plan --fit.")
-@click.option("--masks", "mask_file", type=click.Path(path_type=Path), help="A masks.npz.")
 @click.option("--variable-masks", is_flag=True, help="Masks a sketch can change between steps.")
 @click.option("--selector", help="The board chooses neurons itself: random or velocity.")
 @click.option("--budget", help="Of --selector: parameters (5000) or a share [the run's, else 20%].")
@@ -68,13 +63,6 @@ SCHEDULES = ("constant", "step", "cosine")
 )
 @click.option("--warm-up", type=int, default=0, metavar="N", help="The rate rises for N samples.")
 @click.option("--clip", type=float, help="Larger output errors, sum of magnitudes, train as this.")
-@click.option(
-    "--update-rule",
-    type=click.Choice(UPDATE_RULES),
-    default="residual",
-    show_default=True,
-    help="How int8 weights take steps: with a byte more each, or rounded at random.",
-)
 @click.option("--seed", type=int, default=0, show_default=True, help="Of stochastic rounding.")
 @click.option("--overwrite", is_flag=True, help="Replace an earlier export.")
 @click.option("--json", "as_json", is_flag=True, help="Print export.json and plan.json.")
@@ -119,29 +107,20 @@ def export(
     from tf_odl.converters.export import AwareTraining, export_tflite
     from tf_odl.converters.export import export as run_export
     from tf_odl.converters.losses import CLASSIFYING, Loss
-    from tf_odl.converters.mask_file import read_masks
     from tf_odl.converters.rate import RateSettings, Schedule
     from tf_odl.converters.targets import get_target
     from tf_odl.converters.update_rule import UpdateRule
     from tf_odl.data import load
     from tf_odl.fitting import layers_that_fit
-    from tf_odl.methods import get_method
-    from tf_odl.trainer import finetune as run
 
-    if fit and (train_layers, layers, mask_file) != (None, None, None):
-        raise UserError("--fit chooses the layers: leave out --train-layers, --layers and --masks")
+    names = named_layers(layers, train_layers, mask_file, fit)
+    if mask_file is not None and (selector, reselect) != (None, None):
+        raise UserError("--masks and --selector both choose neurons: give one of them")
     board = get_target(target)
-    masks = None
+    given = read_source(source, method, mask_file, fit)
+    model, chosen, masks, settings = given.model, given.method, given.masks, given.settings
     of_run: dict[str, Any] = {}
-    chosen = get_method(method or "tinypropv2")
-    if source.is_dir():
-        record = run.read_record(source)
-        if record["status"] != "complete":
-            raise UserError(
-                f"{source} is not finished: continue with tf-odl finetune --out {source} --resume"
-            )
-        settings = run.settings_of(record)
-        model = models.load(source / "model.keras")
+    if settings is not None:
         if data is None:
             of_run = {
                 "person": settings.person,
@@ -153,31 +132,21 @@ def export(
             }
         data, data_dir = data or settings.data or "digits", data_dir or settings.data_dir
         shift = shift or settings.shift
-        if method is None:
-            chosen = settings.build_method()
-            masks = None if fit else run.load_masks(source)
-        out = out or source / f"export-{target}"
-    elif source.suffix == ".tflite":
-        out = out or source.with_name(f"{source.stem}-{target}")
-    else:
-        model = models.load(source)
-        if data is None:
-            raise UserError("a .keras file needs --data to calibrate and to measure accuracy")
-        out = out or source.with_name(f"{source.stem}-{target}")
+    elif data is None and not isinstance(model, bytes):
+        raise UserError("a .keras file needs --data to calibrate and to measure accuracy")
+    if out is None:
+        name = f"export-{target}" if settings is not None else f"{source.stem}-{target}"
+        out = (source if settings is not None else source.parent) / name
     reselection = _reselection(chosen, selector, budget, reselect, references)
     if reselection is not None:
         masks = None  # those of a run were for the samples it has seen
-        if mask_file is not None:
-            raise UserError("--masks and --selector both choose neurons: give one of them")
-    if mask_file is not None:
-        masks = read_masks(mask_file)
     settings_of_board: dict[str, Any] = {
         "target": board,
         "out_dir": out,
         "sparsifier": chosen.sparsifier,
         "skip_rule": chosen.skip,
         "masks": masks,
-        "layers": None if layers is None else [name.strip() for name in layers.split(",")],
+        "layers": names,
         "train_layers": train_layers,
         "learning_rate": lr,
         "seed": seed,
@@ -207,7 +176,7 @@ def export(
     with progress_bar(quiet=as_json) as progress:
         if fit:
             found = layers_that_fit(
-                _read(source) if source.suffix == ".tflite" else model,
+                model,
                 chosen,
                 board,
                 dataset,
@@ -215,9 +184,9 @@ def export(
                 progress=progress,
             )
             settings_of_board["layers"] = found.best.layers
-        if source.suffix == ".tflite":
+        if isinstance(model, bytes):
             report = export_tflite(
-                _read(source),
+                model,
                 name=source.stem,
                 reference_x=None if dataset is None else dataset.x_train,
                 progress=progress,
@@ -277,13 +246,6 @@ def _reselection(
     if references is not None and chosen.name != "velocity":
         raise UserError(f"--references is of velocity, {chosen.name} looks at no samples")
     return Reselection(chosen, limit, interval, REFERENCES if references is None else references)
-
-
-def _read(source: Path) -> bytes:
-    try:
-        return source.read_bytes()
-    except OSError as error:
-        raise UserError(f"{source} cannot be read: {error.strerror}") from error
 
 
 def _print(report: Any, out: Path) -> None:

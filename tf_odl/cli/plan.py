@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tf_odl.cli.export import UPDATE_RULES
 from tf_odl.cli.output import emit_json, print_table, progress_bar
+from tf_odl.cli.source import named_layers, read_source, training_options
 from tf_odl.cli.tensorflow import load_tensorflow
 from tf_odl.errors import UserError
 
@@ -18,19 +18,7 @@ if TYPE_CHECKING:
 
 @click.command(short_help="What a model needs on a board: memory, time, energy, op by op.")
 @click.argument("source", type=click.Path(path_type=Path))
-@click.option("--target", default="nano33", show_default=True, help="See: tf-odl targets.")
-@click.option("--method", help="The method on the device [the run's, else tinypropv2].")
-@click.option("--train-layers", type=int, metavar="N", help="Train only the last N layers.")
-@click.option("--layers", metavar="NAMES", help="Train only these layers, separated by commas.")
-@click.option("--masks", "mask_file", type=click.Path(path_type=Path), help="A masks.npz.")
-@click.option(
-    "--update-rule",
-    type=click.Choice(UPDATE_RULES),
-    default="residual",
-    show_default=True,
-    help="How int8 weights take steps: rounded at random, or with a byte more each.",
-)
-@click.option("--fit", is_flag=True, help="Choose the layers to train so that it fits.")
+@training_options
 @click.option("--max-ms", type=float, help="With --fit: longest training step, estimated.")
 @click.option("--plot", type=click.Path(path_type=Path), help="Draw the arena over time: a .png.")
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
@@ -54,62 +42,38 @@ def plan(
     memory: to a run's own data by their Fisher information, else all alike.
     """
     load_tensorflow()
-    from tf_odl import models
-    from tf_odl.converters.export import Planner
-    from tf_odl.converters.mask_file import read_masks
     from tf_odl.converters.plan_plot import plot_plan
+    from tf_odl.converters.planner import Planner
     from tf_odl.converters.targets import get_target
     from tf_odl.converters.update_rule import UpdateRule
     from tf_odl.fitting import layers_that_fit, plot_fit
-    from tf_odl.methods import get_method
-    from tf_odl.trainer import finetune as run
+    from tf_odl.trainer.finetune import load_data
 
-    if fit and (train_layers, layers, mask_file) != (None, None, None):
-        raise UserError("--fit chooses the layers: leave out --train-layers, --layers and --masks")
+    names = named_layers(layers, train_layers, mask_file, fit)
     if max_ms is not None and not (fit and max_ms > 0):
         raise UserError("--max-ms needs --fit and a positive number of milliseconds")
     board = get_target(target)
-    data = None
-    chosen = get_method(method or "tinypropv2")
-    masks = None
-    model: Any
-    if source.is_dir():
-        settings = run.settings_of(run.read_record(source))
-        model = models.load(source / "model.keras")
-        if method is None:
-            chosen = settings.build_method()
-            masks = None if fit else run.load_masks(source)
-        if fit:
-            data = run.load_data(settings)
-    elif source.suffix == ".tflite":
-        try:
-            model = source.read_bytes()
-        except OSError as error:
-            raise UserError(f"{source} cannot be read: {error.strerror}") from error
-    else:
-        model = models.load(source)
-    if mask_file is not None:
-        masks = read_masks(mask_file)
+    given = read_source(source, method, mask_file, fit)
     found = None
     if fit:
         with progress_bar(quiet=as_json) as progress:
             found = layers_that_fit(
-                model,
-                chosen,
+                given.model,
+                given.method,
                 board,
-                data,
+                None if given.settings is None else load_data(given.settings),
                 milliseconds=max_ms,
                 update_rule=UpdateRule(update_rule),
                 progress=progress,
             )
         result = found.best.plan
     else:
-        result = Planner(model).plan(
+        result = Planner(given.model).plan(
             board,
-            chosen.sparsifier,
-            chosen.skip,
-            masks=masks,
-            layers=None if layers is None else [name.strip() for name in layers.split(",")],
+            given.method.sparsifier,
+            given.method.skip,
+            masks=given.masks,
+            layers=names,
             train_layers=train_layers,
             update_rule=UpdateRule(update_rule),
         )

@@ -1,0 +1,54 @@
+"""Accuracy of a float and of an int8 model on test samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tf_odl.converters import reference
+from tf_odl.converters.quantize import check_samples
+from tf_odl.errors import UserError
+
+if TYPE_CHECKING:
+    import keras
+
+Progress = Callable[[str, int, int], None]
+
+
+def accuracy_of(
+    original: keras.Model,
+    model: bytes,
+    test: tuple[np.ndarray, np.ndarray],
+    progress: Progress | None,
+) -> dict[str, Any]:
+    """Accuracy of the float and of the int8 model on test samples."""
+    x, labels = check_samples(original, test[0], "test data"), np.asarray(test[1])
+    if labels.shape != (len(x),):
+        raise UserError(
+            f"test data: {len(x)} samples need as many class numbers, got an array of shape "
+            f"{list(labels.shape)}"
+        )
+    outputs = original.predict(x, batch_size=256, verbose=0)
+    return {
+        "samples": len(x),
+        "float": float((_classes(outputs, 0.5) == labels).mean()),
+        "int8": int8_accuracy(model, x, labels, progress),
+    }
+
+
+def int8_accuracy(
+    model: bytes, x: np.ndarray, labels: np.ndarray, progress: Progress | None
+) -> float:
+    """The share of samples, float [N, *input], whose class the int8 model finds."""
+    tell = None if progress is None else lambda done, total: progress("test int8", done, total)
+    codes = reference.infer(model, reference.quantize_input(model, x), tell)
+    # A sigmoid's int8 output is its value * 256 - 128.
+    return float((_classes(codes, 0) == np.asarray(labels)).mean())
+
+
+def _classes(outputs: np.ndarray, threshold: float) -> np.ndarray:
+    """The class of each row: the largest output, or whether a single one reaches the threshold."""
+    rows = outputs.reshape(len(outputs), -1)
+    return rows[:, 0] >= threshold if rows.shape[1] == 1 else rows.argmax(axis=1)

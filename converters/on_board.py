@@ -1,0 +1,74 @@
+"""What a board does with a model, and the training graph of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from tf_odl.converters import reference
+from tf_odl.converters.flatbuffer import FlatModel
+from tf_odl.converters.losses import Loss, default_loss
+from tf_odl.converters.rate import CONSTANT_RATE, RateSettings
+from tf_odl.converters.reselection import Reselection
+from tf_odl.converters.targets import Target
+from tf_odl.converters.training_graph import build_training_graph
+from tf_odl.converters.update_rule import UpdateRule
+from tf_odl.errors import UserError
+from tf_odl.methods import Mask, SkipRule, Sparsifier
+
+
+@dataclass(frozen=True)
+class OnBoard:
+    """What the board does with a model.
+
+    `sparsifier` tells which entries of a layer's error it keeps and `skip_rule` which samples it
+    trains on; the learning rate is that of plain SGD, per sample, and a sketch may change it;
+    `rate` is its schedule. `update_rule` is how int8 weights take steps; `seed` is that of the
+    stochastic rounding and of the first masks; `loss` None means what the model ends in;
+    `references` are what a reselection observes neurons on, int8 [N, *input].
+    """
+
+    target: Target
+    sparsifier: Sparsifier
+    skip_rule: SkipRule
+    learning_rate: float
+    seed: int
+    loss: Loss | None
+    update_rule: UpdateRule
+    variable_masks: bool = False
+    reselection: Reselection | None = None
+    references: np.ndarray | None = None
+    rate: RateSettings = CONSTANT_RATE
+
+    def with_references(self, model: bytes, samples: np.ndarray | None) -> OnBoard:
+        """With the int8 samples that a reselection observes neurons on, where it does."""
+        if self.reselection is None or not self.reselection.observes:
+            return self
+        if samples is None:
+            raise UserError("velocity needs reference samples: give data with --data")
+        chosen = self.reselection.reference_samples(np.asarray(samples))
+        return replace(self, references=reference.quantize_input(model, chosen))
+
+    def loss_of(self, model: bytes) -> Loss:
+        """The loss, or what the model ends in."""
+        return self.loss or default_loss(FlatModel(model))
+
+    def training_graph(self, model: bytes, masks: Mapping[str, Mask]) -> bytes:
+        """model_train.tflite; arguments and errors are those of `build_training_graph`."""
+        return build_training_graph(
+            model,
+            list(masks),
+            masks,
+            sparsifier=self.sparsifier,
+            skip_rule=self.skip_rule,
+            learning_rate=self.learning_rate,
+            seed=self.seed,
+            loss=self.loss,
+            update_rule=self.update_rule,
+            variable_masks=self.variable_masks,
+            reselection=self.reselection,
+            references=self.references,
+            rate=self.rate,
+        )

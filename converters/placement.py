@@ -1,0 +1,95 @@
+"""How a model is changed so that its training graph fits a board, or why it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tf_odl.converters.memory import plan_memory
+from tf_odl.converters.on_board import OnBoard
+from tf_odl.converters.plan import make_plan
+from tf_odl.converters.split import narrow, split_to_fit
+from tf_odl.converters.trainable import last_layers, trains
+from tf_odl.errors import UserError
+from tf_odl.methods import Mask
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A model, its training graph, and their plan for a board, which tells whether they fit."""
+
+    model: bytes
+    training: bytes
+    plan: dict[str, Any]
+
+
+def fit_to_board(data: bytes, masks: Mapping[str, Mask], board: OnBoard) -> Fitted:
+    """Windows of neurons where only some train, groups of channels where the arena is too small.
+
+    Args:
+        data: the int8 model, a .tflite file.
+        masks: of every weighted layer.
+        board: what it does with the model.
+    """
+    if not board.variable_masks and board.reselection is None:  # any neuron may train there
+        data, masks = narrow(data, masks)
+    training = board.training_graph(data, masks)
+    plan = make_plan(data, training, board.target)
+    arena = plan["training"]["arena_bytes"]
+    fixed = arena - plan["training"]["planned_bytes"]
+    # Groups of channels need less for activations, nothing else.
+    if fixed < board.target.arena_bytes < arena:
+        trainable = [site for site, mask in masks.items() if trains(mask)]
+        data, groups = split_to_fit(
+            data,
+            trainable,
+            lambda model: plan_memory(board.training_graph(model, masks)),
+            board.target.arena_bytes,
+        )
+        if groups:
+            training = board.training_graph(data, masks)
+            plan = make_plan(data, training, board.target) | {"channel_groups": groups}
+    return Fitted(data, training, plan)
+
+
+def fit_or_refuse(model: bytes, masks: Mapping[str, Mask], board: OnBoard) -> Fitted:
+    """Like `fit_to_board`.
+
+    Raises:
+        UserError: the board is too small; the message has the smallest remedy.
+    """
+    fitted = fit_to_board(model, masks, board)
+    if not fitted.plan["fits"]:
+        raise UserError(_too_large(fitted.plan, model, masks, board))
+    return fitted
+
+
+def _too_large(
+    plan: dict[str, Any], model: bytes, masks: Mapping[str, Mask], board: OnBoard
+) -> str:
+    """What is too large, by how much, and the smallest remedy."""
+    target = board.target
+    arena, flash = plan["training"]["arena_bytes"], plan["flash"]["total_bytes"]
+    if flash > target.flash_bytes:
+        sizes = f"the sketch needs about {flash:,} B of flash, of {target.flash_bytes:,} B"
+    else:
+        sizes = f"training needs an arena of {arena:,} B, of {target.arena_bytes:,} B"
+    message = f"the model does not fit {target.board}: {sizes}. "
+    # Fewer layers never need more: the most that fit are found by bisection.
+    fits, smallest = 0, None
+    low, high = 1, len(masks) - 1
+    while low <= high:
+        count = (low + high) // 2
+        fewer = last_layers(masks, count)
+        if any(trains(mask) for mask in fewer.values()):
+            plan = fit_to_board(model, fewer, board).plan
+            if not plan["fits"]:
+                high = count - 1
+                continue
+            fits, smallest = count, plan
+        low = count + 1
+    if smallest is None:
+        return message + "Training fewer layers is not enough: use a smaller model or input"
+    needs = smallest["training"]["arena_bytes"]
+    return message + f"With --train-layers {fits} it needs {needs:,} B and fits"

@@ -1,0 +1,107 @@
+"""What `plan` and `export` start from, and which of its layers train: options and reading."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tf_odl.errors import UserError
+
+if TYPE_CHECKING:
+    import keras
+
+    from tf_odl.methods import Mask, Method
+    from tf_odl.trainer.finetune import Settings
+
+UPDATE_RULES = ("residual", "stochastic")
+
+_OPTIONS = (
+    click.option("--target", default="nano33", show_default=True, help="See: tf-odl targets."),
+    click.option("--method", help="The method on the device [the run's, else tinypropv2]."),
+    click.option("--train-layers", type=int, metavar="N", help="Train only the last N layers."),
+    click.option("--layers", metavar="NAMES", help="Train only these layers, comma-separated."),
+    click.option("--fit", is_flag=True, help="Choose the layers to train so that it fits."),
+    click.option("--masks", "mask_file", type=click.Path(path_type=Path), help="A masks.npz."),
+    click.option(
+        "--update-rule",
+        type=click.Choice(UPDATE_RULES),
+        default="residual",
+        show_default=True,
+        help="How int8 weights take steps: with a byte more each, or rounded at random.",
+    ),
+)
+
+
+def training_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that say what trains, how, and on which board."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+@dataclass(frozen=True)
+class Source:
+    """A model, or the contents of an int8 .tflite file, and what its run says of training it.
+
+    `settings` are those of a run. The method is the run's or tinypropv2, unless one is named;
+    the masks are those of `--masks`, else of a run whose method is used.
+    """
+
+    model: keras.Model | bytes
+    method: Method
+    masks: dict[str, Mask] | None
+    settings: Settings | None
+
+
+def read_source(path: Path, method: str | None, mask_file: Path | None, fit: bool) -> Source:
+    """Read a finished run's folder, a .keras file, or an int8 .tflite file.
+
+    Raises:
+        UserError: it cannot be read, or the run is not finished.
+    """
+    from tf_odl import models
+    from tf_odl.converters.mask_file import read_masks
+    from tf_odl.methods import get_method
+    from tf_odl.trainer import finetune as run
+
+    chosen = get_method(method or "tinypropv2")
+    masks = settings = None
+    model: Any
+    if path.is_dir():
+        record = run.read_record(path)
+        if record["status"] != "complete":
+            raise UserError(
+                f"{path} is not finished: continue with tf-odl finetune --out {path} --resume"
+            )
+        settings = run.settings_of(record)
+        model = models.load(path / "model.keras")
+        if method is None:
+            chosen = settings.build_method()
+            masks = None if fit else run.load_masks(path)
+    elif path.suffix == ".tflite":
+        try:
+            model = path.read_bytes()
+        except OSError as error:
+            raise UserError(f"{path} cannot be read: {error.strerror}") from error
+    else:
+        model = models.load(path)
+    if mask_file is not None:
+        masks = read_masks(mask_file)
+    return Source(model, chosen, masks, settings)
+
+
+def named_layers(
+    layers: str | None, train_layers: int | None, mask_file: Path | None, fit: bool
+) -> list[str] | None:
+    """The names in --layers, where --fit leaves a choice.
+
+    Raises:
+        UserError: --fit and another option both choose.
+    """
+    if fit and (train_layers, layers, mask_file) != (None, None, None):
+        raise UserError("--fit chooses the layers: leave out --train-layers, --layers and --masks")
+    return None if layers is None else [name.strip() for name in layers.split(",")]
