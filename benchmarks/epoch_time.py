@@ -2,9 +2,9 @@
 
 All train the same model on data of MNIST's size; epochs alternate so that a machine that slows
 down slows all. Time runs from the beginning to the end of the epoch: building and discarding the
-input pipeline, which every call of `fit` does once, is left out. A skip rule that trains one
-sample in so many stands in for one that decides by the error: it costs the same forward pass,
-and the share is exact.
+input pipeline, which every call of `fit` does once, is left out. TinyPropv2 skips what it finds
+easy, which needs real data (`--data-dir`); the rows with an exact share train one sample in so
+many instead, at the cost of the same forward pass.
 
     python benchmarks/epoch_time.py [--model MODEL] [--batch B] [--data-dir DIR] [--json]
 """
@@ -135,6 +135,7 @@ def variants(build: Callable[[], keras.Model], batch: int) -> dict[str, keras.Mo
     ways = {
         "ours, full": full,
         "ours, tinyprop": tinyprop,
+        "ours, tinypropv2": get_method("tinypropv2"),
         **{
             f"ours, {name}, {share:.0%} skipped": Method(
                 name, part.selector, part.sparsifier, OneIn(round(1 / (1 - share)))

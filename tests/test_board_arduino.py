@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from cpp.toolchain import BOARD, DRIVERS, HOST_COMPILER, KERNELS, OPS, PORT, build
+from cpp.toolchain import BOARD, DRIVERS, HOST_COMPILER, KERNELS, OPS, PORT, TFLM, build
 
 pytestmark = pytest.mark.skipif(HOST_COMPILER is None, reason="no C++ compiler")
 
@@ -45,7 +45,7 @@ def test_the_sketch_with_tflm_compiles(board: str, tmp_path: Path) -> None:
     sketch = (EXAMPLES / "Teach" / "Teach.ino").read_text()
     (tmp_path / "sketch.cpp").write_text("#include <Arduino.h>\n" + sketch)
     (tmp_path / "Chirale_TensorFlowLite.h").write_text("")
-    flags = [*ARDUINO, f"-I{DRIVERS / 'tflm_2024'}", f"-I{tmp_path}", f"-I{EXAMPLES / 'Teach'}"]
+    flags = [*ARDUINO, *TFLM[2024], f"-I{tmp_path}", f"-I{EXAMPLES / 'Teach'}"]
     build(HOST_COMPILER, [*flags, f"-D{board}", "-fsyntax-only", tmp_path / "sketch.cpp"])
 
 

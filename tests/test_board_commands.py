@@ -234,9 +234,9 @@ def sample(number: int) -> bytes:
     return np.random.default_rng(number).integers(-128, 128, FEATURES, np.int8).tobytes()
 
 
-def lesson_with(fake: FakeBoard) -> tuple[Lesson, Loopback]:
+def lesson_with(fake: FakeBoard, patience: float = 10) -> tuple[Lesson, Loopback]:
     line = Loopback(fake)
-    return Lesson(Board(Connection(line, timeout=0.002, patience=0.05))), line
+    return Lesson(Board(Connection(line, timeout=0.002, patience=patience))), line
 
 
 def test_an_answer_that_never_comes_is_looked_up(fake):
@@ -290,7 +290,7 @@ def test_steps_of_the_sketch_are_counted_apart(fake):
 
 
 def test_a_board_that_has_gone_ends_the_lesson(fake):
-    lesson, line = lesson_with(fake)
+    lesson, line = lesson_with(fake, patience=0.05)
     line.there = lambda data: b""
     with pytest.raises(NoAnswer):
         lesson.learn(sample(1), 0)

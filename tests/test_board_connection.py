@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import random
 import struct
 from collections import Counter
 
 import numpy as np
 import pytest
+from bad_line import Noise
 from fake_board import FakeBoard, Loopback, on_pty
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -172,26 +172,6 @@ def test_another_protocol_is_said():
 
 
 # -- bad lines
-
-
-class Noise:
-    """Drops, flips and inserts bytes with the given probability."""
-
-    def __init__(self, seed: int, rate: float) -> None:
-        self.random, self.rate = random.Random(seed), rate
-
-    def __call__(self, data: bytes) -> bytes:
-        out = bytearray()
-        for byte in data:
-            chance = self.random.random() / self.rate
-            if chance < 0.4:
-                continue
-            if chance < 0.8:
-                byte ^= 1 << self.random.randrange(8)
-            elif chance < 1:
-                out.append(self.random.randrange(256))
-            out.append(byte)
-        return bytes(out)
 
 
 @settings(max_examples=25, deadline=None)

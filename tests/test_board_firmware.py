@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import subprocess
 import tty
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from bad_line import Noise
 from board_client import blobs, receive
 from click.testing import CliRunner
 from cpp.toolchain import HOST_COMPILER, build_board
@@ -89,26 +89,6 @@ def test_hello_steps_and_stats(program):
         assert len(body) == 4 * WORDS + FEATURES * CLASSES + 4 * CLASSES
         board.reset()
         assert board.stats().samples == 0
-
-
-class Noise:
-    """Drops, flips and inserts one byte in 2 / rate, on average."""
-
-    def __init__(self, seed: int, rate: float) -> None:
-        self.random, self.rate = random.Random(seed), rate
-
-    def __call__(self, data: bytes) -> bytes:
-        out = bytearray()
-        for byte in data:
-            chance = self.random.random() / self.rate
-            if chance < 0.4:
-                continue
-            if chance < 0.8:
-                byte ^= 1 << self.random.randrange(8)
-            elif chance < 1:
-                out.append(self.random.randrange(256))
-            out.append(byte)
-        return bytes(out)
 
 
 @pytest.mark.parametrize(("seed", "rate"), [(1, 0.002), (2, 0.005), (3, 0.01)])

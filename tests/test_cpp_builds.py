@@ -23,6 +23,7 @@ from cpp.toolchain import (
     SMALL_STACK,
     SOURCE,
     STRICT,
+    TFLM,
     build,
     compile_all,
     has_picolibc,
@@ -100,8 +101,7 @@ def test_an_lx106_compiles_it(tmp_path: Path) -> None:
 
 GENERATIONS = {
     "bridge": ["-DTFODL_HOST_BRIDGE=1"],
-    "tflm 2024": [f"-I{DRIVERS / 'tflm_2024'}"],
-    "tflm 2026": [f"-I{DRIVERS / 'tflm_2026'}"],
+    **{f"tflm {year}": flags for year, flags in TFLM.items()},
 }
 BOARDS = [
     pytest.param(HOST_COMPILER, [], id="host", marks=needs_host),

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from backward_reference import Generator
 from click.testing import CliRunner
-from cpp.toolchain import DRIVERS, HOST_COMPILER, SOURCE, STRICT, build
+from cpp.toolchain import DRIVERS, HOST_COMPILER, SOURCE, STRICT, TFLM, build
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reselection_reference import take
@@ -405,7 +405,7 @@ def test_a_sketch_runs_the_reference_samples_that_are_wanted(tmp_path: Path) -> 
     program = tmp_path / "steps"
     names = ("float_math", "options", "prediction", "session")
     used = [SOURCE / "tfodl" / f"{name}.cpp" for name in names]
-    flags = ["-std=c++14", *STRICT, f"-I{DRIVERS / 'tflm_2024'}", "-o", program]
+    flags = ["-std=c++14", *STRICT, *TFLM[2024], "-o", program]
     build(HOST_COMPILER, [*flags, DRIVERS / "reference_samples.cpp", *used])
     done = subprocess.run([program], capture_output=True, text=True, timeout=20)
     assert done.returncode == 0

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "arduino_core.h"
 #include "counter.h"
 #include "models.h"
 #include "op_costs_resolver.h"
@@ -13,14 +14,6 @@
 #include "tensorflow/lite/micro/system_setup.h"
 #include "tensorflow/lite/schema/schema_generated.h"
 #include "tfodl/random.h"
-
-// What the Arduino core supplies on a board.
-extern "C" void DebugLog(const char* text) { fputs(text, stderr); }
-namespace tflite {
-void InitializeTarget() {}
-uint32_t ticks_per_second() { return 0; }
-uint32_t GetCurrentTimeTicks() { return 0; }
-}  // namespace tflite
 
 namespace {
 

@@ -29,7 +29,7 @@ ROOT = HERE.parents[1]
 SOURCE = ROOT / "tflm_port" / "src"
 QEMU_FILES = ROOT / "tests" / "cpp" / "qemu"
 # Stand-ins for the headers of TensorFlow Lite Micro, enough to compile the ops.
-TFLM_HEADERS = ROOT / "tests" / "cpp" / "tflm_2024"
+TFLM_HEADERS = [ROOT / "tests" / "cpp" / f"tflm_{which}" for which in ("2024", "both")]
 RESULTS = HERE / "results.json"
 PAGE = ROOT / "docs" / "mcu-benchmark.md"
 
@@ -130,7 +130,7 @@ def count_instructions(folder: Path) -> dict[str, float]:
 def flash_bytes(folder: Path) -> int:
     """Code and constants of all training ops with what they need of libgcc and libc."""
     sources = [HERE / "flash.cpp", *kernel_sources(), *sorted(SOURCE.glob("tfodl/ops/*.cpp"))]
-    objects = compile_all(sources, folder, f"-I{TFLM_HEADERS}")
+    objects = compile_all(sources, folder, *(f"-I{path}" for path in TFLM_HEADERS))
     program = folder / "flash.elf"
     # What TensorFlow Lite Micro defines stays undefined.
     options = ["-Wl,--entry=Root", "-Wl,--unresolved-symbols=ignore-all"]

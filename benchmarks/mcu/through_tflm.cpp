@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "arduino_core.h"
 #include "counter.h"
 #include "models.h"
 #include "tensorflow/lite/micro/micro_interpreter.h"
@@ -12,14 +13,6 @@
 #include "tensorflow/lite/schema/schema_generated.h"
 #include "TfOdl.h"
 #include "tfodl/random.h"
-
-// What the Arduino core supplies on a board.
-extern "C" void DebugLog(const char* text) { fputs(text, stderr); }
-namespace tflite {
-void InitializeTarget() {}
-uint32_t ticks_per_second() { return 0; }
-uint32_t GetCurrentTimeTicks() { return 0; }
-}  // namespace tflite
 
 namespace {
 

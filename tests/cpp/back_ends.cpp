@@ -1,10 +1,11 @@
 // The storage of a board against stand-ins for its core: saves, restarts, a cut before each call to
 // the core, another slot, and a sketch that is too large. -DARDUINO_... chooses the board.
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <TfOdl.h>
+
+#include "require.h"
 
 #if defined(ARDUINO_ARDUINO_NANO33BLE)
 uint32_t g_rom_end = 0x40000;
@@ -17,12 +18,6 @@ unsigned long millis() { return 1; }
 unsigned long micros() { return 1; }
 
 namespace {
-
-void Require(bool holds, const char* what) {
-  if (holds) return;
-  printf("FAILED: %s\n", what);
-  exit(1);
-}
 
 // Ends the program's patience after so many calls, as a power cut does.
 class CutStorage final : public tfodl::Storage {

@@ -1,9 +1,9 @@
 // What a sketch calls: steps on samples of its own, events to the PC, saves that come by themselves.
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "ram_storage.h"
+#include "require.h"
 #include "tfodl/board/device.h"
 #include "tfodl/bytes.h"
 #include "tfodl/linear_learner.h"
@@ -11,12 +11,6 @@
 namespace {
 
 uint32_t g_milliseconds = 0;
-
-void Require(bool holds, const char* what) {
-  if (holds) return;
-  printf("FAILED: %s\n", what);
-  exit(1);
-}
 
 class Line final : public tfodl::ByteStream {
  public:

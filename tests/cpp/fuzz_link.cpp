@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "ram_storage.h"
+#include "require.h"
 #include "tfodl/board/device.h"
 #include "tfodl/linear_learner.h"
 #include "tfodl/random.h"
@@ -28,12 +29,6 @@ constexpr uint32_t kImageBytes = 32 + 4 * tfodl::kStateWords + kClasses * (kFeat
 uint32_t g_random = 1;
 
 uint32_t Random(uint32_t below) { return tfodl::NextRandom(&g_random) % below; }
-
-void Require(bool holds, const char* what) {
-  if (holds) return;
-  printf("FAILED: %s\n", what);
-  exit(1);
-}
 
 class Pipe final : public tfodl::ByteStream {
  public:

@@ -1,12 +1,12 @@
 // Cuts the power at every byte of everything that writes to a storage, and looks at what is left.
 // Prints one line per kind of cut: name, cuts, ends with the old state, ends with the new state.
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <initializer_list>
 
 #include "ram_storage.h"
+#include "require.h"
 #include "tfodl/linear_learner.h"
 #include "tfodl/storage/keeper.h"
 
@@ -21,12 +21,6 @@ constexpr uint32_t kFeatures = 37;  // the image is no multiple of anything
 constexpr uint32_t kClasses = 3;
 constexpr uint32_t kArenaBytes = LinearLearner::ArenaBytes(kFeatures, kClasses);
 constexpr uint32_t kMostImageBytes = 512;
-
-void Require(bool holds, const char* what) {
-  if (holds) return;
-  printf("FAILED: %s\n", what);
-  exit(1);
-}
 
 LinearModel Model(uint32_t seed) {
   LinearModel model(kFeatures, kClasses);

@@ -37,6 +37,10 @@ BOARD = sorted(
     path for part in ("board", "link", "storage") for path in SOURCE.glob(f"tfodl/{part}/*.cpp")
 )
 OPS = sorted(SOURCE.glob("tfodl/ops/*.cpp"))
+#: Stand-ins for the headers of TensorFlow Lite Micro, as they were and as they are.
+TFLM = {
+    year: [f"-I{DRIVERS / f'tflm_{year}'}", f"-I{DRIVERS / 'tflm_both'}"] for year in (2024, 2026)
+}
 ALL_FILES = sorted(path for path in SOURCE.rglob("*") if path.is_file())
 
 

@@ -1,14 +1,42 @@
-"""The data that belong to an export."""
+"""The samples an export learns from: options, their checks, and the data."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import click
 
 from tf_odl.errors import UserError
 
 if TYPE_CHECKING:
     from tf_odl.data import Dataset
+
+
+_OPTIONS = (
+    click.option("--data", help="The data to learn from [the export's]."),
+    click.option("--data-dir", help="The folder that holds the archives of a built-in data set."),
+    click.option("--shift", help="The shift of the data, as in finetune [the export's]."),
+    click.option("--samples", type=int, help="Learn from the first N training samples [all]."),
+    click.option("--passes", type=int, default=1, show_default=True),
+)
+
+
+def stream_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that say which samples come, and how often."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def check_stream(samples: int | None, passes: int, lr: float | None) -> None:
+    """Raises UserError for options out of range."""
+    for name, value in (("--samples", samples), ("--passes", passes)):
+        if value is not None and value < 1:
+            raise UserError(f"{name} must be at least 1, got {value}")
+    if lr is not None and not 0 < lr < float("inf"):
+        raise UserError(f"--lr must be positive, got {lr}")
 
 
 def data_of_export(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tf_odl.cli.export_data import data_of_export
+from tf_odl.cli.export_data import check_stream, data_of_export, stream_options
 from tf_odl.cli.output import emit_json, print_table, progress_bar
 from tf_odl.cli.tensorflow import load_tensorflow
 from tf_odl.errors import UserError
@@ -19,11 +19,7 @@ if TYPE_CHECKING:
 
 @click.command(short_help="Let an export learn inside TensorFlow Lite Micro on this machine.")
 @click.argument("export_dir", type=click.Path(path_type=Path))
-@click.option("--data", help="The data to learn from [the export's].")
-@click.option("--data-dir", help="The folder that holds the archives of a built-in data set.")
-@click.option("--shift", help="The shift of the data, as in finetune [the export's].")
-@click.option("--samples", type=int, help="Learn from the first N training samples [all].")
-@click.option("--passes", type=int, default=1, show_default=True)
+@stream_options
 @click.option("--lr", type=float, help="Learning rate per sample [the export's].")
 @click.option(
     "--board",
@@ -56,11 +52,7 @@ def simulate(
     from tf_odl import simulation
     from tf_odl.files import write_file, write_json
 
-    for name, value in (("--samples", samples), ("--passes", passes)):
-        if value is not None and value < 1:
-            raise UserError(f"{name} must be at least 1, got {value}")
-    if lr is not None and not lr > 0:
-        raise UserError(f"--lr must be positive, got {lr}")
+    check_stream(samples, passes, lr)
     provenance = simulation.read_export(export_dir)["provenance"]
     dataset = data_of_export(provenance, data, data_dir, shift)
     if board == "qemu":

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from tf_odl.cli.board_options import baud_option, board_at, check_model, port_option
-from tf_odl.cli.export_data import data_of_export
+from tf_odl.cli.export_data import check_stream, data_of_export, stream_options
 from tf_odl.cli.output import emit_json
 from tf_odl.cli.teaching import INTERRUPTED, run, show, write
 from tf_odl.errors import UserError
@@ -18,11 +18,7 @@ from tf_odl.errors import UserError
 @click.argument("export_dir", required=False, type=click.Path(path_type=Path))
 @port_option
 @baud_option
-@click.option("--data", help="The data to learn from [the export's].")
-@click.option("--data-dir", help="The folder that holds the archives of a built-in data set.")
-@click.option("--shift", help="The shift of the data, as in finetune [the export's].")
-@click.option("--samples", type=int, help="Learn from the first N training samples [all].")
-@click.option("--passes", type=int, default=1, show_default=True)
+@stream_options
 @click.option("--lr", type=float, help="Learning rate per sample [the board's].")
 @click.option(
     "--test",
@@ -55,7 +51,9 @@ def teach(
     With EXPORT_DIR the data default to the export's, and the board has to run that model. Ctrl-C
     ends the lesson and keeps what was learned. Writes teach.json and teach.png.
     """
-    check_numbers(samples, passes, lr, test_share)
+    check_stream(samples, passes, lr)
+    if test_share is not None and not 0 <= test_share <= 1:
+        raise UserError(f"--test is a share from 0 to 1, got {test_share}")
     if export_dir is None and data is None:
         raise UserError("name the data to learn from with --data, or the export with EXPORT_DIR")
     record: dict[str, Any] = {"provenance": {}}
@@ -86,16 +84,3 @@ def teach(
         show(result, dataset, name, out)
     if result.interrupted:
         context.exit(INTERRUPTED)
-
-
-def check_numbers(
-    samples: int | None, passes: int, lr: float | None, test_share: float | None
-) -> None:
-    """Raises UserError for options out of range."""
-    for name, value in (("--samples", samples), ("--passes", passes)):
-        if value is not None and value < 1:
-            raise UserError(f"{name} must be at least 1, got {value}")
-    if lr is not None and not 0 < lr < float("inf"):
-        raise UserError(f"--lr must be positive, got {lr}")
-    if test_share is not None and not 0 <= test_share <= 1:
-        raise UserError(f"--test is a share from 0 to 1, got {test_share}")

@@ -1,4 +1,4 @@
-// Stand-in, see c/common.h.
+// Stand-in for both generations, see their c/common.h.
 #ifndef TFODL_TESTS_MICRO_LOG_H_
 #define TFODL_TESTS_MICRO_LOG_H_
 
