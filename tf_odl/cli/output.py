@@ -24,7 +24,14 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], title: st
     table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
     for i, header in enumerate(headers):
         numeric = i > 0 and all(not row[i] or row[i][0] in "-0123456789" for row in rows)
-        table.add_column(header, justify="right" if numeric else "left", overflow="fold")
+        # In a narrow terminal the names in the first column are broken, words elsewhere are not.
+        words = [word for row in rows for word in row[i].split()] if i > 0 else []
+        table.add_column(
+            header,
+            justify="right" if numeric else "left",
+            overflow="fold",
+            min_width=min(12, max(map(len, words), default=0)),
+        )
     for row in rows:
         table.add_row(*row)
     Console(soft_wrap=False).print(table)
