@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tf_odl.converters.memory import plan_memory
@@ -11,6 +11,7 @@ from tf_odl.converters.on_board import OnBoard
 from tf_odl.converters.plan import make_plan
 from tf_odl.converters.split import narrow, split_to_fit
 from tf_odl.converters.trainable import last_layers, trains
+from tf_odl.converters.update_rule import UpdateRule
 from tf_odl.errors import UserError
 from tf_odl.methods import Mask
 
@@ -76,6 +77,11 @@ def _too_large(
     else:
         sizes = f"training needs an arena of {arena:,} B, of {target.arena_bytes:,} B"
     message = f"the model does not fit {target.board}: {sizes}. "
+    if board.update_rule is UpdateRule.RESIDUAL:
+        rounded = fit_to_board(model, masks, replace(board, update_rule=UpdateRule.STOCHASTIC)).plan
+        if rounded["fits"]:
+            needs = rounded["training"]["arena_bytes"]
+            return message + f"With --update-rule stochastic it needs {needs:,} B and fits"
     # Fewer layers never need more: the most that fit are found by bisection.
     fits, smallest = 0, None
     low, high = 1, len(masks) - 1

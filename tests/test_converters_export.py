@@ -21,6 +21,7 @@ from tf_odl.converters.fold import fold
 from tf_odl.converters.header import model_header
 from tf_odl.converters.reference import infer, quantize_input
 from tf_odl.converters.targets import get_target
+from tf_odl.converters.update_rule import UpdateRule
 from tf_odl.errors import UserError
 from tf_odl.methods import Mask, get_method
 from tf_odl.tflm_port.interpreter import TrainingInterpreter, available
@@ -411,6 +412,17 @@ def test_a_model_that_is_too_large_is_refused_with_the_largest_part_that_fits(
     with pytest.raises(UserError, match=r"the sketch needs about .* B of flash, of 1,000 B"):
         Export(model, tmp_path / "refused", target=replace(board, flash_bytes=1000))
     assert not (tmp_path / "refused").exists()
+
+
+def test_a_model_too_large_with_residuals_may_fit_without(tmp_path: Path) -> None:
+    model = make("cnn")
+    fits = Export(model, tmp_path / "fits").report.plan["training"]["arena_bytes"]
+    exactly = replace(get_target("nano33"), arena_bytes=fits)
+    with pytest.raises(UserError, match=rf"With --update-rule stochastic it needs {fits:,} B"):
+        Export(model, tmp_path / "refused", target=exactly, update_rule=UpdateRule.RESIDUAL)
+    smaller = replace(exactly, arena_bytes=fits - 1)
+    with pytest.raises(UserError, match=r"With --train-layers \d it needs"):
+        Export(model, tmp_path / "refused", target=smaller, update_rule=UpdateRule.RESIDUAL)
 
 
 # -- what may learn -------------------------------------------------------------------------
