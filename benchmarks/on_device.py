@@ -49,6 +49,11 @@ VARIANTS: dict[str, Callable[[int], dict[str, Any]]] = {
         "update_rule": UpdateRule.RESIDUAL,
         "rate": RateSettings(clip=1.0),
     },
+    "stochastic, sums of 8": lambda samples: {
+        "update_rule": UpdateRule.STOCHASTIC,
+        "accumulate": 8,
+    },
+    "residual, sums of 8": lambda samples: {"update_rule": UpdateRule.RESIDUAL, "accumulate": 8},
 }
 
 

@@ -82,6 +82,7 @@ def export(
     variable_masks: bool = False,
     reselection: Reselection | None = None,
     rate: RateSettings = CONSTANT_RATE,
+    accumulate: int = 1,
     headroom: float = 1.5,
     margin: float = 1.25,
     calibration: str = "min-max",
@@ -110,6 +111,7 @@ def export(
         variable_masks: the masks can be changed between steps; else they are baked in.
         reselection: the board chooses neurons itself, and nothing else does.
         rate: the schedule of the learning rate, warm-up and clipping.
+        accumulate: how many samples train until their gradients change the weights together.
         headroom: weight range of trainable layers over their largest weight, >= 1.
         margin: range of internal activations over the calibrated one, >= 1.
         calibration: what sets that range: a name of `calibration.FACTORS`.
@@ -135,6 +137,7 @@ def export(
         variable_masks,
         reselection,
         rate=rate,
+        accumulate=accumulate,
     )
     _check_settings(learning_rate, headroom, margin)
     if calibration not in FACTORS:
@@ -189,6 +192,7 @@ def export_tflite(
     reselection: Reselection | None = None,
     reference_x: np.ndarray | None = None,
     rate: RateSettings = CONSTANT_RATE,
+    accumulate: int = 1,
     test: tuple[np.ndarray, np.ndarray] | None = None,
     overwrite: bool = False,
     provenance: Mapping[str, Any] | None = None,
@@ -217,6 +221,7 @@ def export_tflite(
         variable_masks,
         reselection,
         rate=rate,
+        accumulate=accumulate,
     )
     _check_settings(learning_rate)
     _check_earlier(out_dir, overwrite)

@@ -25,9 +25,9 @@ class OnBoard:
 
     `sparsifier` tells which entries of a layer's error it keeps and `skip_rule` which samples it
     trains on; the learning rate is that of plain SGD, per sample, and a sketch may change it;
-    `rate` is its schedule. `update_rule` is how int8 weights take steps; `seed` is that of the
-    stochastic rounding and of the first masks; `loss` None means what the model ends in;
-    `references` are what a reselection observes neurons on, int8 [N, *input].
+    `rate` is its schedule. `update_rule` is how int8 weights take steps, after `accumulate` samples
+    each; `seed` is that of the stochastic rounding and of the first masks; `loss` None means what
+    the model ends in; `references` are what a reselection observes neurons on, int8 [N, *input].
     """
 
     target: Target
@@ -41,6 +41,7 @@ class OnBoard:
     reselection: Reselection | None = None
     references: np.ndarray | None = None
     rate: RateSettings = CONSTANT_RATE
+    accumulate: int = 1
 
     def with_references(self, model: bytes, samples: np.ndarray | None) -> OnBoard:
         """With the int8 samples that a reselection observes neurons on, where it does."""
@@ -71,4 +72,5 @@ class OnBoard:
             reselection=self.reselection,
             references=self.references,
             rate=self.rate,
+            accumulate=self.accumulate,
         )

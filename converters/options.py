@@ -3,7 +3,7 @@
 All fields are little-endian words of 4 bytes in the order of the dataclass, so field i lies at
 offset 4 * i; `layout()` is the table the C++ structures are compared with. LayerOptions is
 followed by its weight scales (float32) and, when MASKED, by the bits of its mask; XentOptions by
-its table; SeedOptions and ReselectOptions by what there is of each layer.
+its table; SeedOptions, ReselectOptions and AccumulateOptions by what there is of each layer.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ class Flags(IntFlag):
     MASKED = 8
     RESIDUAL = 16
     VARIABLE_MASK = 32
+    ACCUMULATE = 64
 
 
 class SparsifierCode(IntEnum):
@@ -52,6 +53,13 @@ class SkipRuleCode(IntEnum):
 
     NEVER = 0
     TINYPROPV2 = 1
+
+
+class SumRule(IntEnum):
+    """AccumulateOptions.rule"""
+
+    ROUND_AT_RANDOM = 0
+    KEEP_REST = 1
 
 
 class ScheduleCode(IntEnum):
@@ -299,6 +307,72 @@ class ReselectOptions(_Options):
         if len(data) != cls.size() + 12 * fixed.n_layers:
             raise ValueError(f"ReselectOptions: {len(data)} bytes do not fit its fields")
         return replace(fixed, layers=tuple(struct.iter_unpack("<IIi", data[cls.size() :])))
+
+
+@dataclass(frozen=True)
+class SummedLayer:
+    """A layer of TFODL_ACCUMULATE: its neurons, the weights of each, and which have sums."""
+
+    neurons: int
+    fan_in: int
+    mask: tuple[bool, ...] | None = None
+
+    def pack(self) -> bytes:
+        """The bytes of the layer; a mask takes whole words."""
+        head = struct.pack("<3I", self.neurons, self.fan_in, self.mask is not None)
+        if self.mask is None:
+            return head
+        bits = np.packbits(np.asarray(self.mask, bool), bitorder="little").tobytes()
+        return head + bits + bytes(-len(bits) % 4)
+
+    @classmethod
+    def unpack(cls, data: bytes) -> tuple[SummedLayer, bytes]:
+        """The first layer in `data`, and what follows it."""
+        neurons, fan_in, masked = struct.unpack_from("<3I", data)
+        data = data[12:]
+        if not masked:
+            return cls(neurons, fan_in), data
+        size = -(-neurons // 32) * 4
+        if len(data) < size:
+            raise struct.error("the mask is cut off")
+        bits = np.unpackbits(np.frombuffer(data[:size], np.uint8), bitorder="little")
+        return cls(neurons, fan_in, tuple(bool(b) for b in bits[:neurons])), data[size:]
+
+
+@dataclass(frozen=True)
+class AccumulateOptions(_Options):
+    """TFODL_ACCUMULATE"""
+
+    samples: int = _u32()
+    rule: int = _u32()
+    n_layers: int = _u32()
+    layers: tuple[SummedLayer, ...] = ()
+
+    def pack(self) -> bytes:
+        """The bytes of the options."""
+        if len(self.layers) != self.n_layers:
+            raise ValueError(f"{len(self.layers)} layers, not {self.n_layers}")
+        return super().pack() + b"".join(layer.pack() for layer in self.layers)
+
+    @classmethod
+    def unpack(cls, data: bytes) -> AccumulateOptions:
+        """The options in `data`.
+
+        Raises:
+            ValueError: another version or another length.
+        """
+        words: tuple[Any, ...] = cls._unpack_words(data)
+        fixed, rest = cls(*words), data[cls.size() :]
+        layers = []
+        try:
+            for _ in range(fixed.n_layers):
+                layer, rest = SummedLayer.unpack(rest)
+                layers.append(layer)
+        except struct.error as error:
+            raise ValueError("AccumulateOptions: too short for its layers") from error
+        if rest:
+            raise ValueError(f"AccumulateOptions: {len(data)} bytes do not fit its fields")
+        return replace(fixed, layers=tuple(layers))
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Any
 from tf_odl.converters.flatbuffer import FlatModel
 from tf_odl.converters.header import model_header
 from tf_odl.converters.targets import Target
-from tf_odl.converters.training_graph import RATE_OP, RESELECT_OP
+from tf_odl.converters.training_graph import ACCUMULATE_OP, RATE_OP, RESELECT_OP
 
 PROJECT = "arduino"  # folder of an export
 TFLM_LIBRARY, TFLM_VERSION = "Chirale_TensorFLowLite", "2.0.0"
@@ -20,7 +20,11 @@ TFLM_LIBRARY, TFLM_VERSION = "Chirale_TensorFLowLite", "2.0.0"
 _LIBRARY_PARTS = ("src", "library.properties", "keywords.txt", "README.md", "LICENSE")
 _HARDWARE = Path("hardware") / "tfodl" / "qemu"  # in a sketchbook, and in tflm_port/boards
 _LONGEST_NAME = 63
-_OWN_FUNCTION = {RATE_OP: "AddRateSchedule", RESELECT_OP: "AddReselection"}
+_OWN_FUNCTION = {
+    RATE_OP: "AddRateSchedule",
+    ACCUMULATE_OP: "AddAccumulation",
+    RESELECT_OP: "AddReselection",
+}
 
 
 def write_project(

@@ -35,6 +35,7 @@ from tf_odl.converters.method_options import (
     xent_options,
 )
 from tf_odl.converters.options import (
+    AccumulateOptions,
     AddErrorsOptions,
     AddOptions,
     CropOptions,
@@ -43,10 +44,18 @@ from tf_odl.converters.options import (
     PoolOptions,
     SeedOptions,
     SparsifierCode,
+    SummedLayer,
+    SumRule,
 )
 from tf_odl.converters.rate import CONSTANT_RATE, RateSettings
 from tf_odl.converters.reselection import Reselection
-from tf_odl.converters.update_rule import UpdateRule, residual_name
+from tf_odl.converters.update_rule import (
+    ACCUMULATED,
+    UpdateRule,
+    check_accumulation,
+    residual_name,
+    sums_name,
+)
 from tf_odl.errors import UserError
 from tf_odl.methods import Mask, SkipRule, Sparsifier
 from tf_odl.methods.interfaces import WeightedLayer
@@ -61,7 +70,7 @@ VELOCITY = "tfodl/velocity"
 OUTPUTS = "tfodl/outputs"
 REFERENCES = "tfodl/references"
 SEED_OP = "TFODL_SEED"
-RATE_OP, RESELECT_OP = "TFODL_RATE", "TFODL_RESELECT"
+RATE_OP, RESELECT_OP, ACCUMULATE_OP = "TFODL_RATE", "TFODL_RESELECT", "TFODL_ACCUMULATE"
 
 _ABSENT = -1
 
@@ -81,6 +90,7 @@ def build_training_graph(
     reselection: Reselection | None = None,
     references: np.ndarray | None = None,
     rate: RateSettings = CONSTANT_RATE,
+    accumulate: int = 1,
 ) -> bytes:
     """Add the training ops to an int8 model whose layers' outputs are named like the layers.
 
@@ -100,6 +110,7 @@ def build_training_graph(
             variable and have to be all True.
         references: samples int8 [N, *input], of a reselection that observes.
         rate: the schedule of the learning rate, and clipping.
+        accumulate: how many samples train until their gradients change the weights together.
 
     Raises:
         UserError: nothing to train, a mask of the wrong form, or a layer the error cannot cross.
@@ -110,7 +121,8 @@ def build_training_graph(
         raise UserError("no layer is left to train: every mask is empty")
     loss = loss or default_loss(flat)
     path = backward_path(flat, tensor_of(flat, loss), trainable, sites)
-    builder = _Builder(flat, sites, trainable, sparsifier, update_rule)
+    check_accumulation(accumulate, variable_masks=variable_masks or reselection is not None)
+    builder = _Builder(flat, sites, trainable, sparsifier, update_rule, accumulate)
     if variable_masks or reselection is not None:
         builder.add_masks(path, reselection, references, seed)
     return builder.build(loss, path, skip_rule, learning_rate, rate, seed, zlib.crc32(model))
@@ -142,12 +154,16 @@ class _Builder:
         masks: Mapping[str, Mask],
         sparsifier: Sparsifier,
         update_rule: UpdateRule,
+        accumulate: int,
     ) -> None:
         self.flat = flat
         self.sites = list(sites)
         self.masks = masks
         self.sparsifier = sparsifier
         self.update_rule = update_rule
+        self.accumulate = accumulate
+        self.summed: list[SummedLayer] = []
+        self.sums: list[int] = []  # the tensors of `summed`, as TFODL_ACCUMULATE reads them
         self.state = _ABSENT
         self.errors: dict[int, int] = {}  # of tensors whose readers have been crossed
         self.variables: list[int] = []
@@ -243,6 +259,8 @@ class _Builder:
                     self._pool(op, error, error_x)
                 if below:
                     self._hand_on(error_x, below[0])
+        if self.accumulate > 1:
+            self._accumulate()
         if self.variable_masks is not None:
             self._reselect(label)
             self.variables.append(self.variable_masks.tensor)
@@ -294,6 +312,51 @@ class _Builder:
         options = loss_options(skip_rule, (scale, zero_point)).pack()
         self._append("TFODL_SQUARED_ERROR", [*inputs, target], outputs, options)
         return [target]
+
+    def _accumulate(self) -> None:
+        """The op that changes the weights by the sums."""
+        count = self.flat.add_tensor(ACCUMULATED, (1,), np.int32, is_variable=True)
+        self.variables.append(count)
+        keeps = self.update_rule is UpdateRule.RESIDUAL
+        rule = SumRule.KEEP_REST if keeps else SumRule.ROUND_AT_RANDOM
+        options = AccumulateOptions(
+            self.accumulate, rule, len(self.summed), layers=tuple(self.summed)
+        )
+        self._append(ACCUMULATE_OP, [self.state, count, *self.sums], [], options.pack())
+
+    def _sum_gradients(self, kernel: int, bias: int, options: LayerOptions) -> tuple[int, int]:
+        """The sums of the weights and of the bias of a layer, as far as they train."""
+        flat = self.flat
+        # Of a depthwise layer [1, h, w, neurons], where a neuron is no row, all neurons have sums.
+        depthwise = flat.shape(kernel)[0] != options.out_c
+        mask = None if depthwise else options.mask
+        rows = options.out_c if mask is None else sum(mask)
+        fan_in = int(np.prod(flat.shape(kernel))) // options.out_c
+        sums, bias_sums = _ABSENT, _ABSENT
+        if options.flags & Flags.UPDATE_WEIGHTS:
+            shape = (2, fan_in, rows) if depthwise else (2, rows, fan_in)
+            sums = self._int8_variable(sums_name(flat.name(kernel)), shape)
+        if options.flags & Flags.UPDATE_BIAS:
+            name = sums_name(flat.name(bias))
+            bias_sums = flat.add_tensor(name, (rows,), np.int32, is_variable=True)
+            self.variables.append(bias_sums)
+        self.summed.append(SummedLayer(options.out_c, fan_in, mask))
+        self.sums += [
+            kernel if sums != _ABSENT else _ABSENT,
+            sums,
+            bias if bias_sums != _ABSENT else _ABSENT,
+            bias_sums,
+        ]
+        return sums, bias_sums
+
+    def _int8_variable(self, name: str, shape: tuple[int, ...]) -> int:
+        """A variable that starts at zero."""
+        flat = self.flat
+        variable = flat.add_tensor(
+            name, shape, np.int8, quantization=flat.no_quantization(), is_variable=True
+        )
+        self.variables.append(variable)
+        return variable
 
     def _reselect(self, label: int) -> None:
         """The op that chooses neurons, where one is wanted."""
@@ -393,21 +456,16 @@ class _Builder:
             mask_offset=offset,
         )
         updates, updates_bias = flags & Flags.UPDATE_WEIGHTS, flags & Flags.UPDATE_BIAS
-        residual = _ABSENT
+        residual, bias = _ABSENT, int(op.inputs[2]) if updates_bias else _ABSENT
         if updates:
             self.variables.append(kernel)
         if flags & Flags.RESIDUAL:
             name = residual_name(flat.name(kernel))
-            residual = flat.add_tensor(
-                name,
-                flat.shape(kernel),
-                np.int8,
-                quantization=flat.no_quantization(),
-                is_variable=True,
-            )
-            self.variables.append(residual)
+            residual = self._int8_variable(name, flat.shape(kernel))
         if updates_bias:
-            self.variables.append(int(op.inputs[2]))
+            self.variables.append(bias)
+        if flags & Flags.ACCUMULATE:
+            residual, bias = self._sum_gradients(kernel, bias, options)
         outputs = [] if below == _ABSENT else [below]
         if updates and code != "TFODL_FULLY_CONNECTED_BWD":
             depthwise = code == "TFODL_DEPTHWISE_CONV_2D_BWD"
@@ -419,7 +477,7 @@ class _Builder:
             x if updates else _ABSENT,
             y,
             kernel if updates or flags & Flags.PROPAGATE else _ABSENT,
-            int(op.inputs[2]) if updates_bias else _ABSENT,
+            bias,
             residual,
         ]
         if offset is not None:
@@ -463,10 +521,12 @@ class _Builder:
             )
         if kernel.any():
             flags |= Flags.UPDATE_WEIGHTS
-            if self.update_rule is UpdateRule.RESIDUAL:
+            if self.update_rule is UpdateRule.RESIDUAL and self.accumulate == 1:
                 flags |= Flags.RESIDUAL
         if bias.any():
             flags |= Flags.UPDATE_BIAS
+        if self.accumulate > 1:
+            flags |= Flags.ACCUMULATE
         allowed = kernel | bias
         if allowed.all():
             return flags, None

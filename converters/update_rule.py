@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from enum import Enum
 
+from tf_odl.errors import UserError
+
 RESIDUAL = "residual"  # the last part of the name of a residual tensor
+SUMS = "sums"  # that of a tensor of sums
+ACCUMULATED = "tfodl/accumulated"  # how many samples the sums are of
 RESIDUAL_STEPS = 256  # of a residual, in one of its weight
 
 
@@ -18,6 +22,31 @@ class UpdateRule(Enum):
 def residual_name(weights: str) -> str:
     """The name of the residual of a weight tensor."""
     return f"{weights}/{RESIDUAL}"
+
+
+def sums_name(variable: str) -> str:
+    """The name of the sums of what a weight tensor or a bias will change by."""
+    return f"{variable}/{SUMS}"
+
+
+def is_of_accumulation(name: str) -> bool:
+    """Whether a variable of a training graph holds sums, or counts the samples in them."""
+    return name == ACCUMULATED or name.rsplit("/", 1)[-1] == SUMS
+
+
+def check_accumulation(samples: int, *, variable_masks: bool) -> None:
+    """Whether the gradients of so many samples can be added up before weights change.
+
+    Raises:
+        UserError: no number of samples, or sums of neurons that may become others.
+    """
+    if not 1 <= samples < 2**32:
+        raise UserError(f"--accumulate must be 1 sample or more, got {samples}")
+    if samples > 1 and variable_masks:
+        raise UserError(
+            "--accumulate keeps sums of the neurons that may update: "
+            "leave out --variable-masks, --selector and --reselect"
+        )
 
 
 def is_residual(name: str) -> bool:

@@ -12,7 +12,7 @@ from tf_odl.converters.fold_sites import layer_name
 from tf_odl.converters.layers import KERNEL, along_axis, kernel_from_op, weight_axis
 from tf_odl.converters.split import parse_window
 from tf_odl.converters.training_graph import MASKS, SEED_OP
-from tf_odl.converters.update_rule import RESIDUAL_STEPS, is_residual
+from tf_odl.converters.update_rule import RESIDUAL_STEPS, is_of_accumulation, is_residual
 from tf_odl.errors import UserError
 
 if TYPE_CHECKING:
@@ -56,7 +56,8 @@ def with_variables(model: bytes, graph: bytes, variables: Sequence[np.ndarray]) 
     training, plain = FlatModel(graph), FlatModel(model)
     tensors = variable_tensors(training)
     for tensor, values in zip(tensors, _checked(training, tensors, variables), strict=True):
-        if is_residual(training.name(tensor)) or training.name(tensor) == MASKS:
+        name = training.name(tensor)
+        if is_residual(name) or is_of_accumulation(name) or name == MASKS:
             continue
         target = plain.find(training.name(tensor))
         if target is None or plain.shape(target) != values.shape:
@@ -75,7 +76,7 @@ def _with_residuals(
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Weights and biases in steps of their scales; a residual follows its weights."""
     for i, (tensor, codes) in enumerate(zip(tensors, values, strict=True)):
-        if is_residual(flat.name(tensor)):
+        if is_residual(flat.name(tensor)) or is_of_accumulation(flat.name(tensor)):
             continue
         if i + 1 < len(tensors) and is_residual(flat.name(tensors[i + 1])):
             yield tensor, codes + values[i + 1] / RESIDUAL_STEPS
@@ -90,7 +91,7 @@ def write_back(folded: keras.Model, graph: bytes, variables: Sequence[np.ndarray
         folded: model_folded.keras of the export.
         graph: model_train.tflite of the export; it has the scales.
         variables: int8 weights, their residuals and int32 biases in the order of TFODL_SEED.
-            Residuals are part of the learned weights.
+            Residuals are part of the learned weights; sums that have changed no weight are not.
 
     Raises:
         UserError: the three do not belong together.

@@ -103,6 +103,7 @@ class _Step:
         learning_rate: np.float32,
         generator: Generator,
         residual: np.ndarray | None,
+        sums: np.ndarray | None,
         *,
         dense: bool,
         depthwise: bool,
@@ -113,8 +114,21 @@ class _Step:
         # [out_c, kernel_h, kernel_w, in_c or 1], a view of the weights.
         self.rows = None if weights is None else self._by_neuron(weights, depthwise)
         self.residuals = None if residual is None else self._by_neuron(residual, depthwise)
+        self.targets = self.rows
         self.scales = np.broadcast_to(np.array(o.scales, f32), o.out_c)
         self.mask = np.ones(o.out_c, bool) if o.mask is None else np.array(o.mask)
+        # Of neurons that may update, the row of their sums; of a depthwise layer of all neurons.
+        self.places = np.arange(o.out_c)
+        if o.flags & Flags.ACCUMULATE:
+            self.rate = self.rate * f32(16)
+            if not depthwise:
+                self.places = np.cumsum(self.mask) - 1
+            if sums is not None:
+                shape = (-1, *(self.rows.shape[1:] if self.rows is not None else ()))
+                if depthwise:
+                    self.targets, self.residuals = (self._by_neuron(s, True) for s in sums)
+                else:
+                    self.targets, self.residuals = (s.reshape(shape) for s in sums)
         limit = largest_error(o, depthwise=depthwise)
         # Channels that do not mix have errors without the scales of the weights.
         self.own_channels = depthwise and o.in_c == o.out_c
@@ -178,17 +192,18 @@ class _Step:
 
     def _move(self, neuron: int, index: tuple[int, ...], t: int, r: int) -> None:
         step = min(max((t + r) >> 16, -128), 127)
-        moved = int(self.rows[neuron][index]) - step
+        moved = int(self.targets[neuron][index]) - step
         self.result.saturated += abs(moved) > 127
-        self.rows[neuron][index] = min(max(moved, -127), 127)
+        self.targets[neuron][index] = min(max(moved, -127), 127)
 
     def _move_exactly(self, neuron: int, index: tuple[int, ...], d: int) -> None:
-        """By d / 2^8, of a weight with its residual."""
-        whole = 256 * int(self.rows[neuron][index]) + int(self.residuals[neuron][index]) + 128
+        """By d / 2^8, of a weight with its residual, or d / 2^12, of its sum."""
+        neuron = self.places[neuron]
+        whole = 256 * int(self.targets[neuron][index]) + int(self.residuals[neuron][index]) + 128
         whole -= min(max(d, -(2**15)), 2**15 - 1)
         bounded = min(max(whole, -127 * 256), 2**15 - 1)
         self.result.saturated += bounded != whole
-        self.rows[neuron][index] = bounded // 256
+        self.targets[neuron][index] = bounded // 256
         self.residuals[neuron][index] = bounded % 256 - 128
 
     def _move_row(self, neuron: int, steps: list[int]) -> None:
@@ -208,8 +223,9 @@ class _Step:
         if step == 0 or np.isnan(step):
             return
         bounded = np.clip(step, f32(-(2.0**33)), f32(2.0**33)) + self.generator.uniform()
-        moved = int(self.bias[neuron]) - floor(bounded)
-        self.bias[neuron] = min(max(moved, -(2**31)), INT32_MAX)
+        place = self.places[neuron]
+        moved = int(self.bias[place]) - floor(bounded)
+        self.bias[place] = min(max(moved, -(2**31)), INT32_MAX)
 
     def _dense(self) -> None:
         o = self.o
@@ -295,6 +311,7 @@ def backward(
     generator: Generator,
     *,
     residual: np.ndarray | None = None,
+    sums: np.ndarray | None = None,
     dense: bool = False,
     depthwise: bool = False,
 ) -> Backward:
@@ -308,6 +325,8 @@ def backward(
         learning_rate: float32.
         generator: of the random numbers, moved on.
         residual: int8 as the weights, of the update rule that has one.
+        sums: int8 [2, ...], with ACCUMULATE; they change instead of the weights, and `bias` are
+            the sums of the biases.
         dense, depthwise: the kind of the op; neither stands for CONV_2D.
     """
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
@@ -320,6 +339,7 @@ def backward(
             learning_rate,
             generator,
             residual,
+            sums,
             dense=dense,
             depthwise=depthwise,
         ).result

@@ -22,6 +22,7 @@ STRUCTS = [
     "LossOptions",
     "ReselectOptions",
     "RateOptions",
+    "AccumulateOptions",
 ]
 
 

@@ -144,6 +144,7 @@ def test_the_resolver_lists_exactly_the_ops_of_the_model(exports):
     [
         ("--selector random --budget 20% --reselect 50 --target qemu", "AddReselection"),
         ("--warm-up 20", "AddRateSchedule"),
+        ("--accumulate 4", "AddAccumulation"),
     ],
 )
 def test_ops_that_few_models_have_are_registered_where_they_are_used(

@@ -60,6 +60,14 @@ RULES: dict[str, dict[str, Any]] = {
     "huge steps": {"learning_rate": 3.0},
     "residual": {"update_rule": UpdateRule.RESIDUAL},
     "residual, huge steps": {"update_rule": UpdateRule.RESIDUAL, "learning_rate": 3.0},
+    "sums": {"update_rule": UpdateRule.RESIDUAL, "accumulate": 4, "learning_rate": 0.2},
+    "sums, huge steps": {
+        "update_rule": UpdateRule.RESIDUAL,
+        "accumulate": 3,
+        "learning_rate": 3.0,
+        "share": 0.6,
+    },
+    "sums, rounded at random": {"accumulate": 2, "share": 0.6, "learning_rate": 0.5},
     "step schedule": {"rate": RateSettings(Schedule.STEP, 300, 0.7), "learning_rate": 0.5},
     "cosine schedule": {
         "rate": RateSettings(Schedule.COSINE, 900, warm_up=50, clip=1.1),

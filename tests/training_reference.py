@@ -8,11 +8,12 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from backward_reference import Generator, backward
+from backward_reference import Generator, backward, fraction
 from reselection_reference import Reselecting
 
 from tf_odl.converters.flatbuffer import FlatModel, schema
 from tf_odl.converters.options import (
+    AccumulateOptions,
     Flags,
     LayerOptions,
     PoolOptions,
@@ -22,6 +23,7 @@ from tf_odl.converters.options import (
     SeedOptions,
     SkipRuleCode,
     SparsifierCode,
+    SumRule,
     XentOptions,
 )
 from tf_odl.tflm_port.state import State
@@ -177,6 +179,9 @@ class Reference:
                 self.data[int(op.outputs[0])] = self._forward(op, name)
             elif name == "TFODL_SOFTMAX_XENT":
                 report = self._cross_entropy(op, label)
+            elif name == "TFODL_ACCUMULATE":
+                if self.active:
+                    self._apply_sums(op)
             elif name == "TFODL_RESELECT":
                 self._reselect(op, label)
             elif self.active and name == "TFODL_RATE":
@@ -315,6 +320,52 @@ class Reference:
         self.data[int(op.outputs[0])] = error
         return np.array([loss, decision, self.active, alpha], f32)
 
+    def _apply_sums(self, op: Any) -> None:
+        """The weights after so many samples, from the sums of their gradients."""
+        o = AccumulateOptions.unpack(self._blob(op))
+        tensors = [None if i < 0 else self.data[int(i)] for i in op.inputs[1:]]
+        count = tensors[0]
+        count[0] += 1
+        if count[0] < o.samples:
+            return
+        count[0] = 0
+        for position, layer in enumerate(o.layers):
+            weights, sums, bias, bias_sums = tensors[1 + 4 * position : 5 + 4 * position]
+            mask = np.ones(layer.neurons, bool) if layer.mask is None else np.array(layer.mask)
+            for row, neuron in enumerate(np.flatnonzero(mask)):
+                if weights is not None:
+                    target = weights.reshape(layer.neurons, layer.fan_in)[neuron]
+                    high, low = (s.reshape(-1, layer.fan_in)[row] for s in sums.reshape(2, -1))
+                    self._apply_row(target, high, low, o.rule == SumRule.KEEP_REST)
+                if bias is not None:
+                    steps = int(np.floor(int(bias_sums[row]) / 16 + 0.5))
+                    bias[neuron] = min(max(int(bias[neuron]) + steps, -(2**31)), 2**31 - 1)
+                    bias_sums[row] -= 16 * steps
+
+    def _apply_row(
+        self, weights: np.ndarray, high: np.ndarray, low: np.ndarray, keeps: bool
+    ) -> None:
+        """Sums are 256 high + low, in units of 2^-12."""
+        sums = 256 * high.astype(np.int64) + low
+        steps = np.zeros(len(sums), np.int64)
+        if keeps:
+            steps = np.floor(sums / 4096 + 0.5).astype(np.int64)
+            sums -= 4096 * steps
+        else:
+            for first in range(0, len(sums), 8):
+                group = sums[first : first + 8]
+                if not group.any():
+                    continue
+                draw = self.generator.draw()
+                for lane, value in enumerate(group):
+                    steps[first + lane] = -((-16 * int(value) + fraction(draw, lane)) >> 16)
+            sums[:] = 0
+        moved = weights + steps
+        self.counts["saturated"] += int((np.abs(moved) > 127).sum())
+        weights[:] = np.clip(moved, -127, 127)
+        high[:] = (sums + 128) // 256
+        low[:] = (sums + 128) % 256 - 128
+
     def _rate(self, o: RateOptions, alpha: np.float32) -> None:
         n = self.counts["samples"] - 1
         factor = f32(1)
@@ -372,6 +423,7 @@ class Reference:
             return self.data[index] if index >= 0 else None
 
         x = tensor(2)
+        sums = bool(o.flags & Flags.ACCUMULATE)
         result = backward(
             o,
             delta,
@@ -380,7 +432,8 @@ class Reference:
             tensor(5),
             self.learning_rate * self.rate_factor,
             self.generator,
-            residual=tensor(6),
+            residual=None if sums else tensor(6),
+            sums=tensor(6) if sums else None,
             dense=name.startswith("TFODL_FULLY_CONNECTED"),
             depthwise=depthwise,
         )

@@ -53,7 +53,10 @@ void RunLayer(Random* random, const Layer& layer, LayerKind kind) {
   std::vector<int32_t> bias = RandomInt32(random, o.out_c);
   std::vector<float> error_x(layer.InputCount());
   std::vector<int32_t> scratch(fan_in);
-  std::vector<int8_t> residual = RandomInt8(random, fan_in * o.out_c);
+  const bool accumulates = layer.Has(kAccumulate);
+  const uint32_t residuals =
+      accumulates ? 2 * SummedNeurons(layer, kind) * fan_in : fan_in * o.out_c;
+  std::vector<int8_t> residual = RandomInt8(random, residuals);
   const std::vector<int8_t> residual_before = residual;
   const std::vector<int8_t> weights_before = weights;
   const std::vector<int32_t> bias_before = bias;
@@ -68,19 +71,20 @@ void RunLayer(Random* random, const Layer& layer, LayerKind kind) {
   tensors.bias = DataOrNull(&bias, layer.Has(kUpdateBias));
   tensors.error_x = DataOrNull(&error_x, propagates);
   tensors.scratch = DataOrNull(&scratch, updates && kind != LayerKind::kFullyConnected);
-  tensors.residual = DataOrNull(&residual, layer.Has(kResidual));
+  tensors.residual = DataOrNull(&residual, layer.Has(kResidual) || (accumulates && updates));
   LayerStep(layer, kind, tensors, state.get());
 
   Check(state.get()->rng != 0, "the generator reached 0");
   for (uint32_t neuron = 0; neuron < o.out_c; ++neuron) {
     const bool frozen = !layer.MayUpdate(neuron);
-    Check(!(frozen || !layer.Has(kUpdateBias)) || bias[neuron] == bias_before[neuron],
+    Check(accumulates || !(frozen || !layer.Has(kUpdateBias)) || bias[neuron] == bias_before[neuron],
           "a bias moved that may not");
     for (uint32_t j = 0; j < fan_in; ++j) {
       const uint32_t i = depthwise ? j * o.out_c + neuron : neuron * fan_in + j;
+      Check(!accumulates || weights[i] == weights_before[i], "a weight moved instead of its sum");
       Check(weights[i] >= -127, "a weight left [-127, 127]");
       Check(!(frozen || !updates) || weights[i] == weights_before[i], "a weight moved that may not");
-      Check(!(frozen || !layer.Has(kResidual)) || residual[i] == residual_before[i],
+      Check(accumulates || !(frozen || !layer.Has(kResidual)) || residual[i] == residual_before[i],
             "a residual moved that may not");
     }
   }
@@ -177,10 +181,10 @@ void TryUpdates(Random* random) {
     std::vector<int32_t> gradient(count);
     for (int32_t& sum : gradient) sum = static_cast<int32_t>(random->Bits());
     const StepScale scale = MakeStepScale(random->AnyFloat());
-    updater.UpdateOuter(weights.data(), x.data(), random->Int(-128, 127), random->AnyFloat(), count);
-    updater.UpdateRow(weights.data(), gradient.data(), scale, count);
+    updater.UpdateOuter(0, x.data(), random->Int(-128, 127), random->AnyFloat(), count);
+    updater.UpdateRow(0, gradient.data(), scale, count);
     const StepScale scales[4] = {scale, MakeStepScale(random->AnyFloat()), scale, scale};
-    updater.UpdateFour(weights.data(), gradient.data(), scales, count < 4 ? count : 4);
+    updater.UpdateFour(0, gradient.data(), scales, count < 4 ? count : 4);
     for (const int8_t weight : weights) Check(weight >= -127, "a weight left [-127, 127]");
     int32_t bias = static_cast<int32_t>(random->Bits());
     updater.UpdateBias(&bias, random->AnyFloat());

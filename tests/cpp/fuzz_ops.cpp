@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "random_cases.h"
+#include "tfodl/accumulate_options.h"
 #include "tfodl/join_options.h"
 #include "tfodl/loss_options.h"
 #include "tfodl/ops/compat.h"
@@ -134,14 +135,19 @@ Node LayerNode(Random* random, LayerKind kind) {
   const bool updates = (o.flags & kUpdateWeights) != 0;
   const bool propagates = (o.flags & kPropagate) != 0;
   const bool bounded = o.act_min >= -128 || o.act_max <= 127;
+  const bool accumulates = (o.flags & kAccumulate) != 0;
+  const uint32_t rows =
+      accumulates ? SummedNeurons(ReadLayer(node.options.data()), kind) : o.out_c;
   node.inputs = {
       Make(kTfLiteFloat32, out),
       Make(kTfLiteInt32, kStateWords + o.layer + 1),
       updates ? Make(kTfLiteInt8, in) : kAbsent,
       bounded || random->Chance(50) ? Make(kTfLiteInt8, out) : kAbsent,
       updates || propagates ? Make(kTfLiteInt8, FanIn(o, kind) * o.out_c) : kAbsent,
-      (o.flags & kUpdateBias) != 0 ? Make(kTfLiteInt32, o.out_c) : kAbsent,
-      (o.flags & kResidual) != 0 ? Make(kTfLiteInt8, FanIn(o, kind) * o.out_c) : kAbsent,
+      (o.flags & kUpdateBias) != 0 ? Make(kTfLiteInt32, rows) : kAbsent,
+      (o.flags & kResidual) != 0 ? Make(kTfLiteInt8, FanIn(o, kind) * o.out_c)
+      : accumulates && updates   ? Make(kTfLiteInt8, 2 * FanIn(o, kind) * rows)
+                                 : kAbsent,
   };
   node.inputs[4].constant = !updates;
   if ((o.flags & kVariableMask) != 0) {
@@ -275,21 +281,48 @@ Node ReselectNode(Random* random) {
   return node;
 }
 
+Node AccumulateNode(Random* random) {
+  Node node;
+  const uint32_t n = random->Size(1, 3);
+  const AccumulateOptions options = {kAbiVersion, random->Size(1, 3), random->Size(0, 1), n};
+  node.options = Pack(options);
+  node.inputs = {Make(kTfLiteInt32, kStateWords), Make(kTfLiteInt32, 1)};
+  for (uint32_t i = 0; i < n; ++i) {
+    const SummedLayer layer = {random->Size(1, 40), random->Size(1, 20), random->Size(0, 1)};
+    Append(&node.options, layer);
+    uint32_t rows = layer.neurons;
+    if (layer.masked != 0) {
+      rows = 0;
+      for (uint32_t first = 0; first < layer.neurons; first += 32) {
+        const uint32_t bits = random->Bits() | 1;
+        Append(&node.options, bits);
+        for (uint32_t j = first; j < layer.neurons && j < first + 32; ++j) {
+          rows += bits >> (j - first) & 1;
+        }
+      }
+    }
+    const bool weights = random->Chance(70);
+    const bool bias = random->Chance(70);
+    node.inputs.push_back(weights ? Make(kTfLiteInt8, layer.neurons * layer.fan_in) : kAbsent);
+    node.inputs.push_back(weights ? Make(kTfLiteInt8, 2 * rows * layer.fan_in) : kAbsent);
+    node.inputs.push_back(bias ? Make(kTfLiteInt32, layer.neurons) : kAbsent);
+    node.inputs.push_back(bias ? Make(kTfLiteInt32, rows) : kAbsent);
+  }
+  return node;
+}
+
 // The ops that are registered by themselves come after the others.
-constexpr int kAllOps = kOpCount + 2;
+constexpr int kAllOps = kOpCount + kSeparateOpCount;
 
 const char* Name(int op) {
-  if (op < kOpCount) return OpName(op);
-  return op == kOpCount ? ReselectOpName() : RateOpName();
+  return op < kOpCount ? OpName(op) : SeparateOpName(op - kOpCount);
 }
 
 Registration RegistrationAt(int op) {
-  if (op < kOpCount) return OpRegistration(op);
-  return op == kOpCount ? ReselectOpRegistration() : RateOpRegistration();
+  return op < kOpCount ? OpRegistration(op) : SeparateOpRegistration(op - kOpCount);
 }
 
-bool IsReselect(int op) { return op == kOpCount; }
-bool IsRate(int op) { return op == kOpCount + 1; }
+bool IsReselect(int op) { return op == kOpCount + kReselection; }
 
 bool IsLoss(int op) { return op == 1 || op == 10 || op == 11; }
 
@@ -308,8 +341,9 @@ Node RandomNode(Random* random, int op) {
     case 9: node = CropNode(random); break;
     case 10: node = LogisticNode(random); break;
     case 11: node = SquaredErrorNode(random); break;
-    case 12: node = ReselectNode(random); break;
-    default: node = RateNode(random);
+    case kOpCount + kReselection: node = ReselectNode(random); break;
+    case kOpCount + kRateSchedule: node = RateNode(random); break;
+    default: node = AccumulateNode(random);
   }
   node.op = op;
   node.label = random->Int(-1, 14);
@@ -408,7 +442,7 @@ class Run {
           RandomError(random, static_cast<uint32_t>(sizes_[i] / sizeof(float)));
       for (size_t j = 0; j < error.size(); ++j) values[j] = error[j];
     }
-    const int state_position = op_ == 0 || IsReselect(op_) || IsRate(op_) ? 0 : IsLoss(op_) ? 2 : 1;
+    const int state_position = op_ == 0 || op_ >= kOpCount ? 0 : IsLoss(op_) ? 2 : 1;
     StateMemory state(random, 0);
     const size_t index = static_cast<size_t>(tensors_inputs_[state_position]);
     memset(memories_[index].get(), 0, sizes_[index]);

@@ -52,16 +52,14 @@ TfLiteIntArray* NewIntArray(int size) {
   return array;
 }
 
-constexpr int kAllOps = kOpCount + 2;
+constexpr int kAllOps = kOpCount + kSeparateOpCount;
 
 const char* NameOf(int op) {
-  if (op < kOpCount) return OpName(op);
-  return op == kOpCount ? ReselectOpName() : RateOpName();
+  return op < kOpCount ? OpName(op) : SeparateOpName(op - kOpCount);
 }
 
 Registration RegistrationOf(int op) {
-  if (op < kOpCount) return OpRegistration(op);
-  return op == kOpCount ? ReselectOpRegistration() : RateOpRegistration();
+  return op < kOpCount ? OpRegistration(op) : SeparateOpRegistration(op - kOpCount);
 }
 
 // Names stay, also where ops are added to the list. Other numbers are ops, too.

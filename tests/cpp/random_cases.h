@@ -56,6 +56,7 @@ inline LayerOptions RandomLayerOptions(Random* random, LayerKind kind) {
   static const uint32_t kMasks[] = {0, kMasked, kVariableMask};
   o.flags |= kMasks[random->Int(0, 2)];
   if ((o.flags & kUpdateWeights) != 0 && random->Chance(50)) o.flags |= kResidual;
+  if ((o.flags & (kResidual | kVariableMask)) == 0 && random->Chance(50)) o.flags |= kAccumulate;
   o.layer = random->Size(0, 3);
   o.in_h = rows.in;
   o.out_h = rows.out;
@@ -149,7 +150,8 @@ inline Blob PackLayer(Random* random, const LayerOptions& options, uint32_t mask
   if ((options.flags & kVariableMask) != 0) Append(&blob, mask_offset);
   if ((options.flags & kMasked) != 0) {
     for (uint32_t i = 0; i < (options.out_c + 7) / 8; ++i) {
-      blob.push_back(static_cast<uint8_t>(random->Int(0, 255)));
+      const uint8_t bits = static_cast<uint8_t>(random->Int(0, 255));
+      blob.push_back(i == 0 ? bits | 1 : bits);  // one neuron at least
     }
   }
   return Blob(blob);  // without spare capacity

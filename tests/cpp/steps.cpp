@@ -82,7 +82,8 @@ struct Trained {
     }
     weights = RandomInt8(random, FanIn(options, kind) * options.out_c, -127);
     bias = RandomInt32(random, options.out_c);
-    residual.resize(layer.Has(kResidual) ? weights.size() : 0);
+    if (layer.Has(kResidual)) residual.resize(weights.size());
+    if (layer.Has(kAccumulate)) residual.resize(2 * SummedNeurons(layer, kind) * FanIn(options, kind));
     error_x.resize(layer.InputCount());
     scratch.resize(FanIn(options, kind));
   }
@@ -98,7 +99,7 @@ struct Trained {
     tensors.bias = bias.data();
     tensors.error_x = error_x.data();
     tensors.scratch = scratch.data();
-    tensors.residual = layer.Has(kResidual) ? residual.data() : nullptr;
+    tensors.residual = residual.size() > 0 ? residual.data() : nullptr;
     LayerStep(layer, kind, tensors, state);
   }
 
@@ -152,12 +153,12 @@ void RunUpdates(Random* random, bool residual, Hash* hash) {
     for (StepScale& scale : scales) {
       scale = MakeStepScale(FloatFromBits(0x2c000000u + random->Bits() % 0x0e000000u));
     }
-    updater.UpdateRow(weights.data(), gradient.data(), scales[0], count);
-    updater.UpdateFour(weights.data(), gradient.data(), scales, 4);
+    updater.UpdateRow(0, gradient.data(), scales[0], count);
+    updater.UpdateFour(0, gradient.data(), scales, 4);
     const std::vector<int8_t> x = RandomInt8(random, count);
     const int32_t zero_point = random->Int(-128, 127);
     const float factor = FloatFromBits(random->Bits() & 0x41ffffff);
-    updater.UpdateOuter(weights.data(), x.data(), zero_point, factor, count);
+    updater.UpdateOuter(0, x.data(), zero_point, factor, count);
     hash->Add(weights);
     hash->Add(residuals);
   }

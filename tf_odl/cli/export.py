@@ -61,6 +61,14 @@ SCHEDULES = ("constant", "step", "cosine")
     show_default=True,
     help="What a step multiplies the rate by; what is left of it when a cosine ends.",
 )
+@click.option(
+    "--accumulate",
+    type=int,
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Samples that train until the sum of their gradients changes the weights.",
+)
 @click.option("--warm-up", type=int, default=0, metavar="N", help="The rate rises for N samples.")
 @click.option("--clip", type=float, help="Larger output errors, sum of magnitudes, train as this.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of stochastic rounding.")
@@ -91,6 +99,7 @@ def export(
     schedule: str,
     schedule_samples: int | None,
     schedule_factor: float,
+    accumulate: int,
     warm_up: int,
     clip: float | None,
     update_rule: str,
@@ -154,6 +163,7 @@ def export(
         "update_rule": UpdateRule(update_rule),
         "variable_masks": variable_masks,
         "reselection": reselection,
+        "accumulate": accumulate,
         "rate": RateSettings(Schedule(schedule), schedule_samples, schedule_factor, warm_up, clip),
         "overwrite": overwrite,
         "provenance": {

@@ -113,7 +113,7 @@ int32_t tfodl_integer_error(float delta, float weight_scale, float largest, uint
 uint32_t tfodl_update_outer(int8_t* weights, int8_t* residuals, const int8_t* x,
                             int32_t x_zero_point, float factor, uint32_t count, uint32_t* rng) {
   tfodl::WeightUpdater updater(*rng, weights, residuals);
-  updater.UpdateOuter(weights, x, x_zero_point, factor, count);
+  updater.UpdateOuter(0, x, x_zero_point, factor, count);
   *rng = updater.rng();
   return updater.saturated();
 }
@@ -121,7 +121,7 @@ uint32_t tfodl_update_outer(int8_t* weights, int8_t* residuals, const int8_t* x,
 uint32_t tfodl_update_row(int8_t* weights, int8_t* residuals, const int32_t* gradient,
                           float factor, uint32_t count, uint32_t* rng) {
   tfodl::WeightUpdater updater(*rng, weights, residuals);
-  updater.UpdateRow(weights, gradient, tfodl::MakeStepScale(factor), count);
+  updater.UpdateRow(0, gradient, tfodl::MakeStepScale(factor), count);
   *rng = updater.rng();
   return updater.saturated();
 }
@@ -131,7 +131,7 @@ uint32_t tfodl_update_four(int8_t* weights, int8_t* residuals, const int32_t* gr
   tfodl::WeightUpdater updater(*rng, weights, residuals);
   tfodl::StepScale scales[4];
   for (uint32_t i = 0; i < count; ++i) scales[i] = tfodl::MakeStepScale(factors[i]);
-  updater.UpdateFour(weights, gradient, scales, count);
+  updater.UpdateFour(0, gradient, scales, count);
   *rng = updater.rng();
   return updater.saturated();
 }

@@ -5,6 +5,7 @@
 #include "tfodl/join_options.h"
 #include "tfodl/loss_options.h"
 #include "tfodl/options.h"
+#include "tfodl/accumulate_options.h"
 #include "tfodl/rate_options.h"
 #include "tfodl/reselect_options.h"
 
@@ -116,6 +117,10 @@ const Field kFields[] = {
     TFODL_FIELD(RateOptions, warm_up),
     TFODL_FIELD(RateOptions, factor),
     TFODL_FIELD(RateOptions, clip),
+    TFODL_FIELD(AccumulateOptions, abi_version),
+    TFODL_FIELD(AccumulateOptions, samples),
+    TFODL_FIELD(AccumulateOptions, rule),
+    TFODL_FIELD(AccumulateOptions, n_layers),
 };
 
 #undef TFODL_FIELD

@@ -101,8 +101,10 @@ bool AppendAll(void* object) {
   for (int op = 0; op < kOpCount; ++op) {
     if (!Append(resolver, find_op, OpName(op), OpRegistration(op))) return false;
   }
-  return Append(resolver, find_op, ReselectOpName(), ReselectOpRegistration()) &&
-         Append(resolver, find_op, RateOpName(), RateOpRegistration());
+  for (int op = 0; op < kSeparateOpCount; ++op) {
+    if (!Append(resolver, find_op, SeparateOpName(op), SeparateOpRegistration(op))) return false;
+  }
+  return true;
 }
 
 }  // namespace

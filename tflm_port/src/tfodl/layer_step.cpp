@@ -6,6 +6,7 @@
 #include "tfodl/kernels/depthwise_conv_2d_backward.h"
 #include "tfodl/kernels/fully_connected_backward.h"
 #include "tfodl/kernels/integer_error.h"
+#include "tfodl/kernels/residual_update.h"
 #include "tfodl/kernels/sparsify.h"
 #include "tfodl/kernels/update.h"
 
@@ -107,8 +108,16 @@ void LayerStep(const Layer& layer, LayerKind kind, const LayerTensors& tensors, 
   }
   CountWork(layer, kind, entries, updating, state);
 
-  WeightUpdater updater(state->rng, tensors.weights, tensors.residual);
-  const float rate = state->learning_rate * state->rate_factor;
+  int8_t* weights = tensors.weights;
+  int8_t* residual = tensors.residual;
+  float rate = state->learning_rate * state->rate_factor;
+  if (layer.Has(kAccumulate)) {
+    // Sums are updated as weights with a residual are, by steps that are finer.
+    weights = residual;
+    if (residual != nullptr) residual += SummedNeurons(layer, kind) * FanIn(options, kind);
+    rate *= kSumsPerStep / kResidualsPerStep;
+  }
+  WeightUpdater updater(state->rng, weights, residual);
   const BackwardArgs args = {layer,           rate,         tensors.error,   unit,           list,
                              tensors.x,       tensors.weights, tensors.bias, tensors.error_x,
                              tensors.scratch};

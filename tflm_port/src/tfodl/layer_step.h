@@ -19,7 +19,7 @@ struct LayerTensors {
   int32_t* bias;
   float* error_x;
   int32_t* scratch;
-  int8_t* residual;
+  int8_t* residual;  // with kAccumulate the sums; `bias` has those of the biases then
 };
 
 // Does nothing unless the state says that the sample is being trained.

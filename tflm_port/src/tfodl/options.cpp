@@ -69,8 +69,11 @@ bool HasValidSettings(const LayerOptions& o) {
   constexpr uint32_t kWork = kPropagate | kUpdateWeights | kUpdateBias;
   const bool residual_fits = (o.flags & kResidual) == 0 || (o.flags & kUpdateWeights) != 0;
   const bool one_mask = (o.flags & (kMasked | kVariableMask)) != (kMasked | kVariableMask);
-  return (o.flags & ~(kWork | kMasked | kResidual | kVariableMask)) == 0 &&
-         (o.flags & kWork) != 0 && residual_fits && one_mask && o.layer < kMaxExtent &&
+  // Sums keep what rounding leaves, and have rows for one mask only.
+  const bool sums_fit =
+      (o.flags & kAccumulate) == 0 || (o.flags & (kResidual | kVariableMask)) == 0;
+  return (o.flags & ~(kWork | kMasked | kResidual | kVariableMask | kAccumulate)) == 0 &&
+         (o.flags & kWork) != 0 && residual_fits && one_mask && sums_fit && o.layer < kMaxExtent &&
          IsPositive(o.x_scale) && o.x_zero_point >= -128 && o.x_zero_point <= 127 &&
          IsActivationRange(o.act_min, o.act_max) && o.sparsifier <= kTinyProp &&
          IsNonNegative(o.s_min) && IsNonNegative(o.s_max) && IsNonNegative(o.damping) &&
@@ -87,6 +90,17 @@ bool IsSkipSettings(const SkipSettings& skip) {
 uint32_t FanIn(const LayerOptions& options, LayerKind kind) {
   const uint32_t window = options.kernel_h * options.kernel_w;
   return kind == LayerKind::kDepthwiseConv2D ? window : window * options.in_c;
+}
+
+uint32_t Layer::UpdatingBefore(uint32_t neuron) const {
+  uint32_t count = 0;
+  while (neuron > 0) count += MayUpdate(--neuron);
+  return count;
+}
+
+uint32_t SummedNeurons(const Layer& layer, LayerKind kind) {
+  return kind == LayerKind::kDepthwiseConv2D ? layer.options.out_c
+                                             : layer.UpdatingBefore(layer.options.out_c);
 }
 
 uint32_t MaskedNeurons(const uint8_t* blob, uint32_t index) {

@@ -53,6 +53,7 @@ enum LayerFlag : uint32_t {
   kMasked = 8,
   kResidual = 16,
   kVariableMask = 32,
+  kAccumulate = 64,
 };
 
 enum Sparsifier : uint32_t { kDense = 0, kMeProp = 1, kTinyProp = 2 };
@@ -89,6 +90,11 @@ static_assert(sizeof(XentOptions) == 28, "seven words");
 static_assert(sizeof(LayerOptions) == 96, "24 words");
 static_assert(sizeof(PoolOptions) == 56, "14 words");
 
+// No mask allows all.
+TFODL_INLINE bool MaskAllows(const uint8_t* mask, uint32_t neuron) {
+  return mask == nullptr || ((mask[neuron / 8] >> (neuron % 8)) & 1) != 0;
+}
+
 enum class LayerKind { kFullyConnected, kConv2D, kDepthwiseConv2D };
 
 // XentOptions and the table behind it, which stays where it is (flash on a board).
@@ -118,12 +124,26 @@ struct Layer {
     return scale;
   }
   TFODL_INLINE bool MayUpdate(uint32_t neuron) const {
-    return mask == nullptr || ((mask[neuron / 8] >> (neuron % 8)) & 1) != 0;
+    return MaskAllows(mask, neuron);
+  }
+  // How many of the neurons before `neuron` may update.
+  uint32_t UpdatingBefore(uint32_t neuron) const;
+  // Where the weights of a neuron are updated, in rows: sums have rows only of neurons that may.
+  TFODL_INLINE uint32_t RowOf(uint32_t neuron) const {
+    return Has(kAccumulate) ? UpdatingBefore(neuron) : neuron;
   }
 };
 
 // Weights of one neuron: kernel_h * kernel_w * in_c; depthwise: kernel_h * kernel_w.
 uint32_t FanIn(const LayerOptions& options, LayerKind kind);
+
+// Of kAccumulate: how many numbers sums hold of a layer's weights, in rows of neurons that may update.
+// The weights of depthwise neurons are not in rows of their own, so there all neurons have sums.
+uint32_t SummedNeurons(const Layer& layer, LayerKind kind);
+
+// A sum is in units of this part of an int8 step.
+constexpr int32_t kSumBits = 12;
+constexpr int32_t kSumsPerStep = 1 << kSumBits;
 
 // What a mask takes in memory.
 inline uint32_t MaskBytes(uint32_t neurons) { return (neurons + 7) / 8; }

@@ -136,14 +136,14 @@ void Update(const BackwardArgs& args, const int16_t* errors, WeightUpdater* upda
       SparseConv2DWeightGradient(args, neuron, gradient);
     }
     if (!found.any) continue;
+    const uint32_t row = layer.RowOf(neuron);
     const float weight_scale = layer.WeightScale(neuron);
     const float rate = args.learning_rate * args.unit.unit / weight_scale / weight_scale;
     if (gradient != nullptr) {
-      updater->UpdateRow(args.weights + neuron * fan_in, gradient,
-                         MakeStepScale(rate * o.x_scale), fan_in);
+      updater->UpdateRow(row * fan_in, gradient, MakeStepScale(rate * o.x_scale), fan_in);
     }
     if (layer.Has(kUpdateBias)) {
-      updater->UpdateBias(&args.bias[neuron], rate / o.x_scale * static_cast<float>(found.sum));
+      updater->UpdateBias(&args.bias[row], rate / o.x_scale * static_cast<float>(found.sum));
     }
   }
 }

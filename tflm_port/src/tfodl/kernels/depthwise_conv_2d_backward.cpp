@@ -186,7 +186,7 @@ bool Prepare(const BackwardArgs& args, const int16_t* errors, Block* block) {
 void UpdateWeights(const BackwardArgs& args, const int16_t* errors, const Block& block,
                    WeightUpdater* updater) {
   const LayerOptions& o = args.layer.options;
-  int8_t* weights = args.weights + block.first;
+  uint32_t first = block.first;
   if (errors == nullptr) {
     const uint32_t taps = o.kernel_h * o.kernel_w;
     int32_t* const gradient = args.list.room;
@@ -194,13 +194,13 @@ void UpdateWeights(const BackwardArgs& args, const int16_t* errors, const Block&
     for (uint32_t lane = 0; lane < block.lanes; ++lane) {
       SparseDepthwiseWeightGradient(args, block.first + lane, kLanes, gradient + lane);
     }
-    for (uint32_t tap = 0; tap < taps; ++tap, weights += o.out_c) {
-      updater->UpdateFour(weights, gradient + kLanes * tap, block.scales, block.lanes);
+    for (uint32_t tap = 0; tap < taps; ++tap, first += o.out_c) {
+      updater->UpdateFour(first, gradient + kLanes * tap, block.scales, block.lanes);
     }
     return;
   }
   for (uint32_t ky = 0; ky < o.kernel_h; ++ky) {
-    for (uint32_t kx = 0; kx < o.kernel_w; ++kx, weights += o.out_c) {
+    for (uint32_t kx = 0; kx < o.kernel_w; ++kx, first += o.out_c) {
       const Tap tap(o, ky, kx);
       int32_t gradient[kLanes];
 #if TFODL_HAS_DSP
@@ -210,14 +210,14 @@ void UpdateWeights(const BackwardArgs& args, const int16_t* errors, const Block&
         gradient[1] = v.s1;
         gradient[2] = v.s2;
         gradient[3] = v.s3;
-        updater->UpdateFour(weights, gradient, block.scales, kLanes);
+        updater->UpdateFour(first, gradient, block.scales, kLanes);
         continue;
       }
 #endif
       for (uint32_t lane = 0; lane < block.lanes; ++lane) {
         gradient[lane] = OneNeuron(args, errors, tap, block.first + lane);
       }
-      updater->UpdateFour(weights, gradient, block.scales, block.lanes);
+      updater->UpdateFour(first, gradient, block.scales, block.lanes);
     }
   }
 }

@@ -55,12 +55,13 @@ void FullyConnectedBackward(const BackwardArgs& args, WeightUpdater* updater) {
       to_propagate = second + 1;
     }
     if (!layer.MayUpdate(o)) continue;
+    const uint32_t row = layer.RowOf(o);
     if (layer.options.n_scales > 1) rates = Rates(args, layer.WeightScale(o));
     if (layer.Has(kUpdateWeights)) {
-      updater->UpdateOuter(args.weights + o * inputs, args.x, layer.options.x_zero_point,
+      updater->UpdateOuter(row * inputs, args.x, layer.options.x_zero_point,
                            rates.weights * delta, inputs);
     }
-    if (layer.Has(kUpdateBias)) updater->UpdateBias(&args.bias[o], rates.bias * delta);
+    if (layer.Has(kUpdateBias)) updater->UpdateBias(&args.bias[row], rates.bias * delta);
   }
   if (layer.Has(kPropagate)) ToRealErrors(layer, LayerKind::kFullyConnected, args.unit, sums);
 }

@@ -15,6 +15,8 @@
 
 namespace tfodl {
 
+constexpr int32_t kResidualsPerStep = 256;
+
 // t = factor (x[i] - x_zero_point) 2^16, |factor| <= 127. To be finer than that,
 // d = floor((A (x[i] - x_zero_point) + 2^15) / 2^16) with A = 2^24 factor, rounded to zero.
 uint32_t ResidualOuter(int8_t* weights, int8_t* residuals, const int8_t* x, int32_t x_zero_point,

@@ -25,26 +25,26 @@ TFODL_INLINE float WithSignOf(float sign, float magnitude) {
 
 }  // namespace
 
-void WeightUpdater::UpdateOuter(int8_t* weights, const int8_t* x, int32_t x_zero_point,
+void WeightUpdater::UpdateOuter(uint32_t first, const int8_t* x, int32_t x_zero_point,
                                 float factor, uint32_t count) {
   const uint32_t magnitude = MagnitudeBits(factor);
   if (ChangesNothing(magnitude)) return;
   if (magnitude > FloatBits(kLargestOuterFactor)) factor = WithSignOf(factor, kLargestOuterFactor);
   if (residuals_ == nullptr) {
-    StochasticOuter(weights, x, x_zero_point, factor, count, &state_);
+    StochasticOuter(weights_ + first, x, x_zero_point, factor, count, &state_);
   } else {
     state_.saturated +=
-        ResidualOuter(weights, ResidualsOf(weights), x, x_zero_point, factor, count);
+        ResidualOuter(weights_ + first, residuals_ + first, x, x_zero_point, factor, count);
   }
 }
 
-void WeightUpdater::Update(int8_t* weights, const int32_t* gradient, const StepScale* scales,
+void WeightUpdater::Update(uint32_t first, const int32_t* gradient, const StepScale* scales,
                            uint32_t next_scale, uint32_t count) {
   if (residuals_ == nullptr) {
-    StochasticRow(weights, gradient, scales, next_scale, count, &state_);
+    StochasticRow(weights_ + first, gradient, scales, next_scale, count, &state_);
   } else {
     state_.saturated +=
-        ResidualRow(weights, ResidualsOf(weights), gradient, scales, next_scale, count);
+        ResidualRow(weights_ + first, residuals_ + first, gradient, scales, next_scale, count);
   }
 }
 

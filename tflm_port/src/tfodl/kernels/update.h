@@ -16,24 +16,24 @@ namespace tfodl {
 class WeightUpdater {
  public:
   // weights, residuals: the first of the layer; no residuals stand for stochastic rounding. The
-  // pointers given to the functions below are to some of those weights.
-  WeightUpdater(uint32_t rng, const int8_t* weights, int8_t* residuals)
+  // functions below update weights from the one with the number `first` on.
+  WeightUpdater(uint32_t rng, int8_t* weights, int8_t* residuals)
       : state_{rng, 0}, weights_(weights), residuals_(residuals) {}
 
-  // weights[i] -= factor (x[i] - x_zero_point). A factor of 0 and NaN change nothing.
-  void UpdateOuter(int8_t* weights, const int8_t* x, int32_t x_zero_point, float factor,
+  // w[i] -= factor (x[i] - x_zero_point). A factor of 0 and NaN change nothing.
+  void UpdateOuter(uint32_t first, const int8_t* x, int32_t x_zero_point, float factor,
                    uint32_t count);
 
-  // weights[i] -= scale * gradient[i].
-  void UpdateRow(int8_t* weights, const int32_t* gradient, const StepScale& scale,
+  // w[i] -= scale * gradient[i].
+  void UpdateRow(uint32_t first, const int32_t* gradient, const StepScale& scale,
                  uint32_t count) {
-    if (scale.multiplier != 0) Update(weights, gradient, &scale, 0, count);
+    if (scale.multiplier != 0) Update(first, gradient, &scale, 0, count);
   }
 
-  // weights[i] -= scales[i] * gradient[i] for up to four neighbours.
-  void UpdateFour(int8_t* weights, const int32_t* gradient, const StepScale* scales,
+  // w[i] -= scales[i] * gradient[i] for up to four neighbours.
+  void UpdateFour(uint32_t first, const int32_t* gradient, const StepScale* scales,
                   uint32_t count) {
-    Update(weights, gradient, scales, 1, count);
+    Update(first, gradient, scales, 1, count);
   }
 
   // A step of exactly 0 draws no random number, a NaN changes nothing. Saturates at int32.
@@ -43,12 +43,11 @@ class WeightUpdater {
   uint32_t saturated() const { return state_.saturated; }
 
  private:
-  void Update(int8_t* weights, const int32_t* gradient, const StepScale* scales,
+  void Update(uint32_t first, const int32_t* gradient, const StepScale* scales,
               uint32_t next_scale, uint32_t count);
-  int8_t* ResidualsOf(const int8_t* weights) const { return residuals_ + (weights - weights_); }
 
   RoundingState state_;
-  const int8_t* weights_;
+  int8_t* weights_;
   int8_t* residuals_;
 };
 

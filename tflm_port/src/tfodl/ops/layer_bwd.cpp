@@ -17,6 +17,10 @@ uint32_t WeightCount(const LayerOptions& options, LayerKind kind) {
   return FanIn(options, kind) * options.out_c;
 }
 
+bool HasResidual(const Layer& layer) {
+  return layer.Has(kResidual) || (layer.Has(kAccumulate) && layer.Has(kUpdateWeights));
+}
+
 // An optional input has to be there when it is needed, and has to fit when it is there.
 bool IsOptionalTensor(const TfLiteEvalTensor* tensor, bool needed, uint32_t elements) {
   return tensor == nullptr ? !needed : IsTensor(tensor, kTfLiteInt8, elements);
@@ -41,10 +45,7 @@ TfLiteStatus PrepareLayerBwd(TfLiteContext* context, TfLiteNode* node, LayerKind
     return Refuse(name, "wrong number of tensors");
   }
 
-  const TfLiteEvalTensor* state = Input(context, node, kState);
-  const uint32_t words = ElementCount(state);
-  if (words < kStateWords || options.layer >= words - kStateWords ||
-      !IsWritable(state, kTfLiteInt32, words)) {
+  if (!IsState(Input(context, node, kState), options.layer + 1)) {
     return Refuse(name, "the state tensor does not fit");
   }
   if (!IsWritable(Input(context, node, kError), kTfLiteFloat32, layer.OutputCount()) ||
@@ -58,12 +59,13 @@ TfLiteStatus PrepareLayerBwd(TfLiteContext* context, TfLiteNode* node, LayerKind
                                      WeightCount(options, kind))) {
     return Refuse(name, "the weights are constant");
   }
-  if (layer.Has(kUpdateBias) &&
-      !IsWritable(Input(context, node, kBias), kTfLiteInt32, options.out_c)) {
+  const bool accumulates = layer.Has(kAccumulate);
+  const uint32_t rows = accumulates ? SummedNeurons(layer, kind) : options.out_c;
+  const uint32_t bytes = accumulates ? 2 * rows * FanIn(options, kind) : WeightCount(options, kind);
+  if (layer.Has(kUpdateBias) && !IsWritable(Input(context, node, kBias), kTfLiteInt32, rows)) {
     return Refuse(name, "the bias does not fit");
   }
-  if (layer.Has(kResidual) && !IsWritable(Input(context, node, kResiduals), kTfLiteInt8,
-                                          WeightCount(options, kind))) {
+  if (HasResidual(layer) && !IsWritable(Input(context, node, kResiduals), kTfLiteInt8, bytes)) {
     return Refuse(name, "the residual does not fit");
   }
   if (layer.Has(kVariableMask)) {
@@ -99,7 +101,7 @@ TfLiteStatus InvokeLayerBwd(TfLiteContext* context, TfLiteNode* node, LayerKind 
   tensors.y = Data<int8_t>(Input(context, node, kY));
   tensors.weights = Data<int8_t>(Input(context, node, kWeights));
   tensors.bias = Data<int32_t>(Input(context, node, kBias));
-  if (layer.Has(kResidual)) tensors.residual = Data<int8_t>(Input(context, node, kResiduals));
+  if (HasResidual(layer)) tensors.residual = Data<int8_t>(Input(context, node, kResiduals));
   int position = 0;
   if (layer.Has(kPropagate)) tensors.error_x = Data<float>(Output(context, node, position++));
   if (NeedsScratch(layer, kind)) tensors.scratch = Data<int32_t>(Output(context, node, position));

@@ -1,6 +1,7 @@
 #include "tfodl/ops/op.h"
 
 #include "tfodl/options.h"
+#include "tfodl/state.h"
 
 namespace tfodl {
 namespace {
@@ -67,6 +68,11 @@ bool IsTensor(const TfLiteEvalTensor* tensor, TfLiteType type, uint32_t elements
 
 bool IsWritable(const TfLiteEvalTensor* tensor, TfLiteType type, uint32_t elements) {
   return IsTensor(tensor, type, elements) && tensor->data.data == nullptr;
+}
+
+bool IsState(const TfLiteEvalTensor* tensor, uint32_t layers) {
+  const uint32_t words = ElementCount(tensor);
+  return words >= kStateWords + layers && IsWritable(tensor, kTfLiteInt32, words);
 }
 
 }  // namespace tfodl

@@ -51,6 +51,9 @@ bool IsTensor(const TfLiteEvalTensor* tensor, TfLiteType type, uint32_t elements
 // the model is being prepared; variables and activations get theirs afterwards.
 bool IsWritable(const TfLiteEvalTensor* tensor, TfLiteType type, uint32_t elements);
 
+// The state, with running maxima of so many layers.
+bool IsState(const TfLiteEvalTensor* tensor, uint32_t layers = 0);
+
 // Data of a tensor, null when the tensor is absent.
 template <class T>
 T* Data(const TfLiteEvalTensor* tensor) {

@@ -20,6 +20,7 @@ extern const OpDefinition kLogisticXentOp;
 extern const OpDefinition kSquaredErrorOp;
 extern const OpDefinition kReselectOp;
 extern const OpDefinition kRateOp;
+extern const OpDefinition kAccumulateOp;
 
 }  // namespace tfodl
 

@@ -23,11 +23,9 @@ TfLiteStatus PreparePoolBwd(TfLiteContext* context, TfLiteNode* node, bool needs
   const uint32_t in_count = options.in_h * options.in_w * options.in_c;
   const uint32_t out_count = options.out_h * options.out_w * options.in_c;
   const bool has_activation = options.act_min >= -128 || options.act_max <= 127;
-  const TfLiteEvalTensor* state = Input(context, node, kState);
   const TfLiteEvalTensor* x = Input(context, node, kX);
   const TfLiteEvalTensor* y = Input(context, node, kY);
-  const uint32_t words = ElementCount(state);
-  if (words < kStateWords || !IsWritable(state, kTfLiteInt32, words)) {
+  if (!IsState(Input(context, node, kState))) {
     return Refuse(name, "the state tensor does not fit");
   }
   if (!IsWritable(Input(context, node, kError), kTfLiteFloat32, out_count) ||

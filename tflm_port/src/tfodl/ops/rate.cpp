@@ -24,9 +24,7 @@ TfLiteStatus Prepare(TfLiteContext* context, TfLiteNode* node) {
   if (InputCount(node) != kInputs || OutputCount(node) != 0) {
     return Refuse(kName, "wrong number of tensors");
   }
-  const TfLiteEvalTensor* state = Input(context, node, kState);
-  const uint32_t words = ElementCount(state);
-  if (words < kStateWords || !IsWritable(state, kTfLiteInt32, words) ||
+  if (!IsState(Input(context, node, kState)) ||
       !IsTensor(Input(context, node, kReport), kTfLiteFloat32, sizeof(Report) / sizeof(float))) {
     return Refuse(kName, "a tensor does not fit");
   }

@@ -29,6 +29,18 @@ const char* OpName(int op) { return Definition(op).name; }
 
 Registration OpRegistration(int op) { return RegistrationOf(Definition(op)); }
 
+const char* SeparateOpName(int op) {
+  return op == kReselection    ? ReselectOpName()
+         : op == kRateSchedule ? RateOpName()
+                               : AccumulateOpName();
+}
+
+Registration SeparateOpRegistration(int op) {
+  return op == kReselection    ? ReselectOpRegistration()
+         : op == kRateSchedule ? RateOpRegistration()
+                               : AccumulateOpRegistration();
+}
+
 const char* ReselectOpName() { return kReselectOp.name; }
 
 Registration ReselectOpRegistration() { return RegistrationOf(kReselectOp); }
@@ -36,5 +48,9 @@ Registration ReselectOpRegistration() { return RegistrationOf(kReselectOp); }
 const char* RateOpName() { return kRateOp.name; }
 
 Registration RateOpRegistration() { return RegistrationOf(kRateOp); }
+
+const char* AccumulateOpName() { return kAccumulateOp.name; }
+
+Registration AccumulateOpRegistration() { return RegistrationOf(kAccumulateOp); }
 
 }  // namespace tfodl

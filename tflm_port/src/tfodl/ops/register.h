@@ -21,11 +21,16 @@ TfLiteStatus AddOps(Resolver& resolver) {
   return kTfLiteOk;
 }
 
+// The ops that AddOps leaves out, so that sketches without them have no flash for them.
+enum SeparateOp : int { kReselection, kRateSchedule, kAccumulation, kSeparateOpCount };
+
+const char* SeparateOpName(int op);
+Registration SeparateOpRegistration(int op);
+
 const char* ReselectOpName();
 Registration ReselectOpRegistration();
 
-// For graphs whose masks are chosen anew on the board: one op more, which AddOps leaves out so that
-// other sketches have no flash for it.
+// For graphs whose masks are chosen anew on the board.
 template <class Resolver>
 TfLiteStatus AddReselection(Resolver& resolver) {
   Registration registration = ReselectOpRegistration();
@@ -35,11 +40,21 @@ TfLiteStatus AddReselection(Resolver& resolver) {
 const char* RateOpName();
 Registration RateOpRegistration();
 
-// Likewise for graphs with a schedule of the learning rate, a warm-up or clipped errors.
+// For graphs with a schedule of the learning rate, a warm-up or clipped errors.
 template <class Resolver>
 TfLiteStatus AddRateSchedule(Resolver& resolver) {
   Registration registration = RateOpRegistration();
   return resolver.AddCustom(RateOpName(), &registration);
+}
+
+const char* AccumulateOpName();
+Registration AccumulateOpRegistration();
+
+// For graphs whose weights change after several samples.
+template <class Resolver>
+TfLiteStatus AddAccumulation(Resolver& resolver) {
+  Registration registration = AccumulateOpRegistration();
+  return resolver.AddCustom(AccumulateOpName(), &registration);
 }
 
 }  // namespace tfodl

@@ -28,9 +28,7 @@ TfLiteStatus Prepare(TfLiteContext* context, TfLiteNode* node) {
   if (InputCount(node) != inputs || OutputCount(node) != 0) {
     return Refuse(kName, "wrong number of tensors");
   }
-  const TfLiteEvalTensor* state = Input(context, node, kState);
-  const uint32_t words = ElementCount(state);
-  if (words < kStateWords || !IsWritable(state, kTfLiteInt32, words) ||
+  if (!IsState(Input(context, node, kState)) ||
       !IsWritable(Input(context, node, kMasks), kTfLiteInt8, reselection.mask_bytes) ||
       !IsTensor(Input(context, node, kLabel), kTfLiteInt32, 1)) {
     return Refuse(kName, "a tensor does not fit");

@@ -53,9 +53,7 @@ TfLiteStatus Prepare(TfLiteContext* context, TfLiteNode* node) {
   if (InputCount(node) != 1 + 2 * n || OutputCount(node) != 0) {
     return Refuse(kName, "wrong number of tensors");
   }
-  const TfLiteEvalTensor* state = Input(context, node, 0);
-  const uint32_t words = ElementCount(state);
-  if (words < kStateWords || !IsWritable(state, kTfLiteInt32, words)) {
+  if (!IsState(Input(context, node, 0))) {
     return Refuse(kName, "the state tensor does not fit");
   }
   for (int i = 0; i < n; ++i) {

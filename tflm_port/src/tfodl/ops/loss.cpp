@@ -1,0 +1,36 @@
+#include "tfodl/ops/loss.h"
+
+namespace tfodl {
+namespace {
+
+enum Outputs { kError, kReport, kOutputs };
+
+}  // namespace
+
+TfLiteStatus PrepareLoss(TfLiteContext* context, TfLiteNode* node, int inputs, const char* name) {
+  if (InputCount(node) != inputs || OutputCount(node) != kOutputs) {
+    return Refuse(name, "wrong number of tensors");
+  }
+  const TfLiteEvalTensor* output = Input(context, node, kLossOutput);
+  const uint32_t count = ElementCount(output);
+  if (!IsTensor(output, kTfLiteInt8, count) ||
+      !IsTensor(Input(context, node, kLossLabel), kTfLiteInt32, 1) ||
+      !IsState(Input(context, node, kLossState)) ||
+      !IsWritable(Output(context, node, kError), kTfLiteFloat32, count) ||
+      !IsWritable(Output(context, node, kReport), kTfLiteFloat32, sizeof(Report) / sizeof(float))) {
+    return Refuse(name, "a tensor does not fit");
+  }
+  return kTfLiteOk;
+}
+
+LossTensors GetLossTensors(const TfLiteContext* context, const TfLiteNode* node) {
+  const TfLiteEvalTensor* output = Input(context, node, kLossOutput);
+  return LossTensors{Data<int8_t>(output),
+                     ElementCount(output),
+                     *Data<int32_t>(Input(context, node, kLossLabel)),
+                     Data<State>(Input(context, node, kLossState)),
+                     Data<float>(Output(context, node, kError)),
+                     Data<Report>(Output(context, node, kReport))};
+}
+
+}  // namespace tfodl
