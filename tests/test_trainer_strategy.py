@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tf_odl.errors import UserError
 from tf_odl.methods.registry import METHODS
 from tf_odl.trainer.settings import Settings
 
+COMMAND_ON_TWO_DEVICES = """
+import tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+from tf_odl.cli import main
+main()
+"""
 SCRIPT = Path(__file__).with_name("two_devices.py")
 QUICK = ("full", "tinytrain", "tinypropv2", "rest", "asleep")
 OTHERS = tuple(name for name in METHODS if name not in QUICK)
@@ -61,6 +71,41 @@ def test_two_devices_train_as_one_by_the_other_methods() -> None:
 def test_samples_rest_on_two_devices(found: dict[str, Any]) -> None:
     assert max(found["rest"]["two"]["resting"]) > 0.1
     assert found["asleep"]["two"]["resting"] == [0, 1, 0, 1, 1, 0, 1, 1]
+
+
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, "-c", COMMAND_ON_TWO_DEVICES, "finetune", *map(str, arguments)]
+
+
+def weights(run_dir: Path) -> list[np.ndarray]:
+    import keras
+
+    return keras.models.load_model(run_dir / "model.keras").get_weights()
+
+
+@pytest.mark.slow
+def test_an_interrupted_run_on_two_devices_resumes_to_the_same_result(tmp_path: Path) -> None:
+    more = ["--strategy", "mirrored", "--method", "rest", "--selector", "velocity"]
+    more += ["--epochs", 8, "--samples", 300]
+    whole, interrupted = tmp_path / "whole", tmp_path / "interrupted"
+    subprocess.run(command(*more, "--out", whole), check=True, timeout=300)
+    process = subprocess.Popen(
+        command(*more, "--out", interrupted),
+        stderr=subprocess.PIPE,
+        text=True,
+        # Who runs the tests in the background ignores Ctrl-C, and so would what they start.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    deadline = time.monotonic() + 300
+    while not list(interrupted.glob("checkpoints/epoch-*.npz")) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130 and "--resume" in errors
+    assert 0 < len(json.loads((interrupted / "run.json").read_text())["epochs"]) < 8
+    subprocess.run(command("--out", interrupted, "--resume"), check=True, timeout=300)
+    for one, other in zip(weights(whole), weights(interrupted), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_unknown_strategies_are_refused() -> None:
