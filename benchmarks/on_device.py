@@ -23,6 +23,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
 from matplotlib.figure import Figure
+from pretraining import Recipe, pretrained
 
 from tf_odl.converters.rate import RateSettings, Schedule
 from tf_odl.converters.update_rule import UpdateRule
@@ -59,17 +60,21 @@ VARIANTS: dict[str, Callable[[int], dict[str, Any]]] = {
 
 @dataclass(frozen=True)
 class Stream:
-    """What a model was trained on, and what it meets then. Persons None: one stream per seed."""
+    """What a model was trained on, and what it meets then. Persons None: one stream per seed.
+
+    The last `train_layers` layers learn, None for all.
+    """
 
     title: str
     data: str
     model: str
-    epochs: int  # of pretraining, in batches of 32
+    recipe: Recipe
     learning_rate: float
     shift: str | None = None
     persons: tuple[int | None, ...] = (None,)
     samples: int | None = None
     standardise: bool = False
+    train_layers: int | None = None
 
 
 HAPT = (2, 4, 9, 10, 12, 13, 18, 20, 24)
@@ -77,24 +82,70 @@ SPEAKERS = (3, 4, 10, 14, 26, 28)
 TURNED = "rotate3d:20,30,40"
 STREAMS = {
     "mnist": Stream(
-        "MNIST, digits turned by 40°", "mnist", "mlp5", 6, 0.005, "rotate:40", samples=5000
+        "MNIST, digits turned by 40°", "mnist", "mlp5", Recipe(6), 0.005, "rotate:40", samples=5000
     ),
     "mnist-slow": Stream(
-        "the same at a fifth of the rate", "mnist", "mlp5", 6, 0.001, "rotate:40", samples=5000
+        "the same at a fifth of the rate",
+        "mnist",
+        "mlp5",
+        Recipe(6),
+        0.001,
+        "rotate:40",
+        samples=5000,
     ),
-    "hapt": Stream("HAPT, a new person", "hapt", "mlp5", 20, 0.002, persons=HAPT),
+    "hapt": Stream("HAPT, a new person", "hapt", "mlp5", Recipe(20), 0.002, persons=HAPT),
     "hapt-turned": Stream(
         "HAPT, a new person, phone turned",
         "hapt-raw",
         "mlp5",
-        20,
+        Recipe(20),
         0.002,
         TURNED,
         persons=HAPT,
         standardise=True,
     ),
     "speech": Stream(
-        "Arabic speech, a new speaker", "arabic-speech", "cnn5-1d", 40, 0.002, persons=SPEAKERS
+        "Arabic speech, a new speaker",
+        "arabic-speech",
+        "cnn5-1d",
+        Recipe(40),
+        0.002,
+        persons=SPEAKERS,
+    ),
+    "cnn5": Stream(
+        "MNIST, digits turned by 40°, `cnn5`",
+        "mnist",
+        "cnn5",
+        Recipe(8, "Adam", 2e-3, 64),
+        0.005,
+        "rotate:40",
+        samples=5000,
+    ),
+    "ds-cnn": Stream(
+        "Arabic speech, a new speaker, `ds-cnn`",
+        "arabic-speech",
+        "ds-cnn",
+        Recipe(60, "Adam", 2e-3, 64),
+        0.002,
+        persons=SPEAKERS,
+    ),
+    "ds-cnn-noise": Stream(
+        "Arabic speech, new speakers in noise, `ds-cnn`",
+        "arabic-speech",
+        "ds-cnn",
+        Recipe(60, "Adam", 2e-3, 64),
+        0.002,
+        "noise:0.5",
+    ),
+    "mobilenet": Stream(
+        "CIFAR-10, images turned by 30°, last 5 layers of `mobilenetv2-0.35`",
+        "cifar10",
+        "mobilenetv2-0.35",
+        Recipe(15, "Adam", 2e-3, 64, flip=True),
+        0.002,
+        "rotate:30",
+        samples=3000,
+        train_layers=5,
     ),
 }
 FIELDS = ("stream", "seed", "person", "samples", "variant", "before", "after")
@@ -128,26 +179,6 @@ class Results:
             writer.writerows(self.rows)
 
 
-def pretrained(stream: Stream, seed: int, data: Dataset, work: Path) -> keras.Model:
-    """The model before it meets the stream: trained by plain Keras on everything else."""
-    import keras
-
-    from tf_odl import models
-
-    path = work / f"{stream.data}-{stream.model}-{seed}.keras"
-    if not path.is_file():
-        keras.utils.set_random_seed(seed)
-        model = models.build(stream.model, data.x_train.shape[1:], data.classes, seed)
-        models.set_statistics(model, data.x_train)
-        steps = stream.epochs * -(-len(data.x_train) // 32)
-        rate = keras.optimizers.schedules.CosineDecay(0.05, steps)
-        _compile(model, keras.optimizers.SGD(rate))
-        model.fit(data.x_train, data.y_train, batch_size=32, epochs=stream.epochs, verbose=0)
-        work.mkdir(parents=True, exist_ok=True)
-        model.save(path)
-    return models.load(path)
-
-
 def _compile(model: keras.Model, optimizer: keras.optimizers.Optimizer) -> None:
     import keras
 
@@ -162,7 +193,9 @@ def _compile(model: keras.Model, optimizer: keras.optimizers.Optimizer) -> None:
     )
 
 
-def in_float(model: keras.Model, data: Dataset, rate: float) -> tuple[float, float]:
+def in_float(
+    model: keras.Model, data: Dataset, rate: float, train_layers: int | None
+) -> tuple[float, float]:
     """Test accuracy before and after plain Keras has seen every sample once, at batch 1.
 
     Batch normalization is folded into the layers first, as it is on the device.
@@ -170,8 +203,12 @@ def in_float(model: keras.Model, data: Dataset, rate: float) -> tuple[float, flo
     import keras
 
     from tf_odl.converters.fold import fold
+    from tf_odl.converters.trainable import allowed_masks, trains
 
-    folded = fold(model).model
+    found = fold(model)
+    folded = found.model
+    for site, mask in allowed_masks(found.neurons, None, None, train_layers).items():
+        folded.get_layer(found.sites[site]).trainable = trains(mask)
     _compile(folded, keras.optimizers.SGD(rate))
 
     def accuracy() -> float:
@@ -226,7 +263,7 @@ def streams_of(
     for person in stream.persons:
         met = load(stream.data, shift=stream.shift, person=person, **common)
         for seed in range(seeds):
-            model = pretrained(stream, seed, known, work)
+            model = pretrained(stream.model, known, stream.recipe, seed, work, stream.data)
             yield (
                 seed,
                 person,
@@ -241,15 +278,15 @@ def measure(
 ) -> Results:
     results = Results(FOLDER / "results.csv")
     for name in names:
-        rate = STREAMS[name].learning_rate
+        rate, layers = STREAMS[name].learning_rate, STREAMS[name].train_layers
         for seed, person, model, calibration, data in streams_of(name, seeds, data_dir, work):
             for variant in (FLOAT, *variants):
                 if results.has(name, seed, person, variant):
                     continue
                 if variant == FLOAT:
-                    before, after = in_float(model, data, rate)
+                    before, after = in_float(model, data, rate, layers)
                 else:
-                    settings = {"learning_rate": rate, "seed": seed}
+                    settings = {"learning_rate": rate, "seed": seed, "train_layers": layers}
                     settings |= VARIANTS[variant](len(data.x_train))
                     before, after = on_device(model, calibration, data, settings)
                 count = len(data.x_train)

@@ -1,37 +1,42 @@
 """What int8 costs: float against post-training quantization and quantization-aware training.
 
-    python benchmarks/quantization.py --data-dir DATA [--only NAME ...] [--seeds 3]
+    python benchmarks/quantization.py --data-dir DATA [--only NAME ...] [--seeds 3] [--work DIR]
 
-Trains each model in float32 with plain Keras, exports it with every calibration and with
-`--quantize qat`, and prints a table for docs/quantization.md. DATA holds a folder per data set.
+Trains each model in float32 with plain Keras, quantizes it as `tf-odl export` does, and measures
+it on all test samples. `no room` leaves no headroom and no margin for later learning. Results are
+kept one by one: killed half-way, the same command continues. Writes the table of
+docs/quantization.md. DATA holds a folder per data set.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import os
-import tempfile
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from statistics import mean
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import numpy as np
+from pretraining import Recipe, pretrained
 
-from tf_odl.converters.export import AwareTraining, export
-from tf_odl.converters.targets import get_target
+from tf_odl.converters.accuracy import int8_accuracy
+from tf_odl.converters.fold import Folded, fold
+from tf_odl.converters.int8_model import Room, int8_model
+from tf_odl.converters.qat import train_aware
+from tf_odl.converters.trainable import allowed_masks
 from tf_odl.data import load
 from tf_odl.data.dataset import Dataset
-from tf_odl.methods import get_method
-from tf_odl.models import build
 
-METHOD = get_method("tinypropv2")
-CALIBRATIONS = ("min-max", "percentile", "mse")
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "quantization.md"
+RESULTS = PAGE.with_suffix("") / "results.csv"
+FIELDS = ("model", "data", "seed", "samples", "how", "float", "int8")
 CALIBRATION_SAMPLES = 300
-TEST_SAMPLES = 3000
 QAT_EPOCHS = 3
+NO_ROOM, ROOM = (1.0, 1.0), (1.5, 1.25)  # headroom and margin; the latter are the defaults
 
 
 @dataclass(frozen=True)
@@ -39,56 +44,89 @@ class Case:
     model: str
     data: str
     folder: str
-    epochs: int
-    flip: bool = False  # images may be mirrored
+    recipe: Recipe
+    train_layers: int | None = None  # the last so many layers get headroom; None for all
 
 
 CASES = {
-    "mnist": Case("cnn5", "mnist", "mnist", 8),
-    "speech": Case("ds-cnn", "arabic-speech", "arabic_speech_commands", 60),
-    "cifar": Case("mobilenetv2-0.35", "cifar10", "cifar10", 25, flip=True),
+    "mnist": Case("cnn5", "mnist", "mnist", Recipe(8, "Adam", 2e-3, 64)),
+    "speech": Case(
+        "ds-cnn", "arabic-speech", "arabic_speech_commands", Recipe(60, "Adam", 2e-3, 64)
+    ),
+    "cifar": Case(
+        "mobilenetv2-0.35", "cifar10", "cifar10", Recipe(15, "Adam", 2e-3, 64, flip=True), 5
+    ),
 }
+#: What is measured: whether trained with fake quantization, and the room of the ranges.
+WAYS: Mapping[str, tuple[bool, Room]] = {
+    "no room": (False, Room(*NO_ROOM, "min-max")),
+    "min-max": (False, Room(*ROOM, "min-max")),
+    "percentile": (False, Room(*ROOM, "percentile")),
+    "mse": (False, Room(*ROOM, "mse")),
+    "qat, no room": (True, Room(*NO_ROOM, "min-max")),
+    "qat": (True, Room(*ROOM, "min-max")),
+}
+Row = dict[str, str]
 
 
-def trained(case: Case, data: Dataset, seed: int) -> keras.Model:
-    keras.utils.set_random_seed(seed)
-    model = build(case.model, data.x_train.shape[1:], data.classes, seed)
-    steps = case.epochs * -(-len(data.x_train) // 64)
-    model.compile(
-        keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(2e-3, steps)),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-    )
-    rng = np.random.default_rng(seed)
-    for _ in range(case.epochs):
-        x = data.x_train
-        if case.flip:
-            x = np.where(rng.random((len(x), 1, 1, 1)) < 0.5, x[:, :, ::-1], x)
-        model.fit(x, data.y_train, batch_size=64, verbose=0)
-    return model
+def aware(folded: Folded, data: Dataset, seed: int, path: Path) -> None:
+    """Train with fake quantization, or take the weights of the last time."""
+    if not path.is_file():
+        train_aware(folded.model, data.x_train, data.y_train, epochs=QAT_EPOCHS, seed=seed)
+        folded.model.save_weights(path)
+    folded.model.load_weights(path)
 
 
-def accuracies(model: keras.Model, data: Dataset, head_only: bool) -> dict[str, float]:
-    board = replace(get_target("nano33"), arena_bytes=1 << 30, flash_bytes=1 << 30)
-    x_test, y_test = data.x_test[:TEST_SAMPLES], data.y_test[:TEST_SAMPLES]
-    found = {}
-    for how in (*CALIBRATIONS, "qat"):
-        aware = AwareTraining(data.x_train, data.y_train, QAT_EPOCHS) if how == "qat" else None
-        with tempfile.TemporaryDirectory() as folder:
-            report = export(
-                model,
-                data.x_train[:CALIBRATION_SAMPLES],
-                target=board,
-                out_dir=Path(folder) / "export",
-                sparsifier=METHOD.sparsifier,
-                skip_rule=METHOD.skip,
-                train_layers=1 if head_only else None,
-                calibration="min-max" if how == "qat" else how,
-                aware=aware,
-                test=(x_test, y_test),
-            )
-        found["float"] = 100 * report.export["accuracy"]["float"]
-        found[how] = 100 * report.export["accuracy"]["int8"]
-    return found
+def accuracies(case: Case, model: keras.Model, data: Dataset, seed: int, work: Path) -> list[Row]:
+    outputs = model.predict(data.x_test, batch_size=256, verbose=0)
+    in_float = float((outputs.argmax(axis=1) == data.y_test).mean())
+    folded = fold(model)
+    masks = allowed_masks(folded.neurons, None, None, case.train_layers)
+    rows = []
+    for how, (with_fakes, room) in WAYS.items():
+        if with_fakes:
+            aware(folded, data, seed, work / f"{case.data}-{case.model}-{seed}-qat.weights.h5")
+        codes = int8_model(folded, data.x_train[:CALIBRATION_SAMPLES], masks, room, None)
+        in_int8 = int8_accuracy(codes, data.x_test, data.y_test, None)
+        values = (case.model, case.data, seed, len(data.x_test), how)
+        values += (f"{in_float:.4f}", f"{in_int8:.4f}")
+        rows.append(dict(zip(FIELDS, map(str, values), strict=True)))
+        print(*rows[-1].values(), flush=True)
+    return rows
+
+
+def read() -> list[Row]:
+    if not RESULTS.is_file():
+        return []
+    with RESULTS.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def write(rows: list[Row]) -> None:
+    RESULTS.parent.mkdir(parents=True, exist_ok=True)
+    with RESULTS.open("w", newline="") as file:
+        writer = csv.DictWriter(file, FIELDS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def table(rows: list[Row]) -> list[str]:
+    """Mean float accuracy in percent; mean difference in points and its standard error."""
+    lines = [f"| | seeds | float | {' | '.join(WAYS)} |", "|---" * (len(WAYS) + 3) + "|"]
+    for case in CASES.values():
+        of_case = [r for r in rows if (r["model"], r["data"]) == (case.model, case.data)]
+        if not of_case:
+            continue
+        seeds = {r["seed"]: 100 * float(r["float"]) for r in of_case}
+        cells = [f"`{case.model}`, `{case.data}` ({int(of_case[0]['samples']):,} samples)"]
+        cells += [str(len(seeds)), f"{np.mean([*seeds.values()]):.2f}"]
+        for how in WAYS:
+            found = [r for r in of_case if r["how"] == how]
+            points = np.array([100 * (float(r["int8"]) - float(r["float"])) for r in found])
+            error = points.std(ddof=1) / np.sqrt(len(points)) if len(points) > 1 else 0.0
+            cells.append(f"{points.mean():+.2f} ± {error:.2f}")
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
 
 
 def main() -> None:
@@ -96,20 +134,23 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path, required=True)
     parser.add_argument("--only", nargs="*", choices=CASES, default=list(CASES))
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--work", type=Path, default=Path("runs/quantization"))
     arguments = parser.parse_args()
-    print(f"| | float | {' | '.join(CALIBRATIONS)} | qat |\n|{'---|' * (len(CALIBRATIONS) + 3)}")
+    rows = read()
     for name in arguments.only:
         case = CASES[name]
         data = load(case.data, data_dir=arguments.data_dir / case.folder)
-        head_only = case.model.startswith("mobilenet")
-        runs = [accuracies(trained(case, data, s), data, head_only) for s in range(arguments.seeds)]
-        floats = [run.pop("float") for run in runs]
-        changes = [
-            f"{mean(run[how] - f for run, f in zip(runs, floats, strict=True)):+.2f}"
-            for how in runs[0]
-        ]
-        cells = [f"`{case.model}`, `{case.data}`", f"{mean(floats):.2f}", *changes]
-        print(f"| {' | '.join(cells)} |", flush=True)
+        for seed in range(arguments.seeds):
+            if any((r["data"], r["seed"]) == (case.data, str(seed)) for r in rows):
+                continue
+            model = pretrained(case.model, data, case.recipe, seed, arguments.work)
+            rows += accuracies(case, model, data, seed, arguments.work)
+            write(rows)
+    text = PAGE.read_text()
+    start, end = text.index("<!-- results -->"), text.index("<!-- end -->")
+    body = "\n".join(table(rows))
+    PAGE.write_text(f"{text[:start]}<!-- results -->\n{body}\n{text[end:]}")
+    print(body)
 
 
 if __name__ == "__main__":

@@ -49,6 +49,9 @@ def legacy_keras() -> Iterator[Any]:
 def to_legacy(model: keras.Model) -> Any:
     """A functional tf_keras model with the same layers, names and weights.
 
+    A fused ReLU6 becomes a layer of its own: as an activation of another layer it is none that
+    tensorflow-model-optimization can quantize.
+
     Args:
         model: functional, with one input and one output (see `fold.fold`).
 
@@ -64,10 +67,17 @@ def to_legacy(model: keras.Model) -> Any:
     for node in graph.nodes:
         layer = _layer(tf_keras.layers, node)
         sources = [tensors[x] for x in node.inputs]
-        tensors[node] = layer(sources if len(sources) > 1 else sources[0])
+        y = layer(sources if len(sources) > 1 else sources[0])
+        if _ends_in_relu6(node):
+            y = tf_keras.layers.ReLU(6, name=f"{node.name}_relu6")(y)
+        tensors[node] = y
         if node.weights:
             layer.set_weights(node.weights)
     return tf_keras.Model(tensors[graph.input], tensors[graph.output], name=model.name)
+
+
+def _ends_in_relu6(node: Node) -> bool:
+    return node.config.get("activation") == "relu6"
 
 
 def _layer(layers: Any, node: Node) -> Any:
@@ -88,6 +98,8 @@ def _layer(layers: Any, node: Node) -> Any:
                 "export with --quantize ptq"
             )
         config[name] = value
+    if _ends_in_relu6(node):
+        config["activation"] = "linear"
     return kind.from_config(config)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from tf_odl.converters.flatbuffer import FlatModel
 from tf_odl.converters.fold import fold
 from tf_odl.converters.int8_model import Room, int8_model, with_biases
+from tf_odl.converters.losses import Loss
 from tf_odl.converters.on_board import OnBoard
 from tf_odl.converters.placement import fit_to_board
 from tf_odl.converters.split import NARROWABLE
@@ -68,10 +69,11 @@ class Planner:
         masks: Mapping[str, Mask] | None = None,
         layers: Sequence[str] | None = None,
         train_layers: int | None = None,
+        loss: Loss | None = None,
         update_rule: UpdateRule = UpdateRule.STOCHASTIC,
     ) -> dict[str, Any]:
         """The plan.json of an export; arguments and errors are those of `export`."""
-        board = OnBoard(target, sparsifier, skip_rule, 0.005, 0, None, update_rule)
+        board = OnBoard(target, sparsifier, skip_rule, 0.005, 0, loss, update_rule)
         allowed = allowed_masks(self._neurons, masks, layers, train_layers)
         data = with_biases(self._data, allowed) if self._from_file else self._data
         return fit_to_board(data, allowed, board).plan

@@ -96,21 +96,23 @@ def _cut_casts(flat: FlatModel) -> None:
 
 
 def _check_form(flat: FlatModel) -> None:
-    for op in flat.operators:
+    for position, op in enumerate(flat.operators):
         kind = flat.op_name(op)
-        where = f"op {kind} (tensor {_short(flat, int(op.outputs[0]))!r})"
+        name = _short(flat, int(op.outputs[0]))
+        where = f"op {kind} ({f'tensor {name!r}' if name else f'number {position}'})"
         if kind == "RELU6":
             raise UserError(
                 f"{where}: TensorFlow Lite Micro computes a RELU6 of its own wrongly; "
                 "let the converter fuse it into the layer before it"
             )
-        for tensor in (int(i) for i in (*op.inputs, *op.outputs) if i >= 0):
-            _check_tensor(flat, tensor, where)
-        if kind not in _KNOWN_OPS:
+        # Before its tensors: an int8 LSTM has a state of 16 bits, which is not what stops it.
+        if kind not in _KNOWN_OPS and kind not in _CASTS:
             raise UserError(
                 f"{where} stops the export: TensorFlow Lite and TensorFlow Lite Micro have no "
                 "common int8 kernel for it"
             )
+        for tensor in (int(i) for i in (*op.inputs, *op.outputs) if i >= 0):
+            _check_tensor(flat, tensor, where)
         if kind in WEIGHTED_OPS:
             _check_weights(flat, op, where)
     for tensor in (flat.inputs[0], flat.outputs[0]):

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tf_odl.cli import main
 from tf_odl.converters.fit import fit_layers
 from tf_odl.converters.planner import Planner
+from tf_odl.converters.quantize import quantize
 from tf_odl.converters.split import parse_window
 from tf_odl.converters.targets import Target, get_target
 from tf_odl.data import load
@@ -187,6 +188,24 @@ def test_worth_is_the_fisher_information_of_the_data(tmp_path):
     assert worth[("head",)] == pytest.approx(of_head / (of_head + of_hidden), rel=1e-4)
     plot_fit(fit, tmp_path / "fit.png")
     assert (tmp_path / "fit.png").stat().st_size > 5000
+
+
+def test_a_loss_for_a_model_that_is_no_classifier(tmp_path):
+    """As tflite-micro's hello_world: one number in, one out."""
+    layers = [keras.Input((1,)), keras.layers.Dense(16, "relu"), keras.layers.Dense(1)]
+    path = tmp_path / "sine.tflite"
+    x = np.linspace(0, 6, 100, dtype=np.float32)[:, None]
+    path.write_bytes(quantize(keras.Sequential(layers), x))
+    path = str(path)
+    for how in (["--fit"], ["--train-layers", "1"]):
+        refused = CliRunner().invoke(main, ["plan", path, *how])
+        assert refused.exit_code == 2 and "--loss mse" in refused.stderr
+        planned = CliRunner().invoke(main, ["plan", path, *how, "--loss", "mse", "--json"])
+        assert planned.exit_code == 0, planned.output
+    choices = json.loads(
+        CliRunner().invoke(main, ["plan", path, "--fit", "--loss", "mse", "--json"]).stdout
+    )["choices"]
+    assert [len(c["layers"]) for c in choices] == [1, 2]
 
 
 def test_the_commands(model, tmp_path):

@@ -245,6 +245,27 @@ def test_aware_training_of_a_keras_3_model(trained, digits, tmp_path):
 
 
 @needs_qat
+def test_aware_training_behind_relu6(digits):
+    """Mobile networks: convolutions, depthwise ones and sums whose outputs end at 6."""
+    layers = keras.layers
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((64,))
+    x = layers.Reshape((8, 8, 1))(inputs)
+    x = layers.ReLU(6)(layers.BatchNormalization()(layers.Conv2D(8, 3, padding="same")(x)))
+    y = layers.DepthwiseConv2D(3, padding="same", activation="relu6")(x)
+    y = layers.ReLU(6)(layers.Add()([x, layers.Conv2D(8, 1)(y)]))
+    model = keras.Model(inputs, layers.Dense(10)(layers.Flatten()(y)))
+    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.fit(digits[0], digits[1], epochs=6, verbose=0)
+    folded = fold(model).model
+    before = folded.predict(digits[2], verbose=0)
+    train_aware(folded, digits[0], digits[1], epochs=1)
+    after = folded.predict(digits[2], verbose=0)
+    right = [(outputs.argmax(1) == digits[3]).mean() for outputs in (before, after)]
+    assert not np.array_equal(before, after) and right[1] >= right[0] - 0.01 > 0.8
+
+
+@needs_qat
 def test_aware_training_trains_for_coarse_weights(digits):
     """A single huge weight leaves the other weights of a Dense layer a few steps only. Training
     that knows it wins back what the rounding costs."""

@@ -17,7 +17,7 @@ from test_tflm_branching import assert_first_step
 
 from tf_odl.cli import main
 from tf_odl.converters.export import export_tflite
-from tf_odl.converters.flatbuffer import FlatModel
+from tf_odl.converters.flatbuffer import FlatModel, schema
 from tf_odl.converters.mask_file import read_masks
 from tf_odl.converters.options import Flags, LayerOptions
 from tf_odl.converters.reference import infer
@@ -246,6 +246,23 @@ def larger_batch(flat: FlatModel) -> None:
     flat.tensors[flat.inputs[0]].shape = np.array([2, 8, 8, 2], np.int32)
 
 
+def int8_lstm(flat: FlatModel) -> None:
+    """The op and the state of one; as in tflite-micro's examples, tensors may have no names."""
+    op = flat.operators[1]
+    op.opcodeIndex = flat.builtin_op("UNIDIRECTIONAL_SEQUENCE_LSTM", [], [], 1).opcodeIndex
+    state = flat.add_tensor("", (1, 4), np.int8)
+    flat.tensors[state].type = schema().TensorType.INT16
+    op.inputs = np.array([*op.inputs, state], np.int32)
+    flat.tensors[int(op.outputs[0])].name = ""
+
+
+def dequantized_weights(flat: FlatModel) -> None:
+    """As in a file with float16 weights."""
+    kernel = int(flat.operators[0].inputs[1])
+    flat.operators.insert(0, flat.builtin_op("DEQUANTIZE", [kernel], [kernel], 1))
+    flat.tensors[kernel].type = schema().TensorType.FLOAT16
+
+
 def test_files_that_are_no_int8_models_are_refused(keras_model: keras.Model, file: bytes) -> None:
     for data, message in (
         (b"PK\3\4 a zip file", "not a .tflite model"),
@@ -253,6 +270,8 @@ def test_files_that_are_no_int8_models_are_refused(keras_model: keras.Model, fil
         (convert(keras_model, quantizes=False), "works on float32 .*not fully quantized to int8"),
         (edited(file, two_outputs), "2 outputs"),
         (edited(file, larger_batch), "batch size of 1"),
+        (edited(file, int8_lstm), r"op UNIDIRECTIONAL_SEQUENCE_LSTM \(number 1\) .*common int8"),
+        (edited(file, dequantized_weights), "works on float16 .*not fully quantized to int8"),
     ):
         with pytest.raises(UserError, match=message):
             adapt(data)

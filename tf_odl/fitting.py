@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tf_odl.converters.fit import Fit, Plan, fit_layers
+from tf_odl.converters.losses import Loss
 from tf_odl.converters.planner import Planner
 from tf_odl.converters.targets import Target
 from tf_odl.converters.update_rule import UpdateRule
@@ -30,6 +31,7 @@ def layers_that_fit(
     data: Dataset | None,
     *,
     milliseconds: float | None = None,
+    loss: Loss | None = None,
     update_rule: UpdateRule = UpdateRule.STOCHASTIC,
     progress: Progress | None = None,
 ) -> Fit:
@@ -49,7 +51,12 @@ def layers_that_fit(
 
     def plan_of(layers: Sequence[str]) -> Plan:
         return planner.plan(
-            target, method.sparsifier, method.skip, layers=layers, update_rule=update_rule
+            target,
+            method.sparsifier,
+            method.skip,
+            layers=layers,
+            loss=loss,
+            update_rule=update_rule,
         )
 
     return fit_layers(

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 CALIBRATION_SAMPLES = 300
 QUANTIZATIONS = ("ptq", "qat")
 CALIBRATIONS = ("min-max", "percentile", "mse")
-LOSSES = ("cross-entropy", "binary-cross-entropy", "mse", "reconstruction")
 SCHEDULES = ("constant", "step", "cosine")
 
 
@@ -35,7 +34,6 @@ SCHEDULES = ("constant", "step", "cosine")
 @click.option("--budget", help="Of --selector: parameters (5000) or a share [the run's, else 20%].")
 @click.option("--reselect", type=int, metavar="N", help="Labelled samples between choices [100].")
 @click.option("--references", type=int, metavar="N", help="Samples velocity looks at [8].")
-@click.option("--loss", type=click.Choice(LOSSES), help="[what the model ends in]")
 @click.option(
     "--quantize",
     type=click.Choice(QUANTIZATIONS),
@@ -190,6 +188,7 @@ def export(
                 chosen,
                 board,
                 dataset,
+                loss=settings_of_board["loss"],
                 update_rule=UpdateRule(update_rule),
                 progress=progress,
             )

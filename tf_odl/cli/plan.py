@@ -29,6 +29,7 @@ def plan(
     train_layers: int | None,
     layers: str | None,
     mask_file: Path | None,
+    loss: str | None,
     update_rule: str,
     fit: bool,
     max_ms: float | None,
@@ -42,6 +43,7 @@ def plan(
     memory: to a run's own data by their Fisher information, else all alike.
     """
     load_tensorflow()
+    from tf_odl.converters.losses import Loss
     from tf_odl.converters.plan_plot import plot_plan
     from tf_odl.converters.planner import Planner
     from tf_odl.converters.targets import get_target
@@ -53,6 +55,7 @@ def plan(
     if max_ms is not None and not (fit and max_ms > 0):
         raise UserError("--max-ms needs --fit and a positive number of milliseconds")
     board = get_target(target)
+    minimised = None if loss is None else Loss(loss)
     given = read_source(source, method, mask_file, fit)
     found = None
     if fit:
@@ -63,6 +66,7 @@ def plan(
                 board,
                 None if given.settings is None else load_data(given.settings),
                 milliseconds=max_ms,
+                loss=minimised,
                 update_rule=UpdateRule(update_rule),
                 progress=progress,
             )
@@ -75,6 +79,7 @@ def plan(
             masks=given.masks,
             layers=names,
             train_layers=train_layers,
+            loss=minimised,
             update_rule=UpdateRule(update_rule),
         )
     if plot is not None:

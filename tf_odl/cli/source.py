@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tf_odl.trainer.finetune import Settings
 
 UPDATE_RULES = ("residual", "stochastic")
+LOSSES = ("cross-entropy", "binary-cross-entropy", "mse", "reconstruction")
 
 _OPTIONS = (
     click.option("--target", default="nano33", show_default=True, help="See: tf-odl targets."),
@@ -26,6 +27,7 @@ _OPTIONS = (
     click.option("--layers", metavar="NAMES", help="Train only these layers, comma-separated."),
     click.option("--fit", is_flag=True, help="Choose the layers to train so that it fits."),
     click.option("--masks", "mask_file", type=click.Path(path_type=Path), help="A masks.npz."),
+    click.option("--loss", type=click.Choice(LOSSES), help="[what the model ends in]"),
     click.option(
         "--update-rule",
         type=click.Choice(UPDATE_RULES),
