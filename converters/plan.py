@@ -75,6 +75,7 @@ def summary_rows(plan: dict[str, Any]) -> list[list[str]]:
         ("  trainable weights and state", training["variable_bytes"], None),
         ("  interpreter (estimated)", training["struct_bytes"], None),
         ("arena, inference only", plan["inference"]["arena_bytes"], target["arena_bytes"]),
+        ("stack (assumed)", plan["stack_bytes"], None),
         ("flash", flash["total_bytes"], target["flash_bytes"]),
         ("  training model", flash["training_model_bytes"], None),
         ("  code (assumed)", flash["code_bytes"], None),
