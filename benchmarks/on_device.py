@@ -25,6 +25,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from pretraining import Recipe, pretrained
 
+from tf_odl.converters.head import Head
 from tf_odl.converters.rate import RateSettings, Schedule
 from tf_odl.converters.update_rule import UpdateRule
 
@@ -55,6 +56,14 @@ VARIANTS: dict[str, Callable[[int], dict[str, Any]]] = {
         "accumulate": 8,
     },
     "residual, sums of 8": lambda samples: {"update_rule": UpdateRule.RESIDUAL, "accumulate": 8},
+    "stochastic, float head": lambda samples: {
+        "update_rule": UpdateRule.STOCHASTIC,
+        "head": Head.FLOAT32,
+    },
+    "residual, float head": lambda samples: {
+        "update_rule": UpdateRule.RESIDUAL,
+        "head": Head.FLOAT32,
+    },
 }
 
 

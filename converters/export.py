@@ -14,6 +14,7 @@ import numpy as np
 from tf_odl.converters.accuracy import accuracy_of, int8_accuracy
 from tf_odl.converters.calibration import FACTORS
 from tf_odl.converters.fold import fold
+from tf_odl.converters.head import Head
 from tf_odl.converters.header import model_header
 from tf_odl.converters.int8_model import Room, int8_model, with_biases
 from tf_odl.converters.losses import CLASSIFYING, Loss
@@ -83,6 +84,7 @@ def export(
     reselection: Reselection | None = None,
     rate: RateSettings = CONSTANT_RATE,
     accumulate: int = 1,
+    head: Head = Head.INT8,
     headroom: float = 1.5,
     margin: float = 1.25,
     calibration: str = "min-max",
@@ -112,6 +114,7 @@ def export(
         reselection: the board chooses neurons itself, and nothing else does.
         rate: the schedule of the learning rate, warm-up and clipping.
         accumulate: how many samples train until their gradients change the weights together.
+        head: what the weights of the output layer are; FLOAT32 takes four bytes for each.
         headroom: weight range of trainable layers over their largest weight, >= 1.
         margin: range of internal activations over the calibrated one, >= 1.
         calibration: what sets that range: a name of `calibration.FACTORS`.
@@ -138,6 +141,7 @@ def export(
         reselection,
         rate=rate,
         accumulate=accumulate,
+        head=head,
     )
     _check_settings(learning_rate, headroom, margin)
     if calibration not in FACTORS:
@@ -193,6 +197,7 @@ def export_tflite(
     reference_x: np.ndarray | None = None,
     rate: RateSettings = CONSTANT_RATE,
     accumulate: int = 1,
+    head: Head = Head.INT8,
     test: tuple[np.ndarray, np.ndarray] | None = None,
     overwrite: bool = False,
     provenance: Mapping[str, Any] | None = None,
@@ -222,6 +227,7 @@ def export_tflite(
         reselection,
         rate=rate,
         accumulate=accumulate,
+        head=head,
     )
     _check_settings(learning_rate)
     _check_earlier(out_dir, overwrite)

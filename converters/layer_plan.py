@@ -7,6 +7,7 @@ from typing import Any
 
 from tf_odl.converters.costs import Work, measured_costs, work_of
 from tf_odl.converters.flatbuffer import FlatModel
+from tf_odl.converters.head import FLOAT_HEAD_OP
 from tf_odl.converters.layers import WEIGHTED_OPS
 from tf_odl.converters.memory import Memory
 from tf_odl.converters.training_graph import STATE
@@ -43,13 +44,13 @@ def op_plans(flat: FlatModel, memory: Memory) -> list[OpPlan]:
         memory: its plan.
     """
     sizes = {tensor.name: tensor for tensor in memory.tensors}
-    training = [op for op in flat.operators if flat.op_name(op).startswith(_OWN)]
+    training = [op for op in flat.operators if _is_own(flat, op)]
     read = {int(i) for op in training for i in op.inputs if i >= 0}
     backward = {_partner(flat, op): op for op in training}
     plans = []
     for op in flat.operators:
         kind = flat.op_name(op)
-        if kind.startswith(_OWN):
+        if _is_own(flat, op):
             continue
         y = int(op.outputs[0])
         name = flat.name(y)
@@ -88,7 +89,8 @@ def _partner(flat: FlatModel, op: Any) -> int | None:
 
 
 def _is_own(flat: FlatModel, op: Any) -> bool:
-    return flat.op_name(op).startswith(_OWN)
+    name = flat.op_name(op)
+    return name.startswith(_OWN) and name != FLOAT_HEAD_OP
 
 
 def _error_of(flat: FlatModel, op: Any) -> int | None:

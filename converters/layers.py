@@ -84,8 +84,8 @@ def _real_weights(flat: FlatModel, tensor: int) -> tuple[np.ndarray, np.ndarray]
 
 def weight_axis(flat: FlatModel, tensor: int) -> int:
     """The axis of a weight tensor that counts the neurons: per-channel scales run along it."""
-    readers = [op for op in flat.consumers(tensor) if flat.op_name(op) in WEIGHTED_OPS]
-    return 3 if flat.op_name(readers[0]) == "DEPTHWISE_CONV_2D" else 0
+    readers = {flat.op_name(op) for op in flat.consumers(tensor)}
+    return 3 if "DEPTHWISE_CONV_2D" in readers else 0
 
 
 def along_axis(values: np.ndarray, rank: int, axis: int) -> np.ndarray:

@@ -9,6 +9,7 @@ import numpy as np
 
 from tf_odl.converters import reference
 from tf_odl.converters.flatbuffer import FlatModel
+from tf_odl.converters.head import Head
 from tf_odl.converters.losses import Loss, default_loss
 from tf_odl.converters.rate import CONSTANT_RATE, RateSettings
 from tf_odl.converters.reselection import Reselection
@@ -27,7 +28,8 @@ class OnBoard:
     trains on; the learning rate is that of plain SGD, per sample, and a sketch may change it;
     `rate` is its schedule. `update_rule` is how int8 weights take steps, after `accumulate` samples
     each; `seed` is that of the stochastic rounding and of the first masks; `loss` None means what
-    the model ends in; `references` are what a reselection observes neurons on, int8 [N, *input].
+    the model ends in; `head` is what the weights of the output layer are; `references` are what a
+    reselection observes neurons on, int8 [N, *input].
     """
 
     target: Target
@@ -42,6 +44,7 @@ class OnBoard:
     references: np.ndarray | None = None
     rate: RateSettings = CONSTANT_RATE
     accumulate: int = 1
+    head: Head = Head.INT8
 
     def with_references(self, model: bytes, samples: np.ndarray | None) -> OnBoard:
         """With the int8 samples that a reselection observes neurons on, where it does."""
@@ -73,4 +76,5 @@ class OnBoard:
             references=self.references,
             rate=self.rate,
             accumulate=self.accumulate,
+            head=self.head,
         )

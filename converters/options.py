@@ -3,7 +3,8 @@
 All fields are little-endian words of 4 bytes in the order of the dataclass, so field i lies at
 offset 4 * i; `layout()` is the table the C++ structures are compared with. LayerOptions is
 followed by its weight scales (float32) and, when MASKED, by the bits of its mask; XentOptions by
-its table; SeedOptions, ReselectOptions and AccumulateOptions by what there is of each layer.
+its table; FloatHeadOptions by its factors; SeedOptions, ReselectOptions and AccumulateOptions by
+what there is of each layer.
 """
 
 from __future__ import annotations
@@ -307,6 +308,35 @@ class ReselectOptions(_Options):
         if len(data) != cls.size() + 12 * fixed.n_layers:
             raise ValueError(f"ReselectOptions: {len(data)} bytes do not fit its fields")
         return replace(fixed, layers=tuple(struct.iter_unpack("<IIi", data[cls.size() :])))
+
+
+@dataclass(frozen=True)
+class FloatHeadOptions(_Options):
+    """TFODL_FLOAT_HEAD; `factors` are x_scale * weight scale / y_scale, one or one per output."""
+
+    x_zero_point: int = _i32()
+    y_zero_point: int = _i32()
+    n_factors: int = _u32()
+    factors: tuple[float, ...] = ()
+
+    def pack(self) -> bytes:
+        """The bytes of the options."""
+        if len(self.factors) != self.n_factors:
+            raise ValueError(f"{len(self.factors)} factors, not {self.n_factors}")
+        return super().pack() + struct.pack(f"<{self.n_factors}f", *self.factors)
+
+    @classmethod
+    def unpack(cls, data: bytes) -> FloatHeadOptions:
+        """The options in `data`.
+
+        Raises:
+            ValueError: another version or another length.
+        """
+        words: tuple[Any, ...] = cls._unpack_words(data)
+        fixed = cls(*words)
+        if len(data) != cls.size() + 4 * fixed.n_factors:
+            raise ValueError(f"FloatHeadOptions: {len(data)} bytes do not fit its fields")
+        return replace(fixed, factors=struct.unpack_from(f"<{fixed.n_factors}f", data, cls.size()))
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ def export_record(
         "variable_masks": board.variable_masks or board.reselection is not None,
         "reselection": None if board.reselection is None else board.reselection.to_dict(),
         "accumulate": board.accumulate,
+        "head": board.head.value,
         "rate": asdict(board.rate) | {"schedule": board.rate.schedule.value},
         "loss": board.loss_of(data).value,
     }

@@ -10,6 +10,7 @@ from string import Template
 from typing import Any
 
 from tf_odl.converters.flatbuffer import FlatModel
+from tf_odl.converters.head import FLOAT_HEAD_BWD_OP, FLOAT_HEAD_OP
 from tf_odl.converters.header import model_header
 from tf_odl.converters.targets import Target
 from tf_odl.converters.training_graph import ACCUMULATE_OP, RATE_OP, RESELECT_OP
@@ -23,6 +24,8 @@ _LONGEST_NAME = 63
 _OWN_FUNCTION = {
     RATE_OP: "AddRateSchedule",
     ACCUMULATE_OP: "AddAccumulation",
+    FLOAT_HEAD_OP: "AddFloatHead",
+    FLOAT_HEAD_BWD_OP: "AddFloatHeadBackward",
     RESELECT_OP: "AddReselection",
 }
 

@@ -26,6 +26,13 @@ from tf_odl.converters.geometry import (
     one_to_one,
     sliding_window,
 )
+from tf_odl.converters.head import (
+    FLOAT_HEAD_BWD_OP,
+    Head,
+    backward_scratch,
+    check_head,
+    make_float,
+)
 from tf_odl.converters.layers import WEIGHTED_OPS
 from tf_odl.converters.losses import Loss, default_loss, tensor_of
 from tf_odl.converters.method_options import (
@@ -91,6 +98,7 @@ def build_training_graph(
     references: np.ndarray | None = None,
     rate: RateSettings = CONSTANT_RATE,
     accumulate: int = 1,
+    head: Head = Head.INT8,
 ) -> bytes:
     """Add the training ops to an int8 model whose layers' outputs are named like the layers.
 
@@ -111,6 +119,7 @@ def build_training_graph(
         references: samples int8 [N, *input], of a reselection that observes.
         rate: the schedule of the learning rate, and clipping.
         accumulate: how many samples train until their gradients change the weights together.
+        head: what the weights of the output layer are.
 
     Raises:
         UserError: nothing to train, a mask of the wrong form, or a layer the error cannot cross.
@@ -123,6 +132,13 @@ def build_training_graph(
     path = backward_path(flat, tensor_of(flat, loss), trainable, sites)
     check_accumulation(accumulate, variable_masks=variable_masks or reselection is not None)
     builder = _Builder(flat, sites, trainable, sparsifier, update_rule, accumulate)
+    if head is Head.FLOAT32:
+        if variable_masks or reselection is not None:
+            raise UserError(
+                "--head float32 has no variable mask: "
+                "leave out --variable-masks, --selector and --reselect"
+            )
+        builder.choose_float_head(path.ops[0])
     if variable_masks or reselection is not None:
         builder.add_masks(path, reselection, references, seed)
     return builder.build(loss, path, skip_rule, learning_rate, rate, seed, zlib.crc32(model))
@@ -169,6 +185,8 @@ class _Builder:
         self.variables: list[int] = []
         self.ops: list[Any] = []
         self.variable_masks: _VariableMasks | None = None
+        self.float_head: Any = None
+        self.seeds: dict[int, int] = {}  # of float32 variables
 
     def add_masks(
         self,
@@ -259,7 +277,7 @@ class _Builder:
                     self._pool(op, error, error_x)
                 if below:
                     self._hand_on(error_x, below[0])
-        if self.accumulate > 1:
+        if self.summed:
             self._accumulate()
         if self.variable_masks is not None:
             self._reselect(label)
@@ -407,6 +425,8 @@ class _Builder:
     def _seed_of(self, variable: int) -> int:
         """A constant that shares the buffer of the variable's first values; none for zeros."""
         flat = self.flat
+        if variable in self.seeds:
+            return self.seeds[variable]
         if flat.constant(variable) is None:
             return _ABSENT
         dtype = np.int8 if flat.dtype(variable) == np.int8 else np.int32
@@ -420,6 +440,9 @@ class _Builder:
         site = flat.name(y)
         code, window = self._code_and_window(op)
         flags, mask = self._flags(site, window.out_c, below != _ABSENT)
+        is_float = op is self.float_head
+        if is_float:
+            flags &= ~(Flags.RESIDUAL | Flags.ACCUMULATE)
         offset = None
         if self.variable_masks is not None and site in self.variable_masks.offsets:
             offset, mask = self.variable_masks.offsets[site], None
@@ -455,6 +478,9 @@ class _Builder:
             mask=mask,
             mask_offset=offset,
         )
+        if is_float:
+            self._float_layer(op, error, below, options)
+            return
         updates, updates_bias = flags & Flags.UPDATE_WEIGHTS, flags & Flags.UPDATE_BIAS
         residual, bias = _ABSENT, int(op.inputs[2]) if updates_bias else _ABSENT
         if updates:
@@ -484,6 +510,23 @@ class _Builder:
             assert self.variable_masks is not None
             inputs.append(self.variable_masks.tensor)
         self._append(code, inputs, outputs, options.pack())
+
+    def choose_float_head(self, op: Any) -> None:
+        """The output layer has float32 weights."""
+        flat = self.flat
+        site, neurons = flat.name(int(op.outputs[0])), flat.shape(int(op.outputs[0]))[-1]
+        check_head(flat, op, self._flags(site, neurons, False)[0])
+        self.float_head = op
+
+    def _float_layer(self, op: Any, error: int, below: int, options: LayerOptions) -> None:
+        flat = self.flat
+        seeds = make_float(flat, op)
+        self.seeds |= seeds
+        self.variables += seeds
+        inputs = [error, self.state, int(op.inputs[0]), int(op.outputs[0]), *seeds]
+        outputs = [] if below == _ABSENT else [below]
+        outputs.append(backward_scratch(flat, op))
+        self._append(FLOAT_HEAD_BWD_OP, inputs, outputs, options.pack())
 
     def _code_and_window(self, op: Any) -> tuple[str, Window]:
         flat = self.flat

@@ -9,6 +9,7 @@ import numpy as np
 
 from tf_odl.converters.flatbuffer import FlatModel
 from tf_odl.converters.fold_sites import layer_name
+from tf_odl.converters.head import to_steps
 from tf_odl.converters.layers import KERNEL, along_axis, kernel_from_op, weight_axis
 from tf_odl.converters.split import parse_window
 from tf_odl.converters.training_graph import MASKS, SEED_OP
@@ -67,6 +68,8 @@ def with_variables(model: bytes, graph: bytes, variables: Sequence[np.ndarray]) 
                 f"{training.name(tensor)!r} has other scales in the model: "
                 "it does not come from the same export"
             )
+        if values.dtype == np.float32:
+            values = to_steps(values, plain.dtype(target))
         plain.set_constant(target, values)
     return plain.pack()
 

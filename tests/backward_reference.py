@@ -120,7 +120,6 @@ class _Step:
         # Of neurons that may update, the row of their sums; of a depthwise layer of all neurons.
         self.places = np.arange(o.out_c)
         if o.flags & Flags.ACCUMULATE:
-            self.rate = self.rate * f32(16)
             if not depthwise:
                 self.places = np.cumsum(self.mask) - 1
             if sums is not None:
@@ -197,7 +196,7 @@ class _Step:
         self.targets[neuron][index] = min(max(moved, -127), 127)
 
     def _move_exactly(self, neuron: int, index: tuple[int, ...], d: int) -> None:
-        """By d / 2^8, of a weight with its residual, or d / 2^12, of its sum."""
+        """By d / 2^8, of a weight with its residual, or of its sum."""
         neuron = self.places[neuron]
         whole = 256 * int(self.targets[neuron][index]) + int(self.residuals[neuron][index]) + 128
         whole -= min(max(d, -(2**15)), 2**15 - 1)

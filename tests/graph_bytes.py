@@ -40,5 +40,5 @@ def op_hash(name: str) -> int:
     """One byte that stands for an op, also where others are added to the list."""
     value = 0
     for character in name.encode():
-        value = (value * 37 + character) % 256
+        value = (value * 41 + character) % 256
     return value

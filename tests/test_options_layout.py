@@ -23,6 +23,7 @@ STRUCTS = [
     "ReselectOptions",
     "RateOptions",
     "AccumulateOptions",
+    "FloatHeadOptions",
 ]
 
 

@@ -303,7 +303,7 @@ def test_option_fields_that_do_not_fit_are_refused(
     ("name", "position", "kind", "message"),
     [
         ("SEED", 0, "FLOAT32", "TFODL_SEED: the state tensor does not fit"),
-        ("SEED", 1, "FLOAT32", "TFODL_SEED: a variable does not fit"),
+        ("SEED", 1, "INT16", "TFODL_SEED: a variable does not fit"),
         ("SEED", 5, "INT32", "TFODL_SEED: a variable and its seed do not match"),
         ("SOFTMAX_XENT", 1, "INT8", "TFODL_SOFTMAX_XENT: a tensor does not fit"),
         ("FULLY_CONNECTED_BWD", 0, "INT32", "a tensor does not fit"),

@@ -15,6 +15,7 @@ from test_losses import autoencoder, binary, regression
 from test_tflm_branching import CLASSES, Exported, doubled, inverted, joined, residual
 from test_tflm_training import convolutions
 
+from tf_odl.converters.head import Head
 from tf_odl.converters.losses import Loss
 from tf_odl.converters.rate import RateSettings, Schedule
 from tf_odl.converters.update_rule import UpdateRule
@@ -68,6 +69,8 @@ RULES: dict[str, dict[str, Any]] = {
         "share": 0.6,
     },
     "sums, rounded at random": {"accumulate": 2, "share": 0.6, "learning_rate": 0.5},
+    "float head": {"update_rule": UpdateRule.RESIDUAL, "head": Head.FLOAT32, "learning_rate": 0.5},
+    "float head, masks": {"head": Head.FLOAT32, "share": 0.4, "learning_rate": 3.0},
     "step schedule": {"rate": RateSettings(Schedule.STEP, 300, 0.7), "learning_rate": 0.5},
     "cosine schedule": {
         "rate": RateSettings(Schedule.COSINE, 900, warm_up=50, clip=1.1),

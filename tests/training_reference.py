@@ -15,6 +15,7 @@ from tf_odl.converters.flatbuffer import FlatModel, schema
 from tf_odl.converters.options import (
     AccumulateOptions,
     Flags,
+    FloatHeadOptions,
     LayerOptions,
     PoolOptions,
     RateOptions,
@@ -29,6 +30,7 @@ from tf_odl.converters.options import (
 from tf_odl.tflm_port.state import State
 
 f32 = np.float32
+FLOAT_HEAD_BWD = "TFODL_FLOAT_HEAD_BWD"
 LAYER_OPS = (
     "TFODL_FULLY_CONNECTED_BWD",
     "TFODL_CONV_2D_BWD",
@@ -128,7 +130,8 @@ class Reference:
         self.variables = [int(i) for i in seed_op.inputs[1 : 1 + n]]
         for variable, seed in zip(self.variables, seed_op.inputs[1 + n :], strict=True):
             zeros = np.zeros(flat.shape(variable), flat.dtype(variable))
-            self.data[variable] = self.data[int(seed)].copy() if seed >= 0 else zeros
+            first = self.data[int(seed)] if seed >= 0 else zeros
+            self.data[variable] = first.astype(flat.dtype(variable))
         self.generator = Generator(self.seed.rng_seed)
         self.learning_rate = f32(self.seed.learning_rate)
         self.counts = dict.fromkeys(
@@ -136,7 +139,8 @@ class Reference:
         )
         self.alpha_max = f32(0)
         self.rate_factor = f32(1)
-        layers = sum(flat.op_name(op) in LAYER_OPS for op in flat.operators)
+        weighted = (*LAYER_OPS, FLOAT_HEAD_BWD)
+        layers = sum(flat.op_name(op) in weighted for op in flat.operators)
         self.y_max = [f32(0)] * layers
         self.active = False
         self.reselecting: Reselecting | None = None
@@ -177,6 +181,11 @@ class Reference:
             name = flat.op_name(op)
             if not name.startswith("TFODL"):
                 self.data[int(op.outputs[0])] = self._forward(op, name)
+            elif name == "TFODL_FLOAT_HEAD":
+                self.data[int(op.outputs[0])] = self._float_head(op)
+            elif name == FLOAT_HEAD_BWD:
+                if self.active:
+                    self._float_head_backward(op)
             elif name == "TFODL_SOFTMAX_XENT":
                 report = self._cross_entropy(op, label)
             elif name == "TFODL_ACCUMULATE":
@@ -320,6 +329,50 @@ class Reference:
         self.data[int(op.outputs[0])] = error
         return np.array([loss, decision, self.active, alpha], f32)
 
+    def _float_head(self, op: Any) -> np.ndarray:
+        o = FloatHeadOptions.unpack(self._blob(op))
+        x, weights, bias = (self.data[int(i)] for i in op.inputs)
+        centered = (x.reshape(-1).astype(np.int32) - o.x_zero_point).astype(f32)
+        shape = self.flat.shape(int(op.outputs[0]))
+        outputs = []
+        for neuron, row in enumerate(weights):
+            total = bias[neuron]
+            for weight, value in zip(row, centered, strict=True):
+                total = total + weight * value
+            factor = f32(o.factors[0 if o.n_factors == 1 else neuron])
+            outputs.append(np.floor(total * factor + f32(o.y_zero_point) + f32(0.5)))
+        return np.clip(outputs, -128, 127).astype(np.int8).reshape(shape)
+
+    def _float_head_backward(self, op: Any) -> None:
+        o = LayerOptions.unpack(self._blob(op))
+        delta = self._error(op, (1, 1, o.out_c))
+        y = self.data[int(op.inputs[3])].reshape(delta.shape)
+        delta[blocked(y, delta, o)] = 0
+        kept = self._sparsify(o, delta)
+        may_update = np.ones(o.out_c, bool) if o.mask is None else np.array(o.mask)
+        propagates = bool(o.flags & Flags.PROPAGATE)
+        working = kept & may_update
+        non_zero = delta != 0
+        self.counts["macs"] += (int(kept.sum()) * propagates + int(working.sum())) * o.in_c
+        both = int(non_zero.sum()) * propagates + int((working & non_zero).sum())
+        self.counts["macs_nonzero"] += both * o.in_c
+        x, weights, bias = (self.data[int(op.inputs[i])] for i in (2, 4, 5))
+        centered = (x.reshape(-1).astype(np.int32) - o.x_zero_point).astype(f32)
+        rate, x_scale = self.learning_rate * self.rate_factor, f32(o.x_scale)
+        error_x = np.zeros(o.in_c, f32)
+        for neuron, error in enumerate(delta.ravel()):
+            if error == 0:
+                continue
+            scale = f32(o.scales[0 if o.n_scales == 1 else neuron])
+            error_x += error * scale * weights[neuron]
+            if may_update[neuron]:
+                factor = np.clip(rate * x_scale / scale * error, f32(-127), f32(127))
+                weights[neuron] -= factor * centered
+                step = rate / (x_scale * scale) * error
+                bias[neuron] -= np.clip(step, f32(-(2.0**40)), f32(2.0**40))
+        if propagates:
+            self.data[int(op.outputs[0])] = error_x
+
     def _apply_sums(self, op: Any) -> None:
         """The weights after so many samples, from the sums of their gradients."""
         o = AccumulateOptions.unpack(self._blob(op))
@@ -338,19 +391,19 @@ class Reference:
                     high, low = (s.reshape(-1, layer.fan_in)[row] for s in sums.reshape(2, -1))
                     self._apply_row(target, high, low, o.rule == SumRule.KEEP_REST)
                 if bias is not None:
-                    steps = int(np.floor(int(bias_sums[row]) / 16 + 0.5))
-                    bias[neuron] = min(max(int(bias[neuron]) + steps, -(2**31)), 2**31 - 1)
-                    bias_sums[row] -= 16 * steps
+                    moved = int(bias[neuron]) + int(bias_sums[row])
+                    bias[neuron] = min(max(moved, -(2**31)), 2**31 - 1)
+                    bias_sums[row] = 0
 
     def _apply_row(
         self, weights: np.ndarray, high: np.ndarray, low: np.ndarray, keeps: bool
     ) -> None:
-        """Sums are 256 high + low, in units of 2^-12."""
+        """Sums are 256 high + low, in units of 2^-8."""
         sums = 256 * high.astype(np.int64) + low
         steps = np.zeros(len(sums), np.int64)
         if keeps:
-            steps = np.floor(sums / 4096 + 0.5).astype(np.int64)
-            sums -= 4096 * steps
+            steps = np.floor(sums / 256 + 0.5).astype(np.int64)
+            sums -= 256 * steps
         else:
             for first in range(0, len(sums), 8):
                 group = sums[first : first + 8]
@@ -358,7 +411,8 @@ class Reference:
                     continue
                 draw = self.generator.draw()
                 for lane, value in enumerate(group):
-                    steps[first + lane] = -((-16 * int(value) + fraction(draw, lane)) >> 16)
+                    step = (-256 * int(value) + fraction(draw, lane)) >> 16
+                    steps[first + lane] = -min(max(step, -128), 127)
             sums[:] = 0
         moved = weights + steps
         self.counts["saturated"] += int((np.abs(moved) > 127).sum())

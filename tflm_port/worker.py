@@ -70,6 +70,10 @@ class Runtime:
         return Interpreter(raw, parsed, self._library)
 
 
+#: Of the schema's TensorType, what variables are.
+_ELEMENTS: dict[int, Any] = {0: ctypes.c_float, 2: ctypes.c_int32, 9: ctypes.c_int8}
+
+
 class Interpreter:
     """One model. Training graphs are recognised by their TFODL_SEED."""
 
@@ -87,11 +91,13 @@ class Interpreter:
             self.target_shape = tuple(int(extent) for extent in target.shape)
         self.has_classes = b"TFODL_SQUARED_ERROR" not in codes
         self._seed_shapes: list[tuple[int, ...]] = []  # state, variables, their seeds
+        self._variable_types: list[int] = []
         if self.trains:
             seed = graph.operators[codes.index(b"TFODL_SEED")]
             self._seed_shapes = [
                 tuple(int(extent) for extent in graph.tensors[index].shape) for index in seed.inputs
             ]
+            self._variable_types = [graph.tensors[i].type for i in seed.inputs[1:]]
         self.masked = _masked_layers(graph, codes)
         self.in_shape = self._details(raw.get_input_details(0), "input")
         self.out_shape = self._details(raw.get_output_details(0), "output")
@@ -180,7 +186,7 @@ class Interpreter:
             size = self._library.tfodl_session_variable_bytes(index)
             address = self._library.tfodl_session_variable_data(index)
             shape = self._seed_shapes[1 + index]
-            element = ctypes.c_int8 if size == np.prod(shape) else ctypes.c_int32
+            element = _ELEMENTS[self._variable_types[index]]
             count = size // ctypes.sizeof(element)
             data = np.ctypeslib.as_array((element * count).from_address(address))
             views.append(data.reshape(shape))

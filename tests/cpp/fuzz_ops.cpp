@@ -9,6 +9,7 @@
 
 #include "random_cases.h"
 #include "tfodl/accumulate_options.h"
+#include "tfodl/float_head_options.h"
 #include "tfodl/join_options.h"
 #include "tfodl/loss_options.h"
 #include "tfodl/ops/compat.h"
@@ -311,6 +312,33 @@ Node AccumulateNode(Random* random) {
   return node;
 }
 
+Node FloatHeadNode(Random* random) {
+  Node node;
+  const uint32_t in = random->Size(1, 12);
+  const uint32_t out = random->Size(1, 9);
+  const uint32_t factors = random->Chance(50) ? 1 : out;
+  const FloatHeadOptions options = {kAbiVersion, random->Int(-128, 127), random->Int(-128, 127),
+                                    factors};
+  node.options = Pack(options);
+  for (uint32_t i = 0; i < factors; ++i) Append(&node.options, random->Float(0.001f, 0.1f));
+  node.inputs = {Make(kTfLiteInt8, in), Make(kTfLiteFloat32, in * out), Make(kTfLiteFloat32, out)};
+  node.outputs = {Make(kTfLiteInt8, out), Make(kTfLiteFloat32, in)};
+  return node;
+}
+
+Node FloatHeadBackwardNode(Random* random) {
+  Node node;
+  LayerOptions o = RandomLayerOptions(random, LayerKind::kFullyConnected);
+  o.flags = kUpdateWeights | kUpdateBias | (o.flags & (kPropagate | kMasked));
+  node.options = PackLayer(random, o);
+  node.inputs = {Make(kTfLiteFloat32, o.out_c), Make(kTfLiteInt32, kStateWords + o.layer + 1),
+                 Make(kTfLiteInt8, o.in_c),     Make(kTfLiteInt8, o.out_c),
+                 Make(kTfLiteFloat32, o.in_c * o.out_c), Make(kTfLiteFloat32, o.out_c)};
+  if ((o.flags & kPropagate) != 0) node.outputs.push_back(Make(kTfLiteFloat32, o.in_c));
+  node.outputs.push_back(Make(kTfLiteFloat32, o.in_c));
+  return node;
+}
+
 // The ops that are registered by themselves come after the others.
 constexpr int kAllOps = kOpCount + kSeparateOpCount;
 
@@ -322,6 +350,8 @@ Registration RegistrationAt(int op) {
   return op < kOpCount ? OpRegistration(op) : SeparateOpRegistration(op - kOpCount);
 }
 
+// With the state as their first input; the float head has none, its backward op has it second.
+bool IsBehindAll(int op) { return op >= kOpCount && op < kOpCount + kFloatHead; }
 bool IsReselect(int op) { return op == kOpCount + kReselection; }
 
 bool IsLoss(int op) { return op == 1 || op == 10 || op == 11; }
@@ -343,7 +373,9 @@ Node RandomNode(Random* random, int op) {
     case 11: node = SquaredErrorNode(random); break;
     case kOpCount + kReselection: node = ReselectNode(random); break;
     case kOpCount + kRateSchedule: node = RateNode(random); break;
-    default: node = AccumulateNode(random);
+    case kOpCount + kAccumulation: node = AccumulateNode(random); break;
+    case kOpCount + kFloatHead: node = FloatHeadNode(random); break;
+    default: node = FloatHeadBackwardNode(random);
   }
   node.op = op;
   node.label = random->Int(-1, 14);
@@ -442,7 +474,8 @@ class Run {
           RandomError(random, static_cast<uint32_t>(sizes_[i] / sizeof(float)));
       for (size_t j = 0; j < error.size(); ++j) values[j] = error[j];
     }
-    const int state_position = op_ == 0 || op_ >= kOpCount ? 0 : IsLoss(op_) ? 2 : 1;
+    const int state_position = op_ == 0 || IsBehindAll(op_) ? 0 : IsLoss(op_) ? 2 : 1;
+    if (op_ == kOpCount + kFloatHead) return;
     StateMemory state(random, 0);
     const size_t index = static_cast<size_t>(tensors_inputs_[state_position]);
     memset(memories_[index].get(), 0, sizes_[index]);

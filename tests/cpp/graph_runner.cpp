@@ -66,7 +66,7 @@ Registration RegistrationOf(int op) {
 int OpOf(uint8_t hash) {
   for (int op = 0; op < kAllOps; ++op) {
     uint32_t value = 0;
-    for (const char* c = NameOf(op); *c != 0; ++c) value = value * 37 + static_cast<uint8_t>(*c);
+    for (const char* c = NameOf(op); *c != 0; ++c) value = value * 41 + static_cast<uint8_t>(*c);
     if (value % 256 == hash) return op;
   }
   return hash % kAllOps;

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 CALIBRATION_SAMPLES = 300
 QUANTIZATIONS = ("ptq", "qat")
 CALIBRATIONS = ("min-max", "percentile", "mse")
+HEADS = ("int8", "float32")
 SCHEDULES = ("constant", "step", "cosine")
 
 
@@ -60,6 +61,13 @@ SCHEDULES = ("constant", "step", "cosine")
     help="What a step multiplies the rate by; what is left of it when a cosine ends.",
 )
 @click.option(
+    "--head",
+    type=click.Choice(HEADS),
+    default="int8",
+    show_default=True,
+    help="The weights of the output layer; float32 ones take four bytes each.",
+)
+@click.option(
     "--accumulate",
     type=int,
     default=1,
@@ -98,6 +106,7 @@ def export(
     schedule_samples: int | None,
     schedule_factor: float,
     accumulate: int,
+    head: str,
     warm_up: int,
     clip: float | None,
     update_rule: str,
@@ -113,6 +122,7 @@ def export(
     from tf_odl import models
     from tf_odl.converters.export import AwareTraining, export_tflite
     from tf_odl.converters.export import export as run_export
+    from tf_odl.converters.head import Head
     from tf_odl.converters.losses import CLASSIFYING, Loss
     from tf_odl.converters.rate import RateSettings, Schedule
     from tf_odl.converters.targets import get_target
@@ -162,6 +172,7 @@ def export(
         "variable_masks": variable_masks,
         "reselection": reselection,
         "accumulate": accumulate,
+        "head": Head(head),
         "rate": RateSettings(Schedule(schedule), schedule_samples, schedule_factor, warm_up, clip),
         "overwrite": overwrite,
         "provenance": {

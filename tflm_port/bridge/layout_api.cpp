@@ -6,6 +6,7 @@
 #include "tfodl/loss_options.h"
 #include "tfodl/options.h"
 #include "tfodl/accumulate_options.h"
+#include "tfodl/float_head_options.h"
 #include "tfodl/rate_options.h"
 #include "tfodl/reselect_options.h"
 
@@ -121,6 +122,10 @@ const Field kFields[] = {
     TFODL_FIELD(AccumulateOptions, samples),
     TFODL_FIELD(AccumulateOptions, rule),
     TFODL_FIELD(AccumulateOptions, n_layers),
+    TFODL_FIELD(FloatHeadOptions, abi_version),
+    TFODL_FIELD(FloatHeadOptions, x_zero_point),
+    TFODL_FIELD(FloatHeadOptions, y_zero_point),
+    TFODL_FIELD(FloatHeadOptions, n_factors),
 };
 
 #undef TFODL_FIELD

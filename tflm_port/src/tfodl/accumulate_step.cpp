@@ -8,10 +8,8 @@ namespace {
 
 constexpr uint32_t kGroup = 8;  // weights that share a random number
 constexpr int32_t kWeightLimit = 127;
-constexpr int32_t kBiasBits = kSumBits - 8;
-// S in units of 2^-16, as a product with 2^30 / 2^26.
-constexpr StepScale kScale = {1 << 30, 26};
-static_assert(kSumBits + 4 == 16, "kScale fits kSumBits");
+// S in units of 2^-16: a product with 2^30 / 2^22.
+constexpr StepScale kScale = {1 << 30, 22};
 
 int32_t SumOf(int8_t high, int8_t low) { return high * kResidualsPerStep + low; }
 
@@ -20,7 +18,7 @@ uint32_t KeepRest(int8_t* weights, int8_t* high, int8_t* low, uint32_t count) {
   uint32_t saturated = 0;
   for (uint32_t i = 0; i < count; ++i) {
     const int32_t sum = SumOf(high[i], low[i]);
-    const int32_t steps = (sum + kSumsPerStep / 2) >> kSumBits;
+    const int32_t steps = (sum + kResidualsPerStep / 2) >> 8;
     if (steps == 0) continue;
     int32_t updated = weights[i] + steps;
     if (updated > kWeightLimit || updated < -kWeightLimit) {
@@ -28,7 +26,7 @@ uint32_t KeepRest(int8_t* weights, int8_t* high, int8_t* low, uint32_t count) {
       ++saturated;
     }
     weights[i] = static_cast<int8_t>(updated);
-    const int32_t rest = sum - steps * kSumsPerStep + 128;
+    const int32_t rest = sum - steps * kResidualsPerStep + 128;
     high[i] = static_cast<int8_t>(rest >> 8);
     low[i] = static_cast<int8_t>((rest & 0xff) - 128);
   }
@@ -51,12 +49,11 @@ void RoundAtRandom(uint32_t first, int8_t* high, int8_t* low, uint32_t count,
 }
 
 void ApplyToBias(int32_t* bias, int32_t* sum) {
-  const int64_t steps = (int64_t{*sum} + (1 << kBiasBits) / 2) >> kBiasBits;
-  int64_t updated = *bias + steps;
+  int64_t updated = int64_t{*bias} + *sum;
   if (updated > INT32_MAX) updated = INT32_MAX;
   if (updated < INT32_MIN) updated = INT32_MIN;
   *bias = static_cast<int32_t>(updated);
-  *sum = static_cast<int32_t>(*sum - steps * (1 << kBiasBits));
+  *sum = 0;
 }
 
 }  // namespace

@@ -1,15 +1,15 @@
 // What TFODL_ACCUMULATE does at the end of a step that has trained: it counts the sample, and after
 // so many of them the sums of their gradients change the weights.
 //
-// A sum S is the number 256 high + low of two int8, in units of 1 / kSumsPerStep of a weight, less
-// than 0 where the weight has to fall. The backward ops have made it as they update weights that
-// have a residual.
+// A sum S is the number 256 high + low of two int8, in units of 1 / 256 of a weight, less than 0
+// where the weight has to fall. The backward ops have made it as they update weights that have a
+// residual.
 //
-//   kKeepRest        w += k, S -= k kSumsPerStep, k = floor(S / kSumsPerStep + 1/2)
-//   kRoundAtRandom   w -= SR(-S / kSumsPerStep), S = 0  (stochastic_update.h); eight sums of a row
-//                    that are all 0 draw no number
+//   kKeepRest        w += k, S -= 256 k, k = floor(S / 256 + 1/2)
+//   kRoundAtRandom   w -= SR(-S / 256), S = 0  (stochastic_update.h); eight sums of a row that are
+//                    all 0 draw no number
 //
-// Sums of biases are int32, of kSumsPerStep / 256 to a step; by either rule they keep their rest.
+// Sums of biases are whole steps, int32.
 #ifndef TFODL_ACCUMULATE_STEP_H_
 #define TFODL_ACCUMULATE_STEP_H_
 

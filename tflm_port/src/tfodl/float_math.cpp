@@ -43,25 +43,6 @@ float CosOfPi(float x) {
   return p * y;
 }
 
-// x = 2^n m with m in [sqrt(1/2), sqrt(2)); ln m = 2 atanh(t), t = (m - 1) / (m + 1), |t| < 0.1716,
-// by its odd series up to t^9 (remainder below 1e-9).
-float LogOfAtLeastOne(float x) {
-  const uint32_t bits = FloatBits(x);
-  int32_t n = static_cast<int32_t>(bits >> 23) - 127;
-  float m = FloatFromBits((bits & 0x007fffffu) | 0x3f800000u);
-  if (m > 1.41421356f) {
-    m = m * 0.5f;
-    ++n;
-  }
-  const float t = (m - 1.0f) / (m + 1.0f);
-  const float s = t * t;
-  float p = 1.0f / 9.0f;
-  p = p * s + 1.0f / 7.0f;
-  p = p * s + 1.0f / 5.0f;
-  p = p * s + 1.0f / 3.0f;
-  p = p * s + 1.0f;
-  const float count = static_cast<float>(n);
-  return (2.0f * t * p + count * -2.12194440e-4f) + count * 0.693359375f;
-}
+float LogOfAtLeastOne(float x) { return LogNow(x); }
 
 }  // namespace tfodl

@@ -6,7 +6,6 @@
 #include "tfodl/kernels/depthwise_conv_2d_backward.h"
 #include "tfodl/kernels/fully_connected_backward.h"
 #include "tfodl/kernels/integer_error.h"
-#include "tfodl/kernels/residual_update.h"
 #include "tfodl/kernels/sparsify.h"
 #include "tfodl/kernels/update.h"
 
@@ -23,10 +22,6 @@ uint32_t EntriesToKeep(const LayerOptions& options, float y_sum, uint32_t count,
       *y_max > 0.0f ? y_sum * (options.s_max - options.s_min) / *y_max : 0.0f;
   return CountOfFraction((options.s_min + share) * options.damping, count);
 }
-
-struct Entries {
-  uint32_t kept, non_zero;
-};
 
 // Of the entries of `delta` that are kept, those whose neuron may update. Where fewer than
 // `entries.kept` are non-zero, the entries kept beside them are the first zeros in scan order.
@@ -49,18 +44,6 @@ Entries OfNeuronsThatUpdate(const Layer& layer, const float* delta, const Entrie
   return updating;
 }
 
-void CountWork(const Layer& layer, LayerKind kind, const Entries& entries,
-               const Entries& updating, State* state) {
-  Entries work = updating;
-  if (layer.Has(kPropagate)) {
-    work.kept += entries.kept;
-    work.non_zero += entries.non_zero;
-  }
-  const uint32_t fan_in = FanIn(layer.options, kind);
-  AddToCounter(state->backward_macs, uint64_t{work.kept} * fan_in);
-  AddToCounter(state->backward_macs_nonzero, uint64_t{work.non_zero} * fan_in);
-}
-
 void RunBackwardKernel(LayerKind kind, const BackwardArgs& args, WeightUpdater* updater) {
   switch (kind) {
     case LayerKind::kFullyConnected:
@@ -77,46 +60,63 @@ void RunBackwardKernel(LayerKind kind, const BackwardArgs& args, WeightUpdater* 
 
 }  // namespace
 
+bool SelectErrors(const Layer& layer, const int8_t* y, float* error, State* state,
+                  Selection* selection) {
+  const LayerOptions& options = layer.options;
+  const uint32_t count = layer.OutputCount();
+  const ErrorSummary found = MaskError(y, options.act_min, options.act_max, count, error);
+  if (!IsFinite(found.sum)) {
+    AbandonStep(state);
+    return false;
+  }
+  Entries entries = {EntriesToKeep(options, found.sum, count, state), found.non_zero};
+  if (entries.non_zero > entries.kept) {
+    KeepLargest(error, count, entries.kept, found.largest);
+    entries.non_zero = entries.kept;
+  }
+  selection->largest = found.largest;
+  selection->entries = entries;
+  selection->updating = layer.Has(kUpdateWeights) ? OfNeuronsThatUpdate(layer, error, entries)
+                                                  : Entries{0, 0};
+  return true;
+}
+
+void CountWork(const Layer& layer, LayerKind kind, const Selection& selection, State* state) {
+  Entries work = selection.updating;
+  if (layer.Has(kPropagate)) {
+    work.kept += selection.entries.kept;
+    work.non_zero += selection.entries.non_zero;
+  }
+  const uint32_t fan_in = FanIn(layer.options, kind);
+  AddToCounter(state->backward_macs, uint64_t{work.kept} * fan_in);
+  AddToCounter(state->backward_macs_nonzero, uint64_t{work.non_zero} * fan_in);
+}
+
 void LayerStep(const Layer& layer, LayerKind kind, const LayerTensors& tensors, State* state) {
   if (state->active == 0) return;
   const LayerOptions& options = layer.options;
-  const uint32_t count = layer.OutputCount();
-  const ErrorSummary error =
-      MaskError(tensors.y, options.act_min, options.act_max, count, tensors.error);
-  if (!IsFinite(error.sum)) {
-    AbandonStep(state);
-    return;
-  }
-  Entries entries = {EntriesToKeep(options, error.sum, count, state), error.non_zero};
-  if (entries.non_zero > entries.kept) {
-    KeepLargest(tensors.error, count, entries.kept, error.largest);
-    entries.non_zero = entries.kept;
-  }
-  const Entries updating = layer.Has(kUpdateWeights)
-                               ? OfNeuronsThatUpdate(layer, tensors.error, entries)
-                               : Entries{0, 0};
+  Selection selection;
+  if (!SelectErrors(layer, tensors.y, tensors.error, state, &selection)) return;
   ErrorUnit unit;
   ErrorList list = {};
-  if (kind != LayerKind::kFullyConnected && IsSparse(options, entries.non_zero)) {
+  if (kind != LayerKind::kFullyConnected && IsSparse(options, selection.entries.non_zero)) {
     list = ListErrors(layer, kind, tensors.error, &unit);
   } else {
-    unit = ErrorUnitOf(layer, kind, tensors.error, error.largest);
+    unit = ErrorUnitOf(layer, kind, tensors.error, selection.largest);
   }
   if (unit.unit == 0.0f) {
     AbandonStep(state);
     return;
   }
-  CountWork(layer, kind, entries, updating, state);
+  CountWork(layer, kind, selection, state);
 
   int8_t* weights = tensors.weights;
   int8_t* residual = tensors.residual;
-  float rate = state->learning_rate * state->rate_factor;
-  if (layer.Has(kAccumulate)) {
-    // Sums are updated as weights with a residual are, by steps that are finer.
+  if (layer.Has(kAccumulate)) {  // sums are updated as weights with a residual are
     weights = residual;
     if (residual != nullptr) residual += SummedNeurons(layer, kind) * FanIn(options, kind);
-    rate *= kSumsPerStep / kResidualsPerStep;
   }
+  const float rate = state->learning_rate * state->rate_factor;
   WeightUpdater updater(state->rng, weights, residual);
   const BackwardArgs args = {layer,           rate,         tensors.error,   unit,           list,
                              tensors.x,       tensors.weights, tensors.bias, tensors.error_x,

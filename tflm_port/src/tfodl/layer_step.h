@@ -22,6 +22,25 @@ struct LayerTensors {
   int8_t* residual;  // with kAccumulate the sums; `bias` has those of the biases then
 };
 
+struct Entries {
+  uint32_t kept, non_zero;
+};
+
+// What is left of an error, delta_z, to be handed on and to update neurons.
+struct Selection {
+  float largest;  // magnitude
+  Entries entries;
+  Entries updating;  // of neurons that may
+};
+
+// Steps 1 to 3: delta_z with the entries that are kept, in the place of the error. Returns false
+// where it is not finite, which abandons the step.
+bool SelectErrors(const Layer& layer, const int8_t* y, float* error, State* state,
+                  Selection* selection);
+
+// Step 6.
+void CountWork(const Layer& layer, LayerKind kind, const Selection& selection, State* state);
+
 // Does nothing unless the state says that the sample is being trained.
 void LayerStep(const Layer& layer, LayerKind kind, const LayerTensors& tensors, State* state);
 

@@ -141,10 +141,6 @@ uint32_t FanIn(const LayerOptions& options, LayerKind kind);
 // The weights of depthwise neurons are not in rows of their own, so there all neurons have sums.
 uint32_t SummedNeurons(const Layer& layer, LayerKind kind);
 
-// A sum is in units of this part of an int8 step.
-constexpr int32_t kSumBits = 12;
-constexpr int32_t kSumsPerStep = 1 << kSumBits;
-
 // What a mask takes in memory.
 inline uint32_t MaskBytes(uint32_t neurons) { return (neurons + 7) / 8; }
 

@@ -9,12 +9,14 @@ namespace tfodl {
 
 bool XentStep(const Xent& xent, const int8_t* logits, uint32_t classes, int32_t label, State* state,
               float* error, Report* report) {
-  StartReport(state, report);
-  if (label < 0) return true;
   const uint32_t target = static_cast<uint32_t>(label);
-  if (target >= classes) return false;
+  if (target >= classes) {
+    StartReport(state, report);
+    return label < 0;
+  }
   const CrossEntropy found = SoftmaxCrossEntropy(xent, logits, classes, target);
-  Decide(xent.options.skip, found.loss, 2.0f * found.wrong, state, report);
+  // The sum is at least 1 times an entry that is not 0, so alpha is always finite.
+  DecideNow(xent.options.skip, found.loss, 2.0f * found.wrong, IsFinite(found.loss), state, report);
   if (state->active != 0) SoftmaxError(found, logits, classes, target, error);
   return true;
 }

@@ -14,7 +14,7 @@ struct PoolWindow {
   uint32_t rows, columns;
   uint32_t gap;            // elements from the end of a row to the next one
 
-  PoolWindow(const PoolOptions& o, uint32_t out_y, uint32_t out_x) {
+  TFODL_NOINLINE PoolWindow(const PoolOptions& o, uint32_t out_y, uint32_t out_x) {
     const WindowRange y(out_y, o.stride_h, o.pad_top, o.filter_h, o.in_h);
     const WindowRange x(out_x, o.stride_w, o.pad_left, o.filter_w, o.in_w);
     rows = static_cast<uint32_t>(y.end - y.begin);

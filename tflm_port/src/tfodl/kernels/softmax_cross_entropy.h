@@ -46,19 +46,20 @@ TFODL_INLINE CrossEntropy SoftmaxCrossEntropy(const Xent& xent, const int8_t* lo
   const uint8_t* table = xent.exponentials + 128 * sizeof(float);
   const int32_t own = logits[label];
   int32_t reference = own;  // a logit whose entry is not 0
+  float distance = 0.0f;    // between the two, in the exponent
   if (__builtin_expect(scale > kLargestScaleWithoutZeros, 0)) {
     for (uint32_t i = 0; i < classes; ++i) {
       if (logits[i] > reference) reference = logits[i];
     }
     table += static_cast<uint32_t>(127 - reference) * sizeof(float);
+    distance = scale * static_cast<float>(reference - own);
   }
   float others = AddEntries(logits + label, label, table, 0.0f);
   others = AddEntries(logits + classes, classes - 1 - label, table, others);
   CrossEntropy found;
   found.sum = others + EntryOf(own, table);
   found.wrong = others / found.sum;
-  found.loss = LogOfAtLeastOne(found.sum / EntryOf(reference, table)) +
-               scale * static_cast<float>(reference - own);
+  found.loss = LogNow(found.sum / EntryOf(reference, table)) + distance;
   found.entry = table;
   return found;
 }

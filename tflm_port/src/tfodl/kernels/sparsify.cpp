@@ -22,25 +22,18 @@ struct Range {
 };
 
 // Narrows the range to one of its 64 parts of 2^shift. Returns whether the k-th largest is in it.
-bool Narrow(const float* values, uint32_t count, uint32_t shift, Range* range) {
-  int32_t parts[kParts];
-  Clear(parts, kParts);
+bool Narrow(const float* values, uint32_t count, uint32_t shift, uint32_t* parts, Range* range) {
+  Clear(reinterpret_cast<int32_t*>(parts), kParts);
   const uint32_t top = range->top;
   const uint32_t covered = kParts << shift;
   for (const float* const end = values + count; values != end; ++values) {
     const uint32_t below = top - MagnitudeBits(*values);
     if (below < covered) ++parts[below >> shift];
   }
-  int32_t left = static_cast<int32_t>(range->wanted);
+  uint32_t left = range->wanted;
   for (uint32_t part = 0; part < kParts; ++part) {
     if (parts[part] >= left) {
-      range->top = top - (part << shift);
-      range->size = parts[part] == left ? 0 : 1u << shift;
-      range->wanted = static_cast<uint32_t>(left);
-      if (range->size == 0) {  // the whole part is kept
-        range->top -= 1u << shift;
-        range->wanted = 0;
-      }
+      *range = Range{top - (part << shift), 1u << shift, left};
       return true;
     }
     left -= parts[part];
@@ -48,35 +41,67 @@ bool Narrow(const float* values, uint32_t count, uint32_t shift, Range* range) {
   return false;
 }
 
-Range FindThreshold(const float* values, uint32_t count, uint32_t k, float largest) {
-  Range range = {FloatBits(largest), 0, k};
-  uint32_t shift = kFirstShift;
-  if (!Narrow(values, count, shift, &range)) {
-    shift = kCoarseShift;
-    Narrow(values, count, shift, &range);
+// Whether it is cheaper to put what is wanted in order than to look at all values once more.
+bool AreFew(const Range& range, uint32_t count) {
+  return range.size == 1 || (range.wanted <= kParts && range.wanted * range.wanted <= count);
+}
+
+// The largest values of a range that have come, in order: at most as many as are wanted.
+struct Kept {
+  uint32_t count;
+  int32_t floor;  // a magnitude up to here is not kept, as a signed number
+};
+
+TFODL_INLINE int32_t SignedMagnitude(float value) {
+  return static_cast<int32_t>(MagnitudeBits(value));
+}
+
+// Adds the value at `place`, which is above the floor; the last one makes room for it.
+TFODL_NOINLINE void Keep(float* values, uint32_t place, uint32_t* places, const Range& range,
+                         Kept* kept) {
+  uint32_t i = kept->count;
+  if (i < range.wanted) {
+    ++kept->count;
+  } else {
+    values[places[--i]] = 0.0f;
   }
-  while (range.size > 1) {
-    shift = shift > kPartBits ? shift - kPartBits : 0;
-    Narrow(values, count, shift, &range);
+  if (range.size > 1) {  // else they are equal, and more than have places
+    const int32_t magnitude = SignedMagnitude(values[place]);
+    for (; i > 0 && SignedMagnitude(values[places[i - 1]]) < magnitude; --i) {
+      places[i] = places[i - 1];
+    }
+    places[i] = place;
+    place = places[kept->count - 1];
   }
-  return range;
+  if (kept->count == range.wanted) kept->floor = SignedMagnitude(values[place]);
 }
 
 }  // namespace
 
 void KeepLargest(float* values, uint32_t count, uint32_t k, float largest) {
   if (k >= count) return;
-  Range threshold = FindThreshold(values, count, k, largest);
-  // As signed numbers: the threshold below a part that reaches 0 is negative.
-  const int32_t top = static_cast<int32_t>(threshold.top);
-  for (const float* const end = values + count; values != end; ++values) {
-    const int32_t magnitude = static_cast<int32_t>(MagnitudeBits(*values));
-    if (magnitude > top) continue;
-    if (magnitude == top && threshold.wanted > 0) {
-      --threshold.wanted;
-      continue;
+  uint32_t parts[kParts];  // a histogram, then places
+  Range range = {FloatBits(largest), UINT32_MAX >> 1, k};
+  uint32_t shift = kFirstShift + kPartBits;
+  while (!AreFew(range, count)) {
+    shift = shift > kPartBits ? shift - kPartBits : 0;
+    if (!Narrow(values, count, shift, parts, &range)) {
+      shift = kCoarseShift;
+      Narrow(values, count, shift, parts, &range);
     }
-    *values = 0.0f;
+  }
+  // As signed numbers: a range that reaches 0 ends below it. Zeros need not be kept.
+  const int32_t top = static_cast<int32_t>(range.top);
+  const int32_t bottom = static_cast<int32_t>(range.top - range.size);
+  Kept kept = {0, bottom > 0 ? bottom : 0};
+  float* const end = values + count;
+  for (float* value = values; value != end; ++value) {
+    const int32_t magnitude = SignedMagnitude(*value);
+    if (magnitude <= kept.floor) {
+      *value = 0.0f;
+    } else if (magnitude <= top) {
+      Keep(values, static_cast<uint32_t>(value - values), parts, range, &kept);
+    }
   }
 }
 

@@ -3,8 +3,9 @@
 // values: `count` finite floats, the largest of magnitude `largest`. Exact for every input (equal
 // values, zeros, denormals), without memory that grows with `count`. Non-negative floats order like
 // their bits, so the k-th largest magnitude is found by counting bits: in 64 steps of 1/16 octave
-// from the largest on, then in 64 parts of the step it lies in, and so on (256 bytes of stack).
-// Most inputs need 2 passes over the values before the last one; 7 at most.
+// from the largest on, then in 64 parts of the step it lies in, and so on (256 bytes of stack). Where
+// few are still wanted, they are put in order while all others are set to 0: that is the last pass.
+// Most inputs need 1 or 2 passes before it; 7 at most.
 #ifndef TFODL_KERNELS_SPARSIFY_H_
 #define TFODL_KERNELS_SPARSIFY_H_
 

@@ -34,7 +34,7 @@ TfLiteStatus Prepare(TfLiteContext* context, TfLiteNode* node) {
   }
   if (OutputCount(node) == 1 &&
       !IsWritable(Output(context, node, 0), kTfLiteFloat32, options.count)) {
-    return Refuse(kName, "error_2 does not fit");
+    return Refuse(kName, "an output does not fit");
   }
   return kTfLiteOk;
 }

@@ -55,35 +55,32 @@ TfLiteStatus PrepareLayerBwd(TfLiteContext* context, TfLiteNode* node, LayerKind
                         WeightCount(options, kind))) {
     return Refuse(name, "an input does not fit");
   }
+  const bool accumulates = layer.Has(kAccumulate);
+  const uint32_t rows = accumulates ? SummedNeurons(layer, kind) : options.out_c;
+  const uint32_t bytes = accumulates ? 2 * rows * FanIn(options, kind) : WeightCount(options, kind);
   if (updates_weights && !IsWritable(Input(context, node, kWeights), kTfLiteInt8,
                                      WeightCount(options, kind))) {
     return Refuse(name, "the weights are constant");
   }
-  const bool accumulates = layer.Has(kAccumulate);
-  const uint32_t rows = accumulates ? SummedNeurons(layer, kind) : options.out_c;
-  const uint32_t bytes = accumulates ? 2 * rows * FanIn(options, kind) : WeightCount(options, kind);
-  if (layer.Has(kUpdateBias) && !IsWritable(Input(context, node, kBias), kTfLiteInt32, rows)) {
-    return Refuse(name, "the bias does not fit");
-  }
-  if (HasResidual(layer) && !IsWritable(Input(context, node, kResiduals), kTfLiteInt8, bytes)) {
-    return Refuse(name, "the residual does not fit");
+  if ((layer.Has(kUpdateBias) && !IsWritable(Input(context, node, kBias), kTfLiteInt32, rows)) ||
+      (HasResidual(layer) &&
+       !IsWritable(Input(context, node, kResiduals), kTfLiteInt8, bytes))) {
+    return Refuse(name, "a variable does not fit");
   }
   if (layer.Has(kVariableMask)) {
     const TfLiteEvalTensor* masks = Input(context, node, kInputs);
     const uint32_t bytes = ElementCount(masks);
     if (!IsWritable(masks, kTfLiteInt8, bytes) || layer.mask_offset > bytes ||
         MaskBytes(options.out_c) > bytes - layer.mask_offset) {
-      return Refuse(name, "the masks do not fit");
+      return Refuse(name, "a variable does not fit");
     }
   }
   int position = 0;
-  if (propagates &&
-      !IsWritable(Output(context, node, position++), kTfLiteFloat32, layer.InputCount())) {
-    return Refuse(name, "error_x does not fit");
-  }
-  if (NeedsScratch(layer, kind) &&
-      !IsWritable(Output(context, node, position), kTfLiteFloat32, FanIn(options, kind))) {
-    return Refuse(name, "scratch does not fit");
+  if ((propagates &&
+       !IsWritable(Output(context, node, position++), kTfLiteFloat32, layer.InputCount())) ||
+      (NeedsScratch(layer, kind) &&
+       !IsWritable(Output(context, node, position), kTfLiteFloat32, FanIn(options, kind)))) {
+    return Refuse(name, "an output does not fit");
   }
   return kTfLiteOk;
 }

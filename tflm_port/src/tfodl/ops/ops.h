@@ -21,6 +21,8 @@ extern const OpDefinition kSquaredErrorOp;
 extern const OpDefinition kReselectOp;
 extern const OpDefinition kRateOp;
 extern const OpDefinition kAccumulateOp;
+extern const OpDefinition kFloatHeadOp;
+extern const OpDefinition kFloatHeadBwdOp;
 
 }  // namespace tfodl
 

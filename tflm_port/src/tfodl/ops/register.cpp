@@ -15,6 +15,13 @@ const OpDefinition& Definition(int op) {
   return *kOps[op];
 }
 
+const OpDefinition& SeparateDefinition(int op) {
+  static const OpDefinition* const kOps[] = {&kReselectOp, &kRateOp, &kAccumulateOp, &kFloatHeadOp,
+                                             &kFloatHeadBwdOp};
+  static_assert(sizeof(kOps) / sizeof(kOps[0]) == kSeparateOpCount, "the order is SeparateOp's");
+  return *kOps[op];
+}
+
 Registration RegistrationOf(const OpDefinition& definition) {
   Registration registration{};
   registration.init = definition.init;
@@ -29,17 +36,9 @@ const char* OpName(int op) { return Definition(op).name; }
 
 Registration OpRegistration(int op) { return RegistrationOf(Definition(op)); }
 
-const char* SeparateOpName(int op) {
-  return op == kReselection    ? ReselectOpName()
-         : op == kRateSchedule ? RateOpName()
-                               : AccumulateOpName();
-}
+const char* SeparateOpName(int op) { return SeparateDefinition(op).name; }
 
-Registration SeparateOpRegistration(int op) {
-  return op == kReselection    ? ReselectOpRegistration()
-         : op == kRateSchedule ? RateOpRegistration()
-                               : AccumulateOpRegistration();
-}
+Registration SeparateOpRegistration(int op) { return RegistrationOf(SeparateDefinition(op)); }
 
 const char* ReselectOpName() { return kReselectOp.name; }
 
@@ -52,5 +51,13 @@ Registration RateOpRegistration() { return RegistrationOf(kRateOp); }
 const char* AccumulateOpName() { return kAccumulateOp.name; }
 
 Registration AccumulateOpRegistration() { return RegistrationOf(kAccumulateOp); }
+
+const char* FloatHeadOpName() { return kFloatHeadOp.name; }
+
+Registration FloatHeadOpRegistration() { return RegistrationOf(kFloatHeadOp); }
+
+const char* FloatHeadBackwardOpName() { return kFloatHeadBwdOp.name; }
+
+Registration FloatHeadBackwardOpRegistration() { return RegistrationOf(kFloatHeadBwdOp); }
 
 }  // namespace tfodl

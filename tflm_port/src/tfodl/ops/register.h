@@ -22,7 +22,8 @@ TfLiteStatus AddOps(Resolver& resolver) {
 }
 
 // The ops that AddOps leaves out, so that sketches without them have no flash for them.
-enum SeparateOp : int { kReselection, kRateSchedule, kAccumulation, kSeparateOpCount };
+enum SeparateOp : int {
+  kReselection, kRateSchedule, kAccumulation, kFloatHead, kFloatHeadBackward, kSeparateOpCount };
 
 const char* SeparateOpName(int op);
 Registration SeparateOpRegistration(int op);
@@ -55,6 +56,25 @@ template <class Resolver>
 TfLiteStatus AddAccumulation(Resolver& resolver) {
   Registration registration = AccumulateOpRegistration();
   return resolver.AddCustom(AccumulateOpName(), &registration);
+}
+
+const char* FloatHeadOpName();
+Registration FloatHeadOpRegistration();
+
+// For graphs whose output layer has float32 weights: the layer, and its training.
+template <class Resolver>
+TfLiteStatus AddFloatHead(Resolver& resolver) {
+  Registration registration = FloatHeadOpRegistration();
+  return resolver.AddCustom(FloatHeadOpName(), &registration);
+}
+
+const char* FloatHeadBackwardOpName();
+Registration FloatHeadBackwardOpRegistration();
+
+template <class Resolver>
+TfLiteStatus AddFloatHeadBackward(Resolver& resolver) {
+  Registration registration = FloatHeadBackwardOpRegistration();
+  return resolver.AddCustom(FloatHeadBackwardOpName(), &registration);
 }
 
 }  // namespace tfodl

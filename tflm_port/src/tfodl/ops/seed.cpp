@@ -2,7 +2,7 @@
 // not match (TFLM zeroes variables at start and on Reset), and publishes where they are.
 //
 // inputs: state, var_0 .. var_n-1, seed_0 .. seed_n-1; no outputs. Without a seed a variable starts
-// at zero.
+// at zero. A float32 variable has an int8 or int32 seed.
 #include <string.h>
 
 #include "tfodl/ops/ops.h"
@@ -43,6 +43,14 @@ uint32_t ElementSize(const TfLiteEvalTensor* tensor) {
   return tensor->type == kTfLiteInt8 ? sizeof(int8_t) : sizeof(int32_t);
 }
 
+// From an int8 or int32 tensor.
+void ToFloats(const TfLiteEvalTensor* seed, float* to) {
+  const bool is_int8 = seed->type == kTfLiteInt8;
+  for (uint32_t i = ElementCount(seed); i-- > 0;) {
+    to[i] = static_cast<float>(is_int8 ? Data<int8_t>(seed)[i] : Data<int32_t>(seed)[i]);
+  }
+}
+
 TfLiteStatus Prepare(TfLiteContext* context, TfLiteNode* node) {
   const OpData* data = GetOpData(node);
   SeedOptions options;
@@ -60,12 +68,19 @@ TfLiteStatus Prepare(TfLiteContext* context, TfLiteNode* node) {
     const TfLiteEvalTensor* variable = Input(context, node, 1 + i);
     const TfLiteEvalTensor* seed = Input(context, node, 1 + n + i);
     const uint32_t elements = ElementCount(variable);
-    if (variable == nullptr || (variable->type != kTfLiteInt8 && variable->type != kTfLiteInt32) ||
-        !IsWritable(variable, variable->type, elements)) {
+    if (variable == nullptr || !IsWritable(variable, variable->type, elements)) {
+      return Refuse(kName, "a variable does not fit");
+    }
+    const bool is_float = variable->type == kTfLiteFloat32;
+    if (!is_float && variable->type != kTfLiteInt8 && variable->type != kTfLiteInt32) {
       return Refuse(kName, "a variable does not fit");
     }
     if (seed != nullptr &&
-        (!IsTensor(seed, variable->type, elements) || seed->data.data == nullptr)) {
+        (!IsTensor(seed, is_float && seed->type == kTfLiteInt32 ? kTfLiteInt32
+                         : is_float                            ? kTfLiteInt8
+                                                               : variable->type,
+                   elements) ||
+         seed->data.data == nullptr)) {
       return Refuse(kName, "a variable and its seed do not match");
     }
   }
@@ -103,6 +118,8 @@ TfLiteStatus Invoke(TfLiteContext* context, TfLiteNode* node) {
     const TfLiteEvalTensor* seed = Input(context, node, 1 + n + i);
     if (seed == nullptr) {
       memset(variable->data.data, 0, data->variables[i].bytes);
+    } else if (variable->type == kTfLiteFloat32) {
+      ToFloats(seed, Data<float>(variable));
     } else {
       memcpy(variable->data.data, seed->data.data, data->variables[i].bytes);
     }
