@@ -39,6 +39,8 @@ FOLDER = PAGE.with_suffix("")
 CALIBRATION_SAMPLES = 300
 STEPS_PER_CALL = 50
 FLOAT = "float Keras"
+#: Plain Keras that adds up the gradients of several samples, and of how many.
+BATCHES = {"float, sums of 8": 8}
 #: What the export is told beside the learning rate, for a stream of so many samples.
 VARIANTS: dict[str, Callable[[int], dict[str, Any]]] = {
     "stochastic": lambda samples: {"update_rule": UpdateRule.STOCHASTIC},
@@ -203,11 +205,12 @@ def _compile(model: keras.Model, optimizer: keras.optimizers.Optimizer) -> None:
 
 
 def in_float(
-    model: keras.Model, data: Dataset, rate: float, train_layers: int | None
+    model: keras.Model, data: Dataset, rate: float, train_layers: int | None, batch: int = 1
 ) -> tuple[float, float]:
-    """Test accuracy before and after plain Keras has seen every sample once, at batch 1.
+    """Test accuracy before and after plain Keras has seen every sample once.
 
-    Batch normalization is folded into the layers first, as it is on the device.
+    Batch normalization is folded into the layers first, as it is on the device. Keras takes the
+    mean over a batch, so its rate is that of a sample times the size of a batch.
     """
     import keras
 
@@ -218,13 +221,13 @@ def in_float(
     folded = found.model
     for site, mask in allowed_masks(found.neurons, None, None, train_layers).items():
         folded.get_layer(found.sites[site]).trainable = trains(mask)
-    _compile(folded, keras.optimizers.SGD(rate))
+    _compile(folded, keras.optimizers.SGD(rate * batch))
 
     def accuracy() -> float:
         return float(folded.evaluate(data.x_test, data.y_test, 256, verbose=0)[1])
 
     before = accuracy()
-    folded.fit(data.x_train, data.y_train, batch_size=1, shuffle=False, verbose=0)
+    folded.fit(data.x_train, data.y_train, batch_size=batch, shuffle=False, verbose=0)
     return before, accuracy()
 
 
@@ -292,8 +295,9 @@ def measure(
             for variant in (FLOAT, *variants):
                 if results.has(name, seed, person, variant):
                     continue
-                if variant == FLOAT:
-                    before, after = in_float(model, data, rate, layers)
+                if variant == FLOAT or variant in BATCHES:
+                    batch = BATCHES.get(variant, 1)
+                    before, after = in_float(model, data, rate, layers, batch)
                 else:
                     settings = {"learning_rate": rate, "seed": seed, "train_layers": layers}
                     settings |= VARIANTS[variant](len(data.x_train))
@@ -315,7 +319,7 @@ def accuracies(rows: Sequence[Row], stream: str, variant: str, column: str) -> n
 
 def table(rows: Sequence[Row]) -> list[str]:
     """Mean accuracy, and the difference to float Keras with its standard error."""
-    known = [v for v in VARIANTS if any(r["variant"] == v for r in rows)]
+    known = [v for v in (*VARIANTS, *BATCHES) if any(r["variant"] == v for r in rows)]
     lines = [
         "| | streams | samples each | rate | before | float Keras | " + " | ".join(known) + " |",
         "|---" * (6 + len(known)) + "|",
@@ -347,9 +351,9 @@ def difference(points: np.ndarray) -> str:
 
 def draw(rows: Sequence[Row], path: Path) -> None:
     """The difference to float of every stream, and their means."""
-    known = [v for v in VARIANTS if any(r["variant"] == v for r in rows)]
+    known = [v for v in (*VARIANTS, *BATCHES) if any(r["variant"] == v for r in rows)]
     names = [n for n in STREAMS if len(accuracies(rows, n, FLOAT, "after"))]
-    figure = Figure(figsize=(9, 3.8), layout="constrained")
+    figure = Figure(figsize=(9, 4.4), layout="constrained")
     axes = figure.subplots()
     width = 0.8 / len(known)
     for k, variant in enumerate(known):
@@ -373,7 +377,7 @@ def draw(rows: Sequence[Row], path: Path) -> None:
     axes.set_ylabel("test accuracy against float, points")
     axes.set_yscale("symlog", linthresh=2)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, ncols=3, fontsize=8)
+    figure.legend(loc="outside upper center", frameon=False, ncols=5, fontsize=8)
     figure.savefig(path, dpi=120)
 
 

@@ -5,9 +5,11 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from converter_models import Export, make, samples
 from test_tflm_branching import Exported, assert_first_step, joined
 
+from tf_odl.cli import main
 from tf_odl.converters.head import Head
 from tf_odl.converters.options import FloatHeadOptions
 from tf_odl.converters.reference import infer
@@ -72,6 +74,8 @@ def test_an_export_verifies_and_fits_its_plan(exported: Export) -> None:
     assert result.holds
     assert [p.may_differ_by for p in result.parities if p.must_match] == [0, 1]
     assert not Parity("", True, largest=2, may_differ_by=1).holds
+    shown = CliRunner().invoke(main, ["verify", str(exported.folder), "--samples", "200"])
+    assert shown.exit_code == 0 and "DIFFERS" not in shown.output
 
 
 @needs_tflm

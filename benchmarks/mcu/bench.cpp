@@ -4,8 +4,10 @@
 
 #include "counter.h"
 #include "network.h"
+#include "tfodl/accumulate_step.h"
 #include "tfodl/kernels/average_pool_2d_backward.h"
 #include "tfodl/kernels/delta.h"
+#include "tfodl/kernels/float_head.h"
 #include "tfodl/kernels/max_pool_2d_backward.h"
 #include "tfodl/kernels/sparsify.h"
 #include "tfodl/random.h"
@@ -216,6 +218,63 @@ void RunSparsifier() {
   Print("kernel:top 10 % of 2000:selection", "units", kCount);
 }
 
+void PrintKernel(const char* name, uint32_t instructions, uint32_t units) {
+  printf("kernel:%s.insn %lu\nkernel:%s.units %lu\n", name,
+         static_cast<unsigned long>(instructions), name, static_cast<unsigned long>(units));
+}
+
+void RunFloatHead() {
+  constexpr uint32_t kInputs = 64;
+  constexpr uint32_t kOutputs = 10;
+  Pool::Clear();
+  uint32_t random = 1;
+  int8_t* x = Pool::Get<int8_t>(kInputs);
+  int8_t* y = Pool::Get<int8_t>(kOutputs);
+  float* centered = Pool::Get<float>(kInputs);
+  float* weights = Pool::Get<float>(kInputs * kOutputs);
+  float* bias = Pool::Get<float>(kOutputs);
+  float* delta = Pool::Get<float>(kOutputs);
+  float* error_x = Pool::Get<float>(kInputs);
+  for (uint32_t i = 0; i < kInputs; ++i) x[i] = static_cast<int8_t>(tfodl::NextRandom(&random));
+  for (uint32_t i = 0; i < kInputs * kOutputs; ++i) weights[i] = tfodl::NextUniform(&random) - 0.5f;
+  for (uint32_t i = 0; i < kOutputs; ++i) delta[i] = tfodl::NextUniform(&random) - 0.5f;
+  const float factor = 0.01f;
+  const tfodl::FloatHead head = {{tfodl::kAbiVersion, 0, 0, 1},
+                                 reinterpret_cast<const uint8_t*>(&factor)};
+  const Counter forward;
+  tfodl::CenterInputs(x, 0, kInputs, centered);
+  tfodl::FloatHeadForward(head, centered, kInputs, kOutputs, weights, bias, y);
+  PrintKernel("float head 64-10:forward", forward.Read(), kInputs * kOutputs);
+  tfodl::Layer layer = {};
+  layer.options.in_c = kInputs;
+  layer.options.out_c = kOutputs;
+  layer.options.n_scales = 1;
+  layer.options.x_scale = 0.02f;
+  layer.scales = reinterpret_cast<const uint8_t*>(&factor);
+  const Counter backward;
+  tfodl::CenterInputs(x, 0, kInputs, centered);
+  tfodl::FloatHeadBackward(layer, 0.001f, delta, {centered, weights, bias, error_x});
+  PrintKernel("float head 64-10:backward", backward.Read(), 2 * kInputs * kOutputs);
+}
+
+void RunAccumulation() {
+  constexpr uint32_t kWeights = 128 * 64;
+  Pool::Clear();
+  uint32_t random = 1;
+  int8_t* weights = Pool::Get<int8_t>(kWeights);
+  int8_t* sums = Pool::Get<int8_t>(2 * kWeights);
+  tfodl::State* state = reinterpret_cast<tfodl::State*>(Pool::Get<uint32_t>(tfodl::kStateWords));
+  state->rng = 1;
+  for (uint32_t i = 0; i < kWeights; ++i) sums[i] = i % 4 == 0 ? 1 : 0;
+  for (uint32_t i = kWeights; i < 2 * kWeights; ++i) {
+    sums[i] = static_cast<int8_t>(tfodl::NextRandom(&random));
+  }
+  const tfodl::Sums layer = {{64, 128, 0}, nullptr, 64};
+  const Counter applied;
+  tfodl::ApplySums(layer, tfodl::kKeepRest, {weights, sums, nullptr, nullptr}, state);
+  PrintKernel("sums of 128-64:applied", applied.Read(), kWeights);
+}
+
 void RunCrossEntropy() {
   Pool::Clear();
   uint32_t random = 1;
@@ -248,5 +307,7 @@ int main() {
   bench::RunPools();
   bench::RunSparsifier();
   bench::RunCrossEntropy();
+  bench::RunFloatHead();
+  bench::RunAccumulation();
   return 0;
 }

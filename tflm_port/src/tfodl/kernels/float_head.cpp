@@ -20,7 +20,13 @@ float Bounded(float value, float limit) {
 
 // to[i] += factor * from[i].
 TFODL_NOINLINE void AddTimes(float factor, const float* from, uint32_t count, float* to) {
-  for (const float* const end = from + count; from != end; ++from, ++to) *to += factor * *from;
+  for (; count >= 4; count -= 4, from += 4, to += 4) {
+    to[0] += factor * from[0];
+    to[1] += factor * from[1];
+    to[2] += factor * from[2];
+    to[3] += factor * from[3];
+  }
+  for (; count > 0; --count) *to++ += factor * *from++;
 }
 
 }  // namespace
@@ -34,9 +40,15 @@ void FloatHeadForward(const FloatHead& head, const float* centered, uint32_t inp
   const float zero_point = static_cast<float>(head.options.y_zero_point);
   for (uint32_t o = 0; o < outputs; ++o) {
     float sum = bias[o];
-    for (const float* const end = centered + inputs, *x = centered; x != end; ++x) {
-      sum += *weights++ * *x;
+    const float* x = centered;
+    uint32_t left = inputs;
+    for (; left >= 4; left -= 4, x += 4, weights += 4) {
+      sum += weights[0] * x[0];
+      sum += weights[1] * x[1];
+      sum += weights[2] * x[2];
+      sum += weights[3] * x[3];
     }
+    for (; left > 0; --left) sum += *weights++ * *x++;
     y[o] = SaturateToInt8(sum * head.Factor(o) + zero_point);
   }
 }
