@@ -16,8 +16,10 @@ from typing import Any
 
 from tf_odl.converters.flatbuffer import FlatModel
 from tf_odl.converters.layers import WEIGHTED_OPS
-from tf_odl.converters.options import Flags, LayerOptions
+from tf_odl.converters.options import ConvOptions, Flags, LayerOptions
+from tf_odl.converters.own_convolutions import BUILTIN
 
+_POINTWISE = " 1x1"
 _BACKWARD = {f"TFODL_{kind}_BWD" for kind in WEIGHTED_OPS}
 
 
@@ -64,7 +66,10 @@ def work_of(flat: FlatModel, op: Any) -> Work:
         propagated = macs if options.flags & Flags.PROPAGATE else 0
         weights = round(updated * macs) if options.flags & Flags.UPDATE_WEIGHTS else 0
         return Work(kind, elements, (propagated, weights))
-    tensor = int(op.inputs[0]) if kind.startswith("TFODL_") else int(op.outputs[0])
+    if kind in BUILTIN:
+        return _own_convolution(kind, ConvOptions.unpack(op.customOptions.tobytes()))
+    is_training = kind.startswith("TFODL_")
+    tensor = int(op.inputs[0]) if is_training else int(op.outputs[0])
     elements = math.prod(flat.shape(tensor))
     if kind == "TFODL_SEED":
         return Work(kind, 0, ())
@@ -74,5 +79,15 @@ def work_of(flat: FlatModel, op: Any) -> Work:
     kernel = flat.shape(int(op.inputs[1]))
     fan_in = math.prod(kernel[1:3] if kind == "DEPTHWISE_CONV_2D" else kernel[1:])
     if kind == "CONV_2D" and kernel[1:3] == (1, 1):
-        kind = "CONV_2D 1x1"
+        kind += _POINTWISE
     return Work(kind, elements, (elements * fan_in,))
+
+
+def _own_convolution(kind: str, options: ConvOptions) -> Work:
+    """By its options: the output's tensor may have channels of other ops."""
+    window = options.kernel_h * options.kernel_w
+    elements = options.out_h * options.out_w * options.out_c
+    if BUILTIN[kind] == "DEPTHWISE_CONV_2D":
+        return Work(kind, elements, (elements * window,))
+    pointwise = _POINTWISE if window == 1 else ""
+    return Work(kind + pointwise, elements, (elements * window * options.in_c,))

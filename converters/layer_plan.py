@@ -10,6 +10,7 @@ from tf_odl.converters.flatbuffer import FlatModel
 from tf_odl.converters.head import FLOAT_HEAD_OP
 from tf_odl.converters.layers import WEIGHTED_OPS
 from tf_odl.converters.memory import Memory
+from tf_odl.converters.own_convolutions import BUILTIN, builtin_name
 from tf_odl.converters.training_graph import STATE
 
 _WEIGHTS, _BIAS = 4, 5  # inputs of a layer's backward op
@@ -44,14 +45,14 @@ def op_plans(flat: FlatModel, memory: Memory) -> list[OpPlan]:
         memory: its plan.
     """
     sizes = {tensor.name: tensor for tensor in memory.tensors}
-    training = [op for op in flat.operators if _is_own(flat, op)]
+    training = [op for op in flat.operators if _is_training(flat, op)]
     read = {int(i) for op in training for i in op.inputs if i >= 0}
     backward = {_partner(flat, op): op for op in training}
     plans = []
     for op in flat.operators:
-        kind = flat.op_name(op)
-        if _is_own(flat, op):
+        if _is_training(flat, op):
             continue
+        kind = builtin_name(flat.op_name(op))
         y = int(op.outputs[0])
         name = flat.name(y)
         work = work_of(flat, op)
@@ -83,14 +84,14 @@ def _partner(flat: FlatModel, op: Any) -> int | None:
     """The output of the forward op that a training op differentiates, by what both of them read."""
     weights = [int(i) for i in op.inputs[_WEIGHTS : _BIAS + 1] if i >= 0]
     if flat.op_name(op) in {f"{_OWN}{kind}_BWD" for kind in WEIGHTED_OPS}:
-        readers = [r for i in weights for r in flat.consumers(i) if not _is_own(flat, r)]
+        readers = [r for i in weights for r in flat.consumers(i) if not _is_training(flat, r)]
         return int(readers[0].outputs[0]) if readers else _error_of(flat, op)
     return _error_of(flat, op)
 
 
-def _is_own(flat: FlatModel, op: Any) -> bool:
-    name = flat.op_name(op)
-    return name.startswith(_OWN) and name != FLOAT_HEAD_OP
+def _is_training(flat: FlatModel, op: Any) -> bool:
+    kind = flat.op_name(op)
+    return kind.startswith(_OWN) and kind not in BUILTIN and kind != FLOAT_HEAD_OP
 
 
 def _error_of(flat: FlatModel, op: Any) -> int | None:

@@ -4,7 +4,8 @@ All fields are little-endian words of 4 bytes in the order of the dataclass, so 
 offset 4 * i; `layout()` is the table the C++ structures are compared with. LayerOptions is
 followed by its weight scales (float32) and, when MASKED, by the bits of its mask; XentOptions by
 its table; FloatHeadOptions by its factors; SeedOptions, ReselectOptions and AccumulateOptions by
-what there is of each layer.
+what there is of each layer; ConvOptions by the multipliers (int32) and the shifts (int8) of its
+channels.
 """
 
 from __future__ import annotations
@@ -228,6 +229,58 @@ class RateOptions(_Options):
     warm_up: int = _u32()
     factor: float = _f32()
     clip: float = _f32()
+
+
+@dataclass(frozen=True)
+class ConvOptions(_Options):
+    """TFODL_CONV_2D and TFODL_DEPTHWISE_CONV_2D
+
+    `multipliers` and `shifts` have one entry per output channel: it is scaled by
+    multiplier / 2^(31 + shift), with a multiplier of at least 2^30.
+    """
+
+    in_h: int = _u32()
+    in_w: int = _u32()
+    in_c: int = _u32()
+    out_h: int = _u32()
+    out_w: int = _u32()
+    out_c: int = _u32()
+    kernel_h: int = _u32()
+    kernel_w: int = _u32()
+    stride_h: int = _u32()
+    stride_w: int = _u32()
+    pad_top: int = _u32()
+    pad_left: int = _u32()
+    y_c: int = _u32()
+    first_c: int = _u32()
+    x_zero_point: int = _i32()
+    y_zero_point: int = _i32()
+    act_min: int = _i32()
+    act_max: int = _i32()
+    multipliers: tuple[int, ...] = ()
+    shifts: tuple[int, ...] = ()
+
+    def pack(self) -> bytes:
+        """The bytes of the options."""
+        if not len(self.multipliers) == len(self.shifts) == self.out_c:
+            raise ValueError(f"multipliers or shifts are not those of {self.out_c} channels")
+        arrays = struct.pack(f"<{self.out_c}i{self.out_c}b", *self.multipliers, *self.shifts)
+        return super().pack() + arrays
+
+    @classmethod
+    def unpack(cls, data: bytes) -> ConvOptions:
+        """The options in `data`.
+
+        Raises:
+            ValueError: another version or another length.
+        """
+        words: tuple[Any, ...] = cls._unpack_words(data)
+        fixed = cls(*words)
+        n = fixed.out_c
+        if len(data) != cls.size() + 5 * n:
+            raise ValueError(f"ConvOptions: {len(data)} bytes do not fit its fields")
+        arrays = struct.unpack_from(f"<{n}i{n}b", data, cls.size())
+        return replace(fixed, multipliers=arrays[:n], shifts=arrays[n:])
 
 
 @dataclass(frozen=True)

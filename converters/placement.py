@@ -8,6 +8,7 @@ from typing import Any
 
 from tf_odl.converters.memory import plan_memory
 from tf_odl.converters.on_board import OnBoard
+from tf_odl.converters.own_convolutions import with_own_convolutions
 from tf_odl.converters.plan import make_plan
 from tf_odl.converters.split import narrow, split_to_fit
 from tf_odl.converters.trainable import last_layers, trains
@@ -26,7 +27,8 @@ class Fitted:
 
 
 def fit_to_board(data: bytes, masks: Mapping[str, Mask], board: OnBoard) -> Fitted:
-    """Windows of neurons where only some train, groups of channels where the arena is too small.
+    """Windows of neurons where only some train; where the board is too small convolutions that
+    keep their multipliers in flash, and then groups of channels.
 
     Args:
         data: the int8 model, a .tflite file.
@@ -37,21 +39,32 @@ def fit_to_board(data: bytes, masks: Mapping[str, Mask], board: OnBoard) -> Fitt
         data, masks = narrow(data, masks)
     training = board.training_graph(data, masks)
     plan = make_plan(data, training, board.target)
+    if plan["fits"]:
+        return Fitted(data, training, plan)
+    # They cost nothing but the flash of two ops, so they come first.
+    own = with_own_convolutions(training)
+    smaller = make_plan(data, own, board.target)
+    notes: dict[str, Any] = {}
+    if smaller["training"]["arena_bytes"] < plan["training"]["arena_bytes"]:
+        training, plan, notes = own, smaller, {"own_convolutions": True}
+
+    def build(model: bytes) -> bytes:
+        graph = board.training_graph(model, masks)
+        return with_own_convolutions(graph) if notes.get("own_convolutions") else graph
+
     arena = plan["training"]["arena_bytes"]
     fixed = arena - plan["training"]["planned_bytes"]
     # Groups of channels need less for activations, nothing else.
     if fixed < board.target.arena_bytes < arena:
         trainable = [site for site, mask in masks.items() if trains(mask)]
         data, groups = split_to_fit(
-            data,
-            trainable,
-            lambda model: plan_memory(board.training_graph(model, masks)),
-            board.target.arena_bytes,
+            data, trainable, lambda model: plan_memory(build(model)), board.target.arena_bytes
         )
         if groups:
-            training = board.training_graph(data, masks)
-            plan = make_plan(data, training, board.target) | {"channel_groups": groups}
-    return Fitted(data, training, plan)
+            training = build(data)
+            plan = make_plan(data, training, board.target)
+            notes["channel_groups"] = groups
+    return Fitted(data, training, plan | notes)
 
 
 def fit_or_refuse(model: bytes, masks: Mapping[str, Mask], board: OnBoard) -> Fitted:

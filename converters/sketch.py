@@ -12,6 +12,7 @@ from typing import Any
 from tf_odl.converters.flatbuffer import FlatModel
 from tf_odl.converters.head import FLOAT_HEAD_BWD_OP, FLOAT_HEAD_OP
 from tf_odl.converters.header import model_header
+from tf_odl.converters.own_convolutions import OWN_CONVOLUTIONS
 from tf_odl.converters.targets import Target
 from tf_odl.converters.training_graph import ACCUMULATE_OP, RATE_OP, RESELECT_OP
 
@@ -27,6 +28,8 @@ _OWN_FUNCTION = {
     FLOAT_HEAD_OP: "AddFloatHead",
     FLOAT_HEAD_BWD_OP: "AddFloatHeadBackward",
     RESELECT_OP: "AddReselection",
+    OWN_CONVOLUTIONS["CONV_2D"]: "AddConv2D",
+    OWN_CONVOLUTIONS["DEPTHWISE_CONV_2D"]: "AddDepthwiseConv2D",
 }
 
 

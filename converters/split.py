@@ -1,6 +1,6 @@
 """Layers in parts, so that less has to be in RAM at a time. The results are the same bits.
 
-Channels in groups, one group after the other, for layers that only run forward:
+Channels in groups, one group after the other. For layers that only run forward:
 
 An expanding convolution and the depthwise one behind it have the largest activations of a mobile
 network. A depthwise channel needs no other channel, so the two can run for a few channels at a
@@ -9,6 +9,10 @@ time, and the tensor between them never exists as a whole:
     x -> CONV_2D -> t -> DEPTHWISE_CONV_2D -> u        max |t| + |u|
     x -> n times (CONV_2D -> t/n -> DEPTHWISE_CONV_2D -> u/n) -> CONCATENATION -> u
                                                        max |x| + |t|/n + |u|, and 2 |u|
+
+The same for a convolution and the mean over its map, where what follows trains and something below
+them does: the error of the map is one number per channel, spread over all positions in float32. It
+exists for one group at a time, and what the groups hand on is added up.
 
 A window of neurons, for layers of which only some neurons train: theirs are the weights in RAM,
 those of the others stay in flash.
@@ -35,6 +39,7 @@ from tf_odl.methods import Mask
 
 GROUPS = (2, 3, 4, 6, 8)
 _WORTH_A_SPLIT = 1024  # bytes of weights
+_PART = re.compile(r"/part\d+$")
 _WINDOW = re.compile(r"(.+)\[(\d+):(\d+)\]")
 
 
@@ -48,39 +53,47 @@ def split_to_fit(
 
     Args:
         model: a .tflite file whose layers' outputs are named like the layers.
-        trainable: the layers that train; they and what follows them are left as they are.
+        trainable: the layers that train; they are left as they are, and so is what follows them
+            unless it ends in a mean.
         memory: plans what is to fit, for the training graph of such a model.
         arena_bytes: the limit.
 
     Returns:
-        The model, and the number of groups of each depthwise layer that is in groups. Both are
-        unchanged and empty where grouping does not help.
+        The model, and the number of groups by the name of the second op of each pair that is in
+        groups. Both are unchanged and empty where grouping does not help.
     """
     groups: dict[str, int] = {}
-    need = memory(model)
+    grouped, need = model, memory(model)
     while need.arena_bytes > arena_bytes:
-        best, chosen = need, None
-        for name in _pairs_at_peak(FlatModel(model), trainable, need):
+        best: tuple[bytes, dict[str, int]] | None = None
+        for name in _pairs_at_peak(FlatModel(grouped), trainable, need):
             for count in GROUPS:
-                flat = FlatModel(model)
-                if not split_channels(flat, name, count):
+                if count <= groups.get(name, 1):
                     continue
-                smaller = memory(flat.pack())
-                if smaller.arena_bytes < best.arena_bytes:
-                    best, chosen = smaller, (name, count)
-        if chosen is None:
+                more = groups | {name: count}
+                candidate = _in_groups(model, more)
+                if candidate is None:
+                    continue
+                smaller = memory(candidate)
+                if smaller.arena_bytes < need.arena_bytes:
+                    best, need = (candidate, more), smaller
+        if best is None:
             break
-        flat = FlatModel(model)
-        split_channels(flat, *chosen)
-        model, need = flat.pack(), best
-        groups[chosen[0]] = chosen[1]
-    return model, groups
+        grouped, groups = best
+    return grouped, groups
+
+
+def _in_groups(model: bytes, groups: Mapping[str, int]) -> bytes | None:
+    """None where a pair has too few channels."""
+    flat = FlatModel(model)
+    whole = all(split_channels(flat, name, count) for name, count in groups.items())
+    return flat.pack() if whole else None
 
 
 def split_channels(flat: FlatModel, name: str, groups: int) -> bool:
-    """Run the depthwise layer `name` and the convolution before it in groups of channels.
+    """Run the depthwise layer or the mean `name` and the convolution before it in groups.
 
-    The model is edited in place; the depthwise layer's output keeps its name.
+    The model is edited in place; the output keeps its name.
 
     Returns:
         Whether there is such a pair, with at least as many channels as groups.
@@ -89,7 +102,7 @@ def split_channels(flat: FlatModel, name: str, groups: int) -> bool:
     if pair is None:
         return False
     output = int(pair[1].outputs[0])
-    channels = flat.shape(output)[3]
+    channels = flat.shape(output)[-1]
     if channels < groups:
         return False
     ops: list[Any] = []
@@ -176,16 +189,16 @@ def _position(flat: FlatModel, op: Any) -> int:
 
 
 def _pairs(flat: FlatModel) -> Iterator[tuple[Any, Any]]:
-    """Convolutions whose only reader is a depthwise one that keeps the channels apart."""
+    """Convolutions whose only reader is an op that keeps the channels apart."""
     for op in flat.operators:
-        if flat.op_name(op) != "DEPTHWISE_CONV_2D":
+        if flat.op_name(op) not in ("DEPTHWISE_CONV_2D", "MEAN"):
             continue
         between = int(op.inputs[0])
         before = flat.producer(between)
         if (
             before is not None
             and flat.op_name(before) == "CONV_2D"
-            and flat.shape(between)[3] == flat.shape(int(op.outputs[0]))[3]
+            and flat.shape(between)[-1] == flat.shape(int(op.outputs[0]))[-1]
             and len(flat.consumers(between)) == 1
             and between not in flat.outputs
             and all(_is_constant(flat, pair) for pair in (before, op))
@@ -199,7 +212,7 @@ def _is_constant(flat: FlatModel, op: Any) -> bool:
 
 
 def _pairs_at_peak(flat: FlatModel, trainable: Collection[str], memory: Memory) -> list[str]:
-    """The depthwise layers of pairs without training whose tensors live where most memory is."""
+    """The second ops of pairs without training whose tensors live where most memory is."""
     moving: set[int] = set()
     for op in flat.operators:
         y = int(op.outputs[0])
@@ -214,19 +227,25 @@ def _pairs_at_peak(flat: FlatModel, trainable: Collection[str], memory: Memory) 
     names = []
     for before, op in _pairs(flat):
         t, u = int(before.outputs[0]), int(op.outputs[0])
-        if u not in moving and at_peak & {flat.name(t), flat.name(u)}:
-            names.append(flat.name(u))
-    return names
+        is_mean = flat.op_name(op) == "MEAN"
+        if flat.name(t) in trainable or is_mean != (u in moving):
+            continue
+        if at_peak & {flat.name(t), flat.name(u), f"{flat.name(t)}/error"}:
+            names.append(_PART.sub("", flat.name(u)))
+    return list(dict.fromkeys(names))
 
 
 def _part(flat: FlatModel, op: Any, x: int, chosen: np.ndarray, name: str, ops: list[Any]) -> int:
     """Append a copy of `op` for some channels to `ops`; returns its output."""
     output = int(op.outputs[0])
     part = copy.copy(op)
-    axis = 3 if flat.op_name(op) == "DEPTHWISE_CONV_2D" else 0
-    inputs = [x, _slice(flat, int(op.inputs[1]), chosen, axis, f"{name}/{KERNEL}")]
-    if has_bias(op):
-        inputs.append(_slice(flat, int(op.inputs[2]), chosen, 0, f"{name}/{BIAS}"))
+    if flat.op_name(op) == "MEAN":
+        inputs = [x, int(op.inputs[1])]
+    else:
+        axis = 3 if flat.op_name(op) == "DEPTHWISE_CONV_2D" else 0
+        inputs = [x, _slice(flat, int(op.inputs[1]), chosen, axis, f"{name}/{KERNEL}")]
+        if has_bias(op):
+            inputs.append(_slice(flat, int(op.inputs[2]), chosen, 0, f"{name}/{BIAS}"))
     tensor = copy.copy(flat.tensors[output])
     tensor.name = name
     tensor.shape = np.asarray([*flat.shape(output)[:-1], len(chosen)], np.int32)

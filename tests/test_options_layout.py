@@ -24,6 +24,7 @@ STRUCTS = [
     "RateOptions",
     "AccumulateOptions",
     "FloatHeadOptions",
+    "ConvOptions",
 ]
 
 

@@ -13,9 +13,10 @@ from cpp.toolchain import PORT
 
 from tf_odl.cli import main
 from tf_odl.converters.flatbuffer import FlatModel
+from tf_odl.converters.own_convolutions import with_own_convolutions
 from tf_odl.converters.quantize import TFLM_OPS
-from tf_odl.converters.sketch import forward_ops, resolver_method, sketch_name
-from tf_odl.converters.targets import TARGETS
+from tf_odl.converters.sketch import forward_ops, resolver_method, sketch_name, write_project
+from tf_odl.converters.targets import TARGETS, get_target
 from tf_odl.models.digits_cnn import digits_cnn
 
 #: Read off micro_mutable_op_resolver.h, for every op an export may have.
@@ -160,6 +161,18 @@ def test_ops_that_few_models_have_are_registered_where_they_are_used(
     listed = re.findall(r"resolver\.(Add\w+)\(\);", header)
     assert re.findall(r"  tfodl::(\w+)\(resolver\);", header) == method.split()
     assert f"kForwardOps = {len(listed) + len(method.split())};" in header
+
+
+def test_own_convolutions_are_registered_in_place_of_the_builtin_ones(exports, tmp_path):
+    graph = with_own_convolutions((exports["nano33"] / "model_train.tflite").read_bytes())
+    name = write_project(
+        tmp_path / "p", model="m", training=graph, target=get_target("nano33"), arena_bytes=1
+    )
+    header = (tmp_path / "p" / name / "model_ops.h").read_text()
+    builtin = re.findall(r"resolver\.(Add\w+)\(\);", header)
+    assert not any("Conv" in add for add in builtin)
+    assert re.findall(r"  tfodl::(\w+)\(resolver\);", header) == ["AddConv2D"]
+    assert f"kForwardOps = {len(builtin) + 1};" in header
 
 
 def test_the_sketch_is_the_example_of_the_library(exports):

@@ -17,6 +17,7 @@ from test_tflm_training import convolutions
 
 from tf_odl.converters.head import Head
 from tf_odl.converters.losses import Loss
+from tf_odl.converters.own_convolutions import with_own_convolutions
 from tf_odl.converters.rate import RateSettings, Schedule
 from tf_odl.converters.update_rule import UpdateRule
 from tf_odl.methods.meprop import MeProp
@@ -83,6 +84,8 @@ def training_graphs() -> dict[str, bytes]:
     """.tflite files by a name that says what is in them."""
     models = {name: Exported(build) for name, build in LAYERS.items()}
     graphs = {f"layers of {name}": model.graph() for name, model in models.items()}
+    for name, model in models.items():
+        graphs[f"own convolutions of {name}"] = with_own_convolutions(model.graph())
     for loss, build in LOSSES.items():
         model = Exported(build)
         graphs[loss.value] = model.graph(loss=loss)

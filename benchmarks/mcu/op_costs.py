@@ -30,6 +30,7 @@ from tf_odl.converters.costs import Work, work_of
 from tf_odl.converters.export import export
 from tf_odl.converters.flatbuffer import FlatModel
 from tf_odl.converters.memory import plan_memory
+from tf_odl.converters.own_convolutions import BUILTIN, OWN_CONVOLUTIONS, with_own_convolutions
 from tf_odl.converters.targets import get_target
 from tf_odl.methods.dense import Dense
 from tf_odl.methods.never import Never
@@ -39,8 +40,18 @@ COSTS = ROOT / "converters" / "costs.json"
 KERNELS = (*through_tflm.KERNELS, "add", "concatenation", "depthwise_conv", "pad", "pooling")
 KERNELS = (*KERNELS, "quantize", "reduce", "softmax")
 OTHER = "other-ops"
-#: Name, built-in model, samples, classes, layers that train (None: all).
-MODELS: list[tuple[str, str, tuple[int, ...], int, int | None]] = [
+#: Labels of MODELS whose training graph is also measured with convolutions of our own: large ones.
+OWN = ("ds-cnn-speech", "resnet8", "mobilenet-32", "mobilenet-48", "mobilenet-96")
+#: Half of the neurons of MobileNetV2's last two blocks, and the head.
+HALF = (
+    *("block_15_expand[0:168]", "block_15_depthwise", "block_15_project[0:28]"),
+    *("block_16_expand[0:168]", "block_16_depthwise", "block_16_project[0:56]", "predictions"),
+)
+#: Arenas, in bytes, that exports are fitted to, by label; the others have all the room they want.
+FITTED = {"mobilenet-96-half": 150_000}
+#: Name, built-in model, samples, classes, layers that train (how many of the last, None: all).
+Trained = int | tuple[str, ...] | None
+MODELS: list[tuple[str, str, tuple[int, ...], int, Trained]] = [
     ("mlp5-mnist", "mlp5", (28, 28, 1), 10, None),
     ("mlp5-hapt", "mlp5", (561,), 6, None),
     ("cnn5-mnist", "cnn5", (28, 28, 1), 10, None),
@@ -53,21 +64,26 @@ MODELS: list[tuple[str, str, tuple[int, ...], int, int | None]] = [
     ("mobilenet-32", "mobilenetv2-0.35", (32, 32, 3), 10, None),
     ("mobilenet-48", "mobilenetv2-0.35", (48, 48, 3), 2, 5),
     ("mobilenet-96", "mobilenetv2-0.35", (96, 96, 3), 2, 1),
+    ("mobilenet-96-half", "mobilenetv2-0.35", (96, 96, 3), 10, HALF),
     ("other-ops", OTHER, (24, 24, 3), 4, None),
     ("other-ops-large", OTHER, (32, 32, 4), 6, None),
 ]
 
 
-def exported(folder: Path, name: str, shape: tuple[int, ...], classes: int, n: int | None) -> Path:
+def exported(
+    folder: Path, name: str, shape: tuple[int, ...], classes: int, trained: Trained
+) -> Path:
+    arena = FITTED.get(folder.name, 1 << 30)
     x = np.random.default_rng(1).normal(size=(20, *shape)).astype(np.float32)
     export(
         linear(other_ops(shape, classes) if name == OTHER else build(name, shape, classes, 1)),
         x,
-        target=replace(get_target("nano33"), arena_bytes=1 << 30, flash_bytes=1 << 30),
+        target=replace(get_target("nano33"), arena_bytes=arena, flash_bytes=1 << 30),
         out_dir=folder,
         sparsifier=Dense(),
         skip_rule=Never(),
-        train_layers=n,
+        layers=trained if isinstance(trained, tuple) else None,
+        train_layers=None if isinstance(trained, tuple) else trained,
         learning_rate=0.002,
     )
     return folder
@@ -105,7 +121,10 @@ def sources(folder: Path) -> dict[str, bytes]:
     for label, name, shape, classes, count in MODELS:
         out = exported(folder / label, name, shape, classes, count)
         found[f"{label}.inference"] = (out / "model.tflite").read_bytes()
-        found[f"{label}.training"] = (out / "model_train.tflite").read_bytes()
+        training = (out / "model_train.tflite").read_bytes()
+        found[f"{label}.training-own" if label in FITTED else f"{label}.training"] = training
+        if label in OWN:
+            found[f"{label}.training-own"] = with_own_convolutions(training)
     text = [
         "#include <stdint.h>",
         "struct Model { const char* name; const uint8_t* data; bool trains; };",
@@ -115,7 +134,7 @@ def sources(folder: Path) -> dict[str, bytes]:
     for number, (name, data) in enumerate(found.items()):
         values = ",".join(map(str, data))
         text.append(f"TFODL_MODEL const uint8_t kData{number}[] = {{{values}}};")
-        trains = "true" if name.endswith("training") else "false"
+        trains = "false" if name.endswith("inference") else "true"
         rows.append(f'{{"{name}", kData{number}, {trains}}}')
     text.append(f"const Model kModels[] = {{{', '.join(rows)}}};")
     (folder / "models.h").write_text("\n".join(text) + "\n")
@@ -123,10 +142,12 @@ def sources(folder: Path) -> dict[str, bytes]:
     kinds = {flat.op_name(op) for flat in flats for op in flat.operators}
     builtin = sorted(kind for kind in kinds if not kind.startswith("TFODL_"))
     adds = "".join(f"  resolver.Add{_camel(kind)}();\n" for kind in builtin)
+    adds += "".join(f"  tfodl::Add{_camel(kind)}(resolver);\n" for kind in OWN_CONVOLUTIONS)
+    count = len(builtin) + len(OWN_CONVOLUTIONS)
     (folder / "op_costs_resolver.h").write_text(
         '#include "tensorflow/lite/micro/micro_mutable_op_resolver.h"\n'
         '#include "TfOdl.h"\n'
-        f"using Resolver = tflite::MicroMutableOpResolver<tfodl::kOpCount + {len(builtin)}>;\n"
+        f"using Resolver = tflite::MicroMutableOpResolver<tfodl::kOpCount + {count}>;\n"
         f"inline void AddAll(Resolver& resolver) {{\n{adds}  tfodl::AddOps(resolver);\n}}\n"
     )
     return found
@@ -190,26 +211,33 @@ def fit(rows: list[tuple[Work, int]]) -> dict[str, list[float]]:
     return costs
 
 
+def rows_of(models: dict[str, list[tuple[Work, int]]]) -> list[tuple[Work, int]]:
+    """The ops of all models; of graphs with convolutions of our own only these."""
+    found = []
+    for name, ops in models.items():
+        own = name.endswith("-own")
+        found += [row for row in ops if not own or row[0].kind.removesuffix(" 1x1") in BUILTIN]
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("library", type=Path, help="the Arduino library Chirale_TensorFLowLite")
     models, counts, arenas = measure(parser.parse_args().library)
-    rows: list[tuple[Work, int]] = []
     per_model: dict[str, list[tuple[Work, int]]] = {}
     for name, data in models.items():
         flat = FlatModel(data)
-        per_model[name] = [
-            (work_of(flat, op), n) for op, n in zip(flat.operators, counts[name], strict=True)
-        ]
-        rows += per_model[name]
-    result: dict[str, Any] = {"costs": fit(rows), "models": {}}
+        ops = [(work_of(flat, op), n) for op, n in zip(flat.operators, counts[name], strict=True)]
+        per_model[name] = ops
+    result: dict[str, Any] = {"costs": fit(rows_of(per_model)), "models": {}}
     for name, ops in per_model.items():
         # A model's own ops do not help to predict it.
-        others = fit([row for other in per_model if other != name for row in per_model[other]])
-        predicted = sum(work.instructions(others) for work, _ in ops)
+        label = name.split(".")[0]
+        others = {n: found for n, found in per_model.items() if n.split(".")[0] != label}
+        costs = fit(rows_of(others))
         result["models"][name] = {
             "instructions": sum(counts[name]),
-            "predicted": round(predicted),
+            "predicted": round(sum(work.instructions(costs) for work, _ in ops)),
             "arena_used": arenas[name],
             "arena_planned": plan_memory(models[name]).arena_bytes,
         }

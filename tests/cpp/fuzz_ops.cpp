@@ -86,6 +86,7 @@ struct Node {
   Blob options;
   std::vector<Tensor> inputs;
   std::vector<Tensor> outputs;
+  bool first_output_is_input = false;
   int32_t label = 0;
 };
 
@@ -339,6 +340,34 @@ Node FloatHeadBackwardNode(Random* random) {
   return node;
 }
 
+Node ConvNode(Random* random, LayerKind kind) {
+  Node node;
+  ConvOptions o = RandomConvOptions(random, kind);
+  const bool in_place = kind == LayerKind::kDepthwiseConv2D && random->Chance(40);
+  if (in_place) {
+    o.stride_h = o.stride_w = 1;
+    o.out_h = o.in_h;
+    o.out_w = o.in_w;
+    o.out_c = o.y_c = o.in_c;
+    o.first_c = 0;
+  }
+  node.options = PackConv(random, o);
+  node.first_output_is_input = in_place;
+  const bool constant = random->Chance(60);
+  node.inputs = {Make(kTfLiteInt8, o.in_h * o.in_w * o.in_c),
+                 Make(kTfLiteInt8, FanIn(o, kind) * o.out_c),
+                 random->Chance(80) ? Make(kTfLiteInt32, o.out_c) : kAbsent};
+  node.inputs[1].constant = constant;
+  if (!node.inputs[2].IsAbsent()) node.inputs[2].constant = constant;
+  node.outputs = {Make(kTfLiteInt8, o.out_h * o.out_w * o.y_c)};
+  if (kind == LayerKind::kConv2D) {
+    node.outputs.push_back(Make(kTfLiteFloat32, ConvScratchWords(o)));
+  } else if (in_place) {
+    node.outputs.push_back(Make(kTfLiteFloat32, InPlaceScratchWords(o)));
+  }
+  return node;
+}
+
 // The ops that are registered by themselves come after the others.
 constexpr int kAllOps = kOpCount + kSeparateOpCount;
 
@@ -375,7 +404,9 @@ Node RandomNode(Random* random, int op) {
     case kOpCount + kRateSchedule: node = RateNode(random); break;
     case kOpCount + kAccumulation: node = AccumulateNode(random); break;
     case kOpCount + kFloatHead: node = FloatHeadNode(random); break;
-    default: node = FloatHeadBackwardNode(random);
+    case kOpCount + kFloatHeadBackward: node = FloatHeadBackwardNode(random); break;
+    case kOpCount + kConvolution: node = ConvNode(random, LayerKind::kConv2D); break;
+    default: node = ConvNode(random, LayerKind::kDepthwiseConv2D);
   }
   node.op = op;
   node.label = random->Int(-1, 14);
@@ -406,7 +437,8 @@ class Run {
  public:
   Run(Random* random, const Node& node) : op_(node.op), registration_(RegistrationAt(node.op)) {
     const std::vector<int> inputs = Add(random, node.inputs);
-    const std::vector<int> outputs = Add(random, node.outputs);
+    std::vector<int> outputs = Add(random, node.outputs);
+    if (node.first_output_is_input && !outputs.empty() && !inputs.empty()) outputs[0] = inputs[0];
     node_.reset(new Arrays(inputs, outputs));
     tensors_inputs_ = inputs;
     // Exactly as many bytes as the options have, so that a longer read is found.
@@ -475,7 +507,9 @@ class Run {
       for (size_t j = 0; j < error.size(); ++j) values[j] = error[j];
     }
     const int state_position = op_ == 0 || IsBehindAll(op_) ? 0 : IsLoss(op_) ? 2 : 1;
-    if (op_ == kOpCount + kFloatHead) return;
+    const bool stateless = op_ == kOpCount + kFloatHead || op_ == kOpCount + kConvolution ||
+                           op_ == kOpCount + kDepthwiseConvolution;
+    if (stateless) return;
     StateMemory state(random, 0);
     const size_t index = static_cast<size_t>(tensors_inputs_[state_position]);
     memset(memories_[index].get(), 0, sizes_[index]);

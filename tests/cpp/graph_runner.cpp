@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tfodl/conv_options.h"
 #include "tfodl/options.h"
 
 namespace tfodl {
@@ -78,6 +79,13 @@ uint64_t WorkOfLayer(const uint8_t* blob, uint32_t length, LayerKind kind) {
   Layer layer;
   if (!ParseLayer(blob, length, kind, &layer)) return 0;
   return uint64_t{layer.OutputCount()} * FanIn(layer.options, kind);
+}
+
+uint64_t WorkOfConvolution(const uint8_t* blob, uint32_t length, LayerKind kind) {
+  Conv conv;
+  if (!ParseConv(blob, length, kind, &conv)) return 0;
+  const ConvOptions& o = conv.options;
+  return uint64_t{o.out_h} * o.out_w * o.out_c * FanIn(o, kind);
 }
 
 }  // namespace
@@ -248,6 +256,12 @@ uint64_t Graph::Work(int index) const {
   }
   if (IsOp(node.op, "TFODL_DEPTHWISE_CONV_2D_BWD")) {
     return WorkOfLayer(blob, node.length, LayerKind::kDepthwiseConv2D);
+  }
+  if (IsOp(node.op, "TFODL_CONV_2D")) {
+    return WorkOfConvolution(blob, node.length, LayerKind::kConv2D);
+  }
+  if (IsOp(node.op, "TFODL_DEPTHWISE_CONV_2D")) {
+    return WorkOfConvolution(blob, node.length, LayerKind::kDepthwiseConv2D);
   }
   PoolOptions pool;
   if (strstr(NameOf(node.op), "POOL") != nullptr && ParsePool(blob, node.length, &pool)) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "random_numbers.h"
+#include "tfodl/conv_options.h"
 #include "tfodl/float_math.h"
 #include "tfodl/options.h"
 #include "tfodl/state.h"
@@ -79,6 +80,37 @@ inline LayerOptions RandomLayerOptions(Random* random, LayerKind kind) {
   o.damping = random->Float(0.0f, 1.5f);
   o.n_scales = random->Chance(50) ? 1 : o.out_c;
   return o;
+}
+
+inline ConvOptions RandomConvOptions(Random* random, LayerKind kind) {
+  const Axis rows = RandomAxis(random);
+  const Axis columns = RandomAxis(random);
+  const uint32_t in_c = random->Size(1, 13);
+  const bool depthwise = kind == LayerKind::kDepthwiseConv2D;
+  const uint32_t out_c = depthwise ? in_c * random->Size(1, 2) : random->Size(1, 11);
+  const uint32_t first = random->Chance(30) ? random->Size(0, 5) : 0;
+  const uint32_t y_c = first + out_c + (random->Chance(30) ? random->Size(0, 5) : 0);
+  const int32_t low = random->Int(-128, 0);
+  const int32_t high = random->Int(0, 127);
+  return ConvOptions{kAbiVersion,
+                     rows.in,
+                     columns.in,
+                     in_c,
+                     rows.out,
+                     columns.out,
+                     out_c,
+                     rows.window,
+                     columns.window,
+                     rows.stride,
+                     columns.stride,
+                     rows.pad,
+                     columns.pad,
+                     y_c,
+                     first,
+                     random->Int(-128, 127),
+                     random->Int(-128, 127),
+                     low,
+                     high};
 }
 
 inline PoolOptions RandomPoolOptions(Random* random) {
@@ -153,6 +185,17 @@ inline Blob PackLayer(Random* random, const LayerOptions& options, uint32_t mask
       const uint8_t bits = static_cast<uint8_t>(random->Int(0, 255));
       blob.push_back(i == 0 ? bits | 1 : bits);  // one neuron at least
     }
+  }
+  return Blob(blob);  // without spare capacity
+}
+
+// With random multipliers and shifts behind the options, mostly such that outputs fill int8.
+inline Blob PackConv(Random* random, const ConvOptions& options) {
+  Blob blob = Pack(options);
+  for (uint32_t i = 0; i < options.out_c; ++i) Append(&blob, 1u << 30 | random->Bits() >> 2);
+  for (uint32_t i = 0; i < options.out_c; ++i) {
+    const int32_t shift = random->Chance(80) ? random->Int(4, 10) : random->Int(-30, 31);
+    blob.push_back(static_cast<uint8_t>(shift));
   }
   return Blob(blob);  // without spare capacity
 }

@@ -7,6 +7,8 @@
 
 #include "random_cases.h"
 #include "tfodl/kernels/average_pool_2d_backward.h"
+#include "tfodl/kernels/conv_2d.h"
+#include "tfodl/kernels/depthwise_conv_2d.h"
 #include "tfodl/kernels/max_pool_2d_backward.h"
 #include "tfodl/kernels/neuron_velocity.h"
 #include "tfodl/kernels/update.h"
@@ -22,6 +24,7 @@ constexpr int kSteps = 1000;
 constexpr int kRandomLayers = 300;
 constexpr int kUpdates = 3000;
 constexpr int kReselections = 200;
+constexpr int kConvolutions = 400;
 constexpr uint32_t kLayers = 4;
 constexpr uint32_t kClasses = 5;
 
@@ -207,6 +210,38 @@ void RunReselections(Random* random, Hash* hash) {
   }
 }
 
+// Forward convolutions of random shapes, with and without a bias, of any multiplier and shift.
+void RunConvolutions(Random* random, Hash* hash) {
+  for (int i = 0; i < kConvolutions; ++i) {
+    const LayerKind kind = i % 2 == 0 ? LayerKind::kConv2D : LayerKind::kDepthwiseConv2D;
+    const ConvOptions o = RandomConvOptions(random, kind);
+    const Blob blob = PackConv(random, o);
+    Conv conv;
+    if (!ParseConv(blob.data(), static_cast<uint32_t>(blob.size()), kind, &conv)) {
+      printf("FAILED: a convolution was refused\n");
+      return;
+    }
+    const std::vector<int8_t> x = RandomInt8(random, o.in_h * o.in_w * o.in_c);
+    const std::vector<int8_t> weights = RandomInt8(random, FanIn(o, kind) * o.out_c);
+    const std::vector<int32_t> bias = RandomInt32(random, o.out_c);
+    const int32_t* const added = random->Chance(80) ? bias.data() : nullptr;
+    std::vector<int8_t> y(o.out_h * o.out_w * o.y_c);
+    if (kind == LayerKind::kConv2D) {
+      std::vector<int16_t> scratch(2 * ConvScratchWords(o));
+      Conv2D(conv, x.data(), weights.data(), added, scratch.data(), y.data());
+      hash->Add(scratch);
+    } else {
+      DepthwiseConv2D(conv, x.data(), weights.data(), added, y.data());
+      if (CanWorkInPlace(o)) {
+        std::vector<int8_t> scratch(4 * InPlaceScratchWords(o)), map = x;
+        DepthwiseConv2DInPlace(conv, weights.data(), added, scratch.data(), map.data());
+        if (map != y) printf("FAILED: in place it is something else\n");
+      }
+    }
+    hash->Add(y);
+  }
+}
+
 // A network with every kind of layer; rule: 0 or kResidual.
 void RunNetwork(Random* random, uint32_t rule, Hash* hash) {
   Trained conv(random, LayerKind::kConv2D,
@@ -261,6 +296,7 @@ int Run() {
   RunUpdates(&random, false, &hash);
   RunUpdates(&random, true, &hash);
   RunReselections(&random, &hash);
+  RunConvolutions(&random, &hash);
   printf("hash %08x\n", static_cast<unsigned>(hash.value()));
   return 0;
 }

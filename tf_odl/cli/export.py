@@ -275,6 +275,8 @@ def _print(report: Any, out: Path) -> None:
     print_table(["", "bytes", "available"], summary_rows(report.plan), title="memory")
     trained = [r["name"] for r in report.export["layers"] if r["trainable_weights"]]
     click.echo(f"layers that train: {', '.join(trained)}")
+    if report.plan.get("own_convolutions"):
+        click.echo("to fit: convolutions keep their multipliers in flash")
     for layer, groups in report.plan.get("channel_groups", {}).items():
         click.echo(f"to fit: {layer} and the layer before it run in {groups} groups of channels")
     accuracy = report.export["accuracy"]

@@ -136,6 +136,8 @@ def _print(result: dict[str, Any]) -> None:
     print_table(["", "bytes", "available"], summary_rows(result), title=f"memory, {board}")
     headers = ["estimated", "instructions", "ms", "uJ"]
     print_table(headers, cost_rows(result), title=f"time and energy, {board}")
+    if result.get("own_convolutions"):
+        click.echo("to fit: convolutions keep their multipliers in flash")
     for layer, groups in result.get("channel_groups", {}).items():
         click.echo(f"to fit: {layer} and the layer before it run in {groups} groups of channels")
     click.echo("it fits" if result["fits"] else "it does NOT fit: train fewer layers, see --help")

@@ -2,12 +2,15 @@
 #include <stdint.h>
 
 #include "tfodl/kernels/average_pool_2d_backward.h"
+#include "tfodl/kernels/conv_2d.h"
 #include "tfodl/kernels/delta.h"
+#include "tfodl/kernels/depthwise_conv_2d.h"
 #include "tfodl/kernels/integer_error.h"
 #include "tfodl/kernels/max_pool_2d_backward.h"
 #include "tfodl/kernels/softmax_cross_entropy.h"
 #include "tfodl/kernels/sparsify.h"
 #include "tfodl/kernels/update.h"
+#include "tfodl/conv_options.h"
 #include "tfodl/float_math.h"
 #include "tfodl/layer_step.h"
 #include "tfodl/options.h"
@@ -54,6 +57,32 @@ int tfodl_layer_step(int kind, const uint8_t* blob, uint32_t length, const Layer
   Layer layer;
   if (!tfodl::ParseLayer(blob, length, layer_kind, &layer)) return 0;
   tfodl::LayerStep(layer, layer_kind, *tensors, state);
+  return 1;
+}
+
+// scratch: ConvScratchWords of them. Returns 0 when the options are refused.
+int tfodl_conv(int kind, const uint8_t* blob, uint32_t length, const int8_t* x,
+               const int8_t* weights, const int32_t* bias, int16_t* scratch, int8_t* y) {
+  const LayerKind layer_kind = static_cast<LayerKind>(kind);
+  tfodl::Conv conv;
+  if (!tfodl::ParseConv(blob, length, layer_kind, &conv)) return 0;
+  if (layer_kind == LayerKind::kConv2D) {
+    tfodl::Conv2D(conv, x, weights, bias, scratch, y);
+  } else {
+    tfodl::DepthwiseConv2D(conv, x, weights, bias, y);
+  }
+  return 1;
+}
+
+// map: x, and y afterwards; scratch: InPlaceScratchWords. Returns 0 when that cannot be.
+int tfodl_depthwise_in_place(const uint8_t* blob, uint32_t length, const int8_t* weights,
+                             const int32_t* bias, int8_t* scratch, int8_t* map) {
+  tfodl::Conv conv;
+  if (!tfodl::ParseConv(blob, length, LayerKind::kDepthwiseConv2D, &conv) ||
+      !tfodl::CanWorkInPlace(conv.options)) {
+    return 0;
+  }
+  tfodl::DepthwiseConv2DInPlace(conv, weights, bias, scratch, map);
   return 1;
 }
 

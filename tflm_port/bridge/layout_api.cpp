@@ -2,6 +2,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "tfodl/conv_options.h"
 #include "tfodl/join_options.h"
 #include "tfodl/loss_options.h"
 #include "tfodl/options.h"
@@ -126,6 +127,25 @@ const Field kFields[] = {
     TFODL_FIELD(FloatHeadOptions, x_zero_point),
     TFODL_FIELD(FloatHeadOptions, y_zero_point),
     TFODL_FIELD(FloatHeadOptions, n_factors),
+    TFODL_FIELD(ConvOptions, abi_version),
+    TFODL_FIELD(ConvOptions, in_h),
+    TFODL_FIELD(ConvOptions, in_w),
+    TFODL_FIELD(ConvOptions, in_c),
+    TFODL_FIELD(ConvOptions, out_h),
+    TFODL_FIELD(ConvOptions, out_w),
+    TFODL_FIELD(ConvOptions, out_c),
+    TFODL_FIELD(ConvOptions, kernel_h),
+    TFODL_FIELD(ConvOptions, kernel_w),
+    TFODL_FIELD(ConvOptions, stride_h),
+    TFODL_FIELD(ConvOptions, stride_w),
+    TFODL_FIELD(ConvOptions, pad_top),
+    TFODL_FIELD(ConvOptions, pad_left),
+    TFODL_FIELD(ConvOptions, y_c),
+    TFODL_FIELD(ConvOptions, first_c),
+    TFODL_FIELD(ConvOptions, x_zero_point),
+    TFODL_FIELD(ConvOptions, y_zero_point),
+    TFODL_FIELD(ConvOptions, act_min),
+    TFODL_FIELD(ConvOptions, act_max),
 };
 
 #undef TFODL_FIELD

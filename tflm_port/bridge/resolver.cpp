@@ -59,7 +59,7 @@ bool IsVirtualFunction(const ResolverLayout& resolver, const void* function) {
 
 // Confirms the layout with an op that the wheel has registered itself.
 bool IsLayoutConfirmed(const ResolverLayout& resolver, FindOpFunction find_op) {
-  if (resolver.length == 0 || resolver.length > kCapacity - kOpCount - 2) {
+  if (resolver.length == 0 || resolver.length > kCapacity - kOpCount - kSeparateOpCount) {
     return Fail("the wheel's op table has an implausible length");
   }
   const Registration* known = nullptr;

@@ -32,6 +32,16 @@ TFODL_INLINE uint32_t MakePair(int32_t low, int32_t high) {
   return (static_cast<uint32_t>(low) & 0xffffu) | static_cast<uint32_t>(high) << 16;
 }
 
+// Sums of four channels, or of four elements.
+struct FourSums {
+  int32_t s0, s1, s2, s3;
+};
+
+// Sums of windows 0 and 1 times rows a and b.
+struct WindowSums {
+  int32_t a0, a1, b0, b1;
+};
+
 #if TFODL_HAS_DSP
 
 // Bytes 0 and 2 (1 and 3) of `bytes` sign-extended, plus the pair `offset`.
@@ -43,6 +53,18 @@ TFODL_INLINE uint32_t EvenBytes(uint32_t offset, uint32_t bytes) {
 TFODL_INLINE uint32_t OddBytes(uint32_t offset, uint32_t bytes) {
   uint32_t result;
   __asm__("sxtab16 %0, %1, %2, ror #8" : "=r"(result) : "r"(offset), "r"(bytes));
+  return result;
+}
+
+// The same without an offset.
+TFODL_INLINE uint32_t EvenBytes(uint32_t bytes) {
+  uint32_t result;
+  __asm__("sxtb16 %0, %1" : "=r"(result) : "r"(bytes));
+  return result;
+}
+TFODL_INLINE uint32_t OddBytes(uint32_t bytes) {
+  uint32_t result;
+  __asm__("sxtb16 %0, %1, ror #8" : "=r"(result) : "r"(bytes));
   return result;
 }
 
@@ -95,6 +117,92 @@ TFODL_INLINE int32_t AddLow16Rotated24(int32_t sum, uint32_t bits) {
   int32_t result;
   __asm__("uxtah %0, %1, %2, ror #24" : "=r"(result) : "r"(sum), "r"(bits));
   return result;
+}
+
+// floor(value / 2^shift + 1/2) + plus, for shifts from 1 to 31.
+TFODL_INLINE int32_t ShiftRounded(int32_t value, int32_t shift, int32_t plus) {
+  int32_t result;
+  __asm__("asrs %0, %1, %2\n\tadc %0, %0, %3"
+          : "=&r"(result)
+          : "r"(value), "r"(shift), "r"(plus)
+          : "cc");
+  return result;
+}
+
+// Within int8.
+TFODL_INLINE int32_t ClipByte(int32_t value) {
+  int32_t result;
+  __asm__("ssat %0, #8, %1" : "=r"(result) : "r"(value));
+  return result;
+}
+
+// Four bytes at once, each within [low, high].
+TFODL_INLINE uint32_t ClampBytes(uint32_t bytes, uint32_t low, uint32_t high) {
+  uint32_t result, difference;
+  __asm__(
+      "ssub8 %1, %2, %3\n\tsel %0, %2, %3\n\t"
+      "ssub8 %1, %4, %0\n\tsel %0, %0, %4"
+      : "=&r"(result), "=&r"(difference)
+      : "r"(bytes), "r"(low), "r"(high)
+      : "cc");
+  return result;
+}
+
+// Adds the products of four elements. `windows` has those of window 0 and then those of window 1
+// as int16 in the order 0, 2, 1, 3; it and the bytes `a` move behind them. Row b is `b_offset` bytes
+// behind a. One block, because a compiler finds no 13 registers for its instructions.
+TFODL_INLINE void MultiplyWindows(const int16_t** windows, const int8_t** a, uint32_t b_offset,
+                                  WindowSums* sums) {
+  uint32_t a_even, a_odd, b_even, b_odd, x;
+  __asm__(
+      "ldr %[b_odd], [%[a], %[b]]\n\t"
+      "ldr %[a_odd], [%[a]], #4\n\t"
+      "sxtb16 %[b_even], %[b_odd]\n\t"
+      "sxtb16 %[b_odd], %[b_odd], ror #8\n\t"
+      "sxtb16 %[a_even], %[a_odd]\n\t"
+      "sxtb16 %[a_odd], %[a_odd], ror #8\n\t"
+      "ldr %[x], [%[windows]], #4\n\t"
+      "smlad %[a0], %[a_even], %[x], %[a0]\n\t"
+      "smlad %[b0], %[b_even], %[x], %[b0]\n\t"
+      "ldr %[x], [%[windows]], #4\n\t"
+      "smlad %[a0], %[a_odd], %[x], %[a0]\n\t"
+      "smlad %[b0], %[b_odd], %[x], %[b0]\n\t"
+      "ldr %[x], [%[windows]], #4\n\t"
+      "smlad %[a1], %[a_even], %[x], %[a1]\n\t"
+      "smlad %[b1], %[b_even], %[x], %[b1]\n\t"
+      "ldr %[x], [%[windows]], #4\n\t"
+      "smlad %[a1], %[a_odd], %[x], %[a1]\n\t"
+      "smlad %[b1], %[b_odd], %[x], %[b1]"
+      : [windows] "+r"(*windows), [a] "+r"(*a), [a0] "+r"(sums->a0), [a1] "+r"(sums->a1),
+        [b0] "+r"(sums->b0), [b1] "+r"(sums->b1), [a_even] "=&r"(a_even), [a_odd] "=&r"(a_odd),
+        [b_even] "=&r"(b_even), [b_odd] "=&r"(b_odd), [x] "=&r"(x)
+      : [b] "r"(b_offset)
+      : "memory");
+}
+
+// Adds four bytes `x` plus the pair `offsets` times four bytes `weights`; both move on by `step`.
+// One block, because a compiler that mixes several finds no registers for them.
+TFODL_INLINE void MultiplyTap(const int8_t** x, const int8_t** weights, uint32_t step,
+                              uint32_t offsets, FourSums* sums) {
+  uint32_t x_even, x_odd, even, odd;
+  __asm__(
+      "ldr %[x_odd], [%[x]]\n\t"
+      "ldr %[odd], [%[weights]]\n\t"
+      "add %[x], %[x], %[step]\n\t"
+      "add %[weights], %[weights], %[step]\n\t"
+      "sxtab16 %[x_even], %[offsets], %[x_odd]\n\t"
+      "sxtb16 %[even], %[odd]\n\t"
+      "sxtab16 %[x_odd], %[offsets], %[x_odd], ror #8\n\t"
+      "sxtb16 %[odd], %[odd], ror #8\n\t"
+      "smlabb %[s0], %[x_even], %[even], %[s0]\n\t"
+      "smlabb %[s1], %[x_odd], %[odd], %[s1]\n\t"
+      "smlatt %[s2], %[x_even], %[even], %[s2]\n\t"
+      "smlatt %[s3], %[x_odd], %[odd], %[s3]"
+      : [x] "+r"(*x), [weights] "+r"(*weights), [s0] "+r"(sums->s0), [s1] "+r"(sums->s1),
+        [s2] "+r"(sums->s2), [s3] "+r"(sums->s3), [x_even] "=&r"(x_even), [x_odd] "=&r"(x_odd),
+        [even] "=&r"(even), [odd] "=&r"(odd)
+      : [step] "r"(step), [offsets] "r"(offsets)
+      : "memory");
 }
 
 // Within [0, 2^24 - 1].
@@ -188,11 +296,6 @@ TFODL_INLINE uint32_t HalvePairSums(uint32_t a, uint32_t b) {
   return result;
 }
 
-// Four sums in one register each.
-struct FourSums {
-  int32_t s0, s1, s2, s3;
-};
-
 // From memory that is aligned to four bytes.
 TFODL_INLINE FourSums LoadFour(const int32_t* from) {
   typedef const int32_t Memory[4];
@@ -244,6 +347,17 @@ TFODL_INLINE void AddFourTimesBytes(uint32_t low, uint32_t high, uint32_t offset
 }
 
 #endif  // TFODL_HAS_DSP
+
+// To lower addresses where the two overlap.
+TFODL_INLINE void CopyBytes(const int8_t* from, uint32_t count, int8_t* to) {
+#if TFODL_HAS_DSP
+  // The memmove of a C library made for size takes five instructions per byte.
+  for (; count >= 4; count -= 4, from += 4, to += 4) StoreWord(to, LoadWord(from));
+  for (; count > 0; --count) *to++ = *from++;
+#else
+  memmove(to, from, count);
+#endif
+}
 
 inline void Clear(int32_t* values, uint32_t count) {
 #if TFODL_HAS_DSP

@@ -30,6 +30,15 @@ inline bool IsRangeAroundInt8(int32_t low, int32_t high) {
   return low >= -129 && high <= 128 && low < high;
 }
 
+inline bool IsExtent(uint32_t value) { return value >= 1 && value <= kMaxExtent; }
+
+// No more than kMaxElements.
+TFODL_NOINLINE bool ProductFits(uint32_t a, uint32_t b, uint32_t c, uint32_t d = 1);
+
+// One axis of a sliding window. Every window covers at least one element of the input.
+TFODL_NOINLINE bool IsWindowAxis(uint32_t in, uint32_t out, uint32_t window, uint32_t stride,
+                                 uint32_t pad);
+
 }  // namespace tfodl
 
 #endif  // TFODL_OPTION_CHECKS_H_

@@ -2,6 +2,7 @@
 
 #include "tfodl/dsp.h"
 #include "tfodl/float_math.h"
+#include "tfodl/option_checks.h"
 
 namespace tfodl {
 namespace {
@@ -21,25 +22,6 @@ bool HasHeader(const uint8_t* blob, uint32_t length, uint32_t size) {
 bool IsPositive(float value) { return IsFinite(value) && value > 0.0f; }
 
 bool IsNonNegative(float value) { return IsFinite(value) && value >= 0.0f; }
-
-bool IsExtent(uint32_t value) { return value >= 1 && value <= kMaxExtent; }
-
-TFODL_NOINLINE bool ProductFits(uint32_t a, uint32_t b, uint32_t c, uint32_t d = 1) {
-  const uint32_t factors[] = {b, c, d};
-  uint64_t product = a;
-  for (const uint32_t factor : factors) {
-    product *= factor;
-    if (product > kMaxElements) return false;
-  }
-  return true;
-}
-
-// One axis of a sliding window. Every window covers at least one element of the input.
-TFODL_NOINLINE bool IsWindowAxis(uint32_t in, uint32_t out, uint32_t window, uint32_t stride,
-                                 uint32_t pad) {
-  return IsExtent(in) && IsExtent(out) && IsExtent(window) && IsExtent(stride) && pad < window &&
-         static_cast<uint64_t>(out - 1) * stride < static_cast<uint64_t>(in) + pad;
-}
 
 bool IsActivationRange(int32_t low, int32_t high) {
   return low >= -129 && high <= 128 && low < high;
@@ -81,6 +63,23 @@ bool HasValidSettings(const LayerOptions& o) {
 }
 
 }  // namespace
+
+TFODL_NOINLINE bool ProductFits(uint32_t a, uint32_t b, uint32_t c, uint32_t d) {
+  const uint32_t factors[] = {b, c, d};
+  uint64_t product = a;
+  for (const uint32_t factor : factors) {
+    product *= factor;
+    if (product > kMaxElements) return false;
+  }
+  return true;
+}
+
+// One axis of a sliding window. Every window covers at least one element of the input.
+TFODL_NOINLINE bool IsWindowAxis(uint32_t in, uint32_t out, uint32_t window, uint32_t stride,
+                                 uint32_t pad) {
+  return IsExtent(in) && IsExtent(out) && IsExtent(window) && IsExtent(stride) && pad < window &&
+         static_cast<uint64_t>(out - 1) * stride < static_cast<uint64_t>(in) + pad;
+}
 
 bool IsSkipSettings(const SkipSettings& skip) {
   return skip.skip_rule <= kSkipTinyPropV2 && IsFinite(skip.d_min) && IsFinite(skip.d_max) &&

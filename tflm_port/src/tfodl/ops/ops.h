@@ -23,6 +23,8 @@ extern const OpDefinition kRateOp;
 extern const OpDefinition kAccumulateOp;
 extern const OpDefinition kFloatHeadOp;
 extern const OpDefinition kFloatHeadBwdOp;
+extern const OpDefinition kConv2DOp;
+extern const OpDefinition kDepthwiseConv2DOp;
 
 }  // namespace tfodl
 

@@ -17,7 +17,8 @@ const OpDefinition& Definition(int op) {
 
 const OpDefinition& SeparateDefinition(int op) {
   static const OpDefinition* const kOps[] = {&kReselectOp, &kRateOp, &kAccumulateOp, &kFloatHeadOp,
-                                             &kFloatHeadBwdOp};
+                                             &kFloatHeadBwdOp, &kConv2DOp,
+                                             &kDepthwiseConv2DOp};
   static_assert(sizeof(kOps) / sizeof(kOps[0]) == kSeparateOpCount, "the order is SeparateOp's");
   return *kOps[op];
 }
@@ -59,5 +60,13 @@ Registration FloatHeadOpRegistration() { return RegistrationOf(kFloatHeadOp); }
 const char* FloatHeadBackwardOpName() { return kFloatHeadBwdOp.name; }
 
 Registration FloatHeadBackwardOpRegistration() { return RegistrationOf(kFloatHeadBwdOp); }
+
+const char* Conv2DOpName() { return kConv2DOp.name; }
+
+Registration Conv2DOpRegistration() { return RegistrationOf(kConv2DOp); }
+
+const char* DepthwiseConv2DOpName() { return kDepthwiseConv2DOp.name; }
+
+Registration DepthwiseConv2DOpRegistration() { return RegistrationOf(kDepthwiseConv2DOp); }
 
 }  // namespace tfodl

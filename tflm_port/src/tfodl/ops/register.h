@@ -23,7 +23,15 @@ TfLiteStatus AddOps(Resolver& resolver) {
 
 // The ops that AddOps leaves out, so that sketches without them have no flash for them.
 enum SeparateOp : int {
-  kReselection, kRateSchedule, kAccumulation, kFloatHead, kFloatHeadBackward, kSeparateOpCount };
+  kReselection,
+  kRateSchedule,
+  kAccumulation,
+  kFloatHead,
+  kFloatHeadBackward,
+  kConvolution,
+  kDepthwiseConvolution,
+  kSeparateOpCount
+};
 
 const char* SeparateOpName(int op);
 Registration SeparateOpRegistration(int op);
@@ -75,6 +83,24 @@ template <class Resolver>
 TfLiteStatus AddFloatHeadBackward(Resolver& resolver) {
   Registration registration = FloatHeadBackwardOpRegistration();
   return resolver.AddCustom(FloatHeadBackwardOpName(), &registration);
+}
+
+const char* Conv2DOpName();
+Registration Conv2DOpRegistration();
+const char* DepthwiseConv2DOpName();
+Registration DepthwiseConv2DOpRegistration();
+
+// For graphs whose convolutions keep their multipliers in flash.
+template <class Resolver>
+TfLiteStatus AddConv2D(Resolver& resolver) {
+  Registration registration = Conv2DOpRegistration();
+  return resolver.AddCustom(Conv2DOpName(), &registration);
+}
+
+template <class Resolver>
+TfLiteStatus AddDepthwiseConv2D(Resolver& resolver) {
+  Registration registration = DepthwiseConv2DOpRegistration();
+  return resolver.AddCustom(DepthwiseConv2DOpName(), &registration);
 }
 
 }  // namespace tfodl

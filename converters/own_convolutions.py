@@ -1,0 +1,209 @@
+"""Convolutions of a training graph that keep their fixed-point multipliers in flash.
+
+TensorFlow Lite Micro computes two int32 for every output channel of every convolution when the
+model is loaded, and keeps them in the arena. TFODL_CONV_2D and TFODL_DEPTHWISE_CONV_2D find them in
+their options, which stay in the model. A depthwise one whose map keeps its size writes its output
+over its input where nothing else reads that, and those whose outputs a CONCATENATION only puts side
+by side write them there themselves. The results are the same bits.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from tf_odl.converters.flatbuffer import FlatModel
+from tf_odl.converters.geometry import activation_range, sliding_window
+from tf_odl.converters.options import ConvOptions
+
+OWN_CONVOLUTIONS = {
+    "CONV_2D": "TFODL_CONV_2D",
+    "DEPTHWISE_CONV_2D": "TFODL_DEPTHWISE_CONV_2D",
+}
+BUILTIN = {own: builtin for builtin, own in OWN_CONVOLUTIONS.items()}
+
+_ABSENT = -1
+_GROUP = 4  # elements that the kernel widens together
+_LARGEST_FAN_IN = 65792  # kMaxFanIn of conv_options.h
+
+
+def builtin_name(kind: str) -> str:
+    """`CONV_2D` of TFODL_CONV_2D; any other op's name as it is."""
+    return BUILTIN.get(kind, kind)
+
+
+def with_own_convolutions(graph: bytes) -> bytes:
+    """The training graph with every convolution replaced that the ops can compute.
+
+    Variables, state image and results stay the same.
+
+    Args:
+        graph: a model_train.tflite.
+    """
+    flat = FlatModel(graph)
+    for position, op in enumerate(flat.operators):
+        kind = flat.op_name(op)
+        if kind not in OWN_CONVOLUTIONS:
+            continue
+        options = _options(flat, op)
+        if options is not None:
+            flat.operators[position] = _own(flat, op, OWN_CONVOLUTIONS[kind], options)
+    for op in list(flat.operators):
+        if flat.op_name(op) == "CONCATENATION":
+            _write_side_by_side(flat, op)
+    for op in flat.operators:
+        if flat.op_name(op) == OWN_CONVOLUTIONS["DEPTHWISE_CONV_2D"]:
+            _work_in_place(flat, op)
+    flat.drop_unused_tensors()
+    return flat.pack()
+
+
+def fixed_point(scale: float) -> tuple[int, int] | None:
+    """(multiplier, shift) with scale = multiplier / 2^(31 + shift), multiplier >= 2^30.
+
+    None where there is none: TFLite takes such a scale for zero, or refuses it. As
+    QuantizeMultiplier of tensorflow/lite/kernels/internal/quantization_util.cc.
+    """
+    fraction, shift = math.frexp(scale)
+    exact = fraction * 2**31
+    multiplier = math.floor(exact)
+    multiplier += exact - multiplier >= 0.5
+    if multiplier == 2**31:
+        multiplier, shift = multiplier // 2, shift + 1
+    return (multiplier, -shift) if multiplier >= 2**30 and -31 <= shift <= 30 else None
+
+
+def scratch_words(options: ConvOptions) -> int:
+    """4-byte words of scratch memory of TFODL_CONV_2D: two windows of int16, one of int8."""
+    window = options.kernel_h * options.kernel_w
+    groups = -(-window * options.in_c // _GROUP)
+    return 4 * groups + (0 if window == 1 else groups)
+
+
+def in_place_words(options: ConvOptions) -> int:
+    """4-byte words of scratch memory of TFODL_DEPTHWISE_CONV_2D in place: the rows of a window."""
+    return -(-options.kernel_h * options.in_w * options.in_c // 4)
+
+
+def _write_side_by_side(flat: FlatModel, op: Any) -> None:
+    """Let the ops before a CONCATENATION of channels write into its output, and leave it out."""
+    y = int(op.outputs[0])
+    parts = [int(i) for i in op.inputs]
+    producers = [flat.producer(part) for part in parts]
+    if int(op.builtinOptions.axis) % len(flat.shape(y)) != 3 or len(set(parts)) < len(parts):
+        return
+    for part, producer in zip(parts, producers, strict=True):
+        if (
+            producer is None
+            or flat.op_name(producer) not in BUILTIN
+            or [reader is op for reader in flat.consumers(part)] != [True]
+            or part in flat.outputs
+            or (flat.scales(part).tolist(), flat.zero_point(part))
+            != (flat.scales(y).tolist(), flat.zero_point(y))
+        ):
+            return
+    first = 0
+    for producer in producers:
+        assert producer is not None
+        options = ConvOptions.unpack(producer.customOptions.tobytes())
+        placed = replace(options, y_c=flat.shape(y)[3], first_c=first)
+        producer.customOptions = np.frombuffer(placed.pack(), np.uint8)
+        producer.outputs = np.asarray([y, *(int(i) for i in producer.outputs[1:])], np.int32)
+        first += options.out_c
+    position = next(i for i, known in enumerate(flat.operators) if known is op)
+    del flat.operators[position]
+
+
+def _work_in_place(flat: FlatModel, op: Any) -> None:
+    """Let the op before write into the output, where the ops' tensors allow that.
+
+    The output's tensor stays, as its readers may look at its scale. So the one before has to be an
+    op of ours, which looks at no scale.
+    """
+    x, y = int(op.inputs[0]), int(op.outputs[0])
+    before = flat.producer(x)
+    options = ConvOptions.unpack(op.customOptions.tobytes())
+    is_whole = options.out_c == options.y_c
+    keeps_size = (
+        flat.shape(x) == flat.shape(y)
+        and is_whole
+        and (options.stride_h, options.stride_w) == (1, 1)
+    )
+    if (
+        not keeps_size
+        or before is None
+        or flat.op_name(before) not in BUILTIN
+        or [x in other.outputs for other in flat.operators].count(True) > 1
+        or len(flat.consumers(x)) > 1
+        or x in flat.outputs
+    ):
+        return
+    name = f"{flat.name(y)}/rows/scratch"
+    rows = flat.add_tensor(name, (in_place_words(options),), np.float32)
+    before.outputs = np.asarray([y, *(int(i) for i in before.outputs[1:])], np.int32)
+    op.inputs = np.asarray([y, *(int(i) for i in op.inputs[1:])], np.int32)
+    op.outputs = np.asarray([y, rows], np.int32)
+
+
+def _options(flat: FlatModel, op: Any) -> ConvOptions | None:
+    """None for a convolution that the ops do not have: dilated, in groups, of other numbers."""
+    x, kernel, y = int(op.inputs[0]), int(op.inputs[1]), int(op.outputs[0])
+    dilation = (op.builtinOptions.dilationHFactor, op.builtinOptions.dilationWFactor)
+    if tuple(map(int, dilation)) != (1, 1):
+        return None
+    if any(flat.dtype(t) != np.int8 for t in (x, kernel, y)):
+        return None
+    window = sliding_window(flat, op, *flat.shape(kernel)[1:3])
+    depthwise = flat.op_name(op) == "DEPTHWISE_CONV_2D"
+    fan_in = window.window_h * window.window_w * (1 if depthwise else window.in_c)
+    is_whole = depthwise or flat.shape(kernel)[3] == window.in_c
+    if not is_whole or fan_in > _LARGEST_FAN_IN:
+        return None
+    # In double precision and in this order, as TFLite does.
+    x_scale, y_scale = float(flat.scales(x)[0]), float(flat.scales(y)[0])
+    scales = np.broadcast_to(flat.scales(kernel), (window.out_c,))
+    scaled = [fixed_point(x_scale * float(scale) / y_scale) for scale in scales]
+    found = [pair for pair in scaled if pair is not None]
+    if len(found) != window.out_c:
+        return None
+    low, high = activation_range(flat, op)
+    return ConvOptions(
+        in_h=window.in_h,
+        in_w=window.in_w,
+        in_c=window.in_c,
+        out_h=window.out_h,
+        out_w=window.out_w,
+        out_c=window.out_c,
+        kernel_h=window.window_h,
+        kernel_w=window.window_w,
+        stride_h=window.stride_h,
+        stride_w=window.stride_w,
+        pad_top=window.pad_top,
+        pad_left=window.pad_left,
+        y_c=window.out_c,
+        first_c=0,
+        x_zero_point=flat.zero_point(x),
+        y_zero_point=flat.zero_point(y),
+        act_min=max(low, -128),
+        act_max=min(high, 127),
+        multipliers=tuple(multiplier for multiplier, _ in found),
+        shifts=tuple(shift for _, shift in found),
+    )
+
+
+def _own(flat: FlatModel, op: Any, code: str, options: ConvOptions) -> Any:
+    inputs = [int(i) for i in op.inputs]
+    inputs += [_ABSENT] * (3 - len(inputs))
+    y = int(op.outputs[0])
+    outputs = [y]
+    if BUILTIN[code] == "CONV_2D":
+        name = f"{flat.name(y)}/windows/scratch"
+        outputs.append(flat.add_tensor(name, (scratch_words(options),), np.float32))
+    for tensor in inputs[1:]:
+        # Nobody reads the scales of constants any more, and they take 24 bytes per channel.
+        if tensor != _ABSENT and not flat.tensors[tensor].isVariable:
+            flat.tensors[tensor].quantization = None
+    return flat.custom_op(code, inputs, outputs, options.pack())

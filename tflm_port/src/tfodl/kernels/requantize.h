@@ -1,0 +1,38 @@
+// From the sums of an int8 convolution to its outputs, in TensorFlow Lite's fixed-point arithmetic.
+#ifndef TFODL_KERNELS_REQUANTIZE_H_
+#define TFODL_KERNELS_REQUANTIZE_H_
+
+#include <stdint.h>
+
+#include "tfodl/conv_options.h"
+#include "tfodl/dsp.h"
+
+namespace tfodl {
+
+class Requantizer {
+ public:
+  // bias: null where there is none.
+  Requantizer(const Conv& conv, const int32_t* bias)
+      : multipliers_(conv.multipliers),
+        shifts_(conv.shifts),
+        bias_(bias),
+        zero_point_(conv.options.y_zero_point),
+        low_(conv.options.act_min),
+        high_(conv.options.act_max) {}
+
+  // The output of a channel.
+  int8_t One(int32_t sum, uint32_t channel) const;
+
+  // The outputs of four channels from this one on.
+  void Four(const FourSums& sums, uint32_t channel, int8_t* y) const;
+
+ private:
+  const uint8_t* multipliers_;
+  const int8_t* shifts_;
+  const int32_t* bias_;
+  int32_t zero_point_, low_, high_;
+};
+
+}  // namespace tfodl
+
+#endif  // TFODL_KERNELS_REQUANTIZE_H_
