@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from int8_convolutions import Convolution, model, outputs, random_convolution
 
 from tf_odl.converters.flatbuffer import FlatModel
+from tf_odl.converters.layer_plan import op_plans
 from tf_odl.converters.memory import HOST, plan_memory
 from tf_odl.converters.options import ConvOptions
 from tf_odl.converters.own_convolutions import (
@@ -324,3 +325,17 @@ def test_the_plan_is_never_below_the_arena_used(exported: Export) -> None:
     assert used <= plan_memory(own, HOST).arena_bytes <= 1.02 * used
     builtin = plan_memory(exported.training)
     assert plan_memory(own).struct_bytes < builtin.struct_bytes
+
+
+def test_the_plan_knows_their_work(exported: Export) -> None:
+    """As many multiply-accumulates as the builtin ops have, and what they learn."""
+    plans = []
+    for data in (exported.training, with_own_convolutions(exported.training)):
+        flat = FlatModel(data)
+        plans.append([op for op in op_plans(flat, plan_memory(flat)) if op.macs_forward])
+    builtin, own = plans
+    for one, other in zip(builtin, own, strict=True):
+        assert (one.op, one.macs_forward) == (other.op, other.macs_forward)
+        assert one.macs_backward == other.macs_backward
+        assert one.trainable_bytes == other.trainable_bytes
+        assert other.instructions_forward > 0

@@ -171,8 +171,9 @@ def test_own_convolutions_are_registered_in_place_of_the_builtin_ones(exports, t
     header = (tmp_path / "p" / name / "model_ops.h").read_text()
     builtin = re.findall(r"resolver\.(Add\w+)\(\);", header)
     assert not any("Conv" in add for add in builtin)
-    assert re.findall(r"  tfodl::(\w+)\(resolver\);", header) == ["AddConv2D"]
-    assert f"kForwardOps = {len(builtin) + 1};" in header
+    own = ["AddConv2D", "AddDepthwiseConv2D"]
+    assert re.findall(r"  tfodl::(\w+)\(resolver\);", header) == own
+    assert f"kForwardOps = {len(builtin) + 2};" in header
 
 
 def test_the_sketch_is_the_example_of_the_library(exports):
