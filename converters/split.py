@@ -198,12 +198,19 @@ def _pairs(flat: FlatModel) -> Iterator[tuple[Any, Any]]:
         if (
             before is not None
             and flat.op_name(before) == "CONV_2D"
-            and flat.shape(between)[-1] == flat.shape(int(op.outputs[0]))[-1]
+            and _keeps_channels(flat, op)
             and len(flat.consumers(between)) == 1
             and between not in flat.outputs
             and all(_is_constant(flat, pair) for pair in (before, op))
         ):
             yield before, op
+
+
+def _keeps_channels(flat: FlatModel, op: Any) -> bool:
+    if flat.op_name(op) != "MEAN":
+        return flat.shape(int(op.inputs[0]))[3] == flat.shape(int(op.outputs[0]))[3]
+    axes = flat.constant(int(op.inputs[1]))
+    return axes is not None and set(np.ravel(axes) % 4) == {1, 2}
 
 
 def _is_constant(flat: FlatModel, op: Any) -> bool:

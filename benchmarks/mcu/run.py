@@ -66,6 +66,8 @@ SEPARATE = {
     "reselection": ["AddReselection"],
     "accumulation": ["AddAccumulation"],
     "float head": ["AddFloatHead", "AddFloatHeadBackward"],
+    "convolutions": ["AddConv2D"],
+    "convolutions, also depthwise": ["AddConv2D", "AddDepthwiseConv2D"],
 }
 WORKLOADS = {
     "W1": "MLP 64-32-10",
