@@ -9,6 +9,7 @@ import numpy as np
 
 from tf_odl.converters.flatbuffer import FlatModel
 from tf_odl.converters.fold import fold
+from tf_odl.converters.head import Head
 from tf_odl.converters.int8_model import Room, int8_model, with_biases
 from tf_odl.converters.losses import Loss
 from tf_odl.converters.on_board import OnBoard
@@ -71,9 +72,21 @@ class Planner:
         train_layers: int | None = None,
         loss: Loss | None = None,
         update_rule: UpdateRule = UpdateRule.STOCHASTIC,
+        accumulate: int = 1,
+        head: Head = Head.INT8,
     ) -> dict[str, Any]:
         """The plan.json of an export; arguments and errors are those of `export`."""
-        board = OnBoard(target, sparsifier, skip_rule, 0.005, 0, loss, update_rule)
+        board = OnBoard(
+            target,
+            sparsifier,
+            skip_rule,
+            0.005,
+            0,
+            loss,
+            update_rule,
+            accumulate=accumulate,
+            head=head,
+        )
         allowed = allowed_masks(self._neurons, masks, layers, train_layers)
         data = with_biases(self._data, allowed) if self._from_file else self._data
         return fit_to_board(data, allowed, board).plan

@@ -1,5 +1,6 @@
 """Gradients of several samples that change the weights together: `export --accumulate`."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +15,14 @@ from tf_odl.converters.options import (
     SummedLayer,
     SumRule,
 )
+from tf_odl.converters.planner import Planner
 from tf_odl.converters.reselection import Reselection
+from tf_odl.converters.targets import get_target
 from tf_odl.converters.update_rule import ACCUMULATED, SUMS, UpdateRule, is_residual
 from tf_odl.converters.write_back import variable_tensors, with_variables
 from tf_odl.errors import UserError
-from tf_odl.methods import Mask, parse_budget
+from tf_odl.fitting import layers_that_fit
+from tf_odl.methods import Mask, get_method, parse_budget
 from tf_odl.methods.random import Random
 from tf_odl.tflm_port.interpreter import TrainingInterpreter, available
 
@@ -155,3 +159,16 @@ def test_what_cannot_be_added_up_is_refused(tmp_path: Path) -> None:
             accumulate=2,
             reselection=Reselection(Random(), parse_budget("20%"), 10),
         )
+
+
+def test_fit_knows_what_sums_take() -> None:
+    """With a byte less than all layers need, not all neurons can train."""
+    model, method = make("cnn"), get_method("full")
+    planner, board = Planner(model), get_target("esp32")
+    settings = {"update_rule": UpdateRule.RESIDUAL, "accumulate": 4}
+    everything = planner.plan(board, method.sparsifier, method.skip, **settings)["training"]
+    small = replace(board, arena_bytes=everything["arena_bytes"] - 1)
+    found = layers_that_fit(model, method, small, None, **settings)
+    assert set(found.best.layers) != set(planner.neurons)
+    without = layers_that_fit(model, method, small, None, update_rule=UpdateRule.RESIDUAL)
+    assert set(without.best.layers) == set(planner.neurons)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tf_odl.converters.fit import Fit, Plan, fit_layers
+from tf_odl.converters.head import Head
 from tf_odl.converters.losses import Loss
 from tf_odl.converters.planner import Planner
 from tf_odl.converters.targets import Target
@@ -33,6 +34,8 @@ def layers_that_fit(
     milliseconds: float | None = None,
     loss: Loss | None = None,
     update_rule: UpdateRule = UpdateRule.STOCHASTIC,
+    accumulate: int = 1,
+    head: Head = Head.INT8,
     progress: Progress | None = None,
 ) -> Fit:
     """The layers, and windows of their neurons, to train on a board.
@@ -57,6 +60,8 @@ def layers_that_fit(
             layers=layers,
             loss=loss,
             update_rule=update_rule,
+            accumulate=accumulate,
+            head=head,
         )
 
     return fit_layers(

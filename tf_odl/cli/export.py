@@ -201,6 +201,8 @@ def export(
                 dataset,
                 loss=settings_of_board["loss"],
                 update_rule=UpdateRule(update_rule),
+                accumulate=accumulate,
+                head=Head(head),
                 progress=progress,
             )
             settings_of_board["layers"] = found.best.layers
