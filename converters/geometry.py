@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,10 @@ class Window:
     stride_w: int
     pad_top: int
     pad_left: int
+
+    def fields(self, window: str) -> dict[str, Any]:
+        """By the names of an op's options, which call the window `kernel` or `filter`."""
+        return {name.replace("window", window): value for name, value in asdict(self).items()}
 
 
 def sliding_window(flat: FlatModel, op: Any, window_h: int, window_w: int) -> Window:

@@ -171,18 +171,7 @@ def _options(flat: FlatModel, op: Any) -> ConvOptions | None:
         return None
     low, high = activation_range(flat, op)
     return ConvOptions(
-        in_h=window.in_h,
-        in_w=window.in_w,
-        in_c=window.in_c,
-        out_h=window.out_h,
-        out_w=window.out_w,
-        out_c=window.out_c,
-        kernel_h=window.window_h,
-        kernel_w=window.window_w,
-        stride_h=window.stride_h,
-        stride_w=window.stride_w,
-        pad_top=window.pad_top,
-        pad_left=window.pad_left,
+        **window.fields("kernel"),
         y_c=window.out_c,
         first_c=0,
         x_zero_point=flat.zero_point(x),
