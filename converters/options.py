@@ -11,7 +11,7 @@ channels.
 from __future__ import annotations
 
 import struct
-from dataclasses import astuple, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from enum import IntEnum, IntFlag
 from typing import Any, TypeVar
 
@@ -111,7 +111,7 @@ class _Options:
 
     def pack(self) -> bytes:
         """The bytes of the options."""
-        words = astuple(self)[: len(self.layout()) - 1]  # type: ignore[call-overload]
+        words = [getattr(self, name) for name, _, _ in self.layout()[1:]]
         return struct.pack(self._format(), ABI_VERSION, *words)
 
     @classmethod
