@@ -1,96 +1,225 @@
-"""What more memory buys on a device: the head, what `--fit` chooses, or every layer.
+"""What more memory buys on a device: the head, what `--fit` chooses, other choices, every layer.
 
-    python benchmarks/fit_gain.py --data-dir DATA [--arena KB] [--samples N]
+    python benchmarks/fit_gain.py --data-dir DATA [--only NAME ...] [--seeds 3] [--work DIR]
 
-ResNet8 learns upright digits (MNIST), then meets digits rotated by 40 degrees inside TensorFlow
-Lite Micro and learns from one pass over some of them. Prints the table of docs/plan.md.
+A model learns upright digits (MNIST), then meets digits rotated by 40 degrees inside TensorFlow
+Lite Micro and learns from one pass over some of them. Results are kept one by one: killed half-way,
+the same command continues. Writes the table of docs/plan.md.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import os
 import tempfile
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import numpy as np
+from pretraining import Recipe, pretrained
 
 from tf_odl.converters import reference
 from tf_odl.converters.export import export
-from tf_odl.converters.targets import get_target
+from tf_odl.converters.fit import Plan, fit_layers
+from tf_odl.converters.planner import Planner
+from tf_odl.converters.targets import Target, get_target
+from tf_odl.converters.update_rule import UpdateRule
 from tf_odl.data import load
 from tf_odl.data.dataset import Dataset
 from tf_odl.fitting import layers_that_fit
 from tf_odl.methods import get_method
-from tf_odl.models import build
 from tf_odl.tflm_port.interpreter import TrainingInterpreter
+from tf_odl.trainer.analysis import SupportAnalysis, support_set
+from tf_odl.trainer.model import OdlModel
 
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "plan.md"
+RESULTS = PAGE.with_suffix("") / "fit-gain.csv"
+FIELDS = (
+    *("model", "arena", "seed", "trains", "layers"),
+    *("arena_bytes", "flash_bytes", "milliseconds", "before", "after"),
+)
 METHOD = get_method("tinypropv2")
-PRETRAINING, EPOCHS, TEST = 12_000, 3, 1_000  # samples, passes, samples
-RATE = 0.002
+RULE = UpdateRule.RESIDUAL
+PRETRAINING, SUPPORT, LEARN, TEST = 12_000, 2_000, 1_000, 1_000  # samples
+HEAD, WHOLE, FISHER, FIT, ALL = (
+    "the output layer",
+    "whole layers, from the output down",
+    "the most Fisher information",
+    "`--fit`",
+    "everything",
+)
+Row = dict[str, str]
 
 
-def pretrained(data: Dataset) -> keras.Model:
-    keras.utils.set_random_seed(0)
-    model = build("resnet8", data.x_train.shape[1:], data.classes, 0)
-    model.compile(
-        keras.optimizers.Adam(1e-3), keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+@dataclass(frozen=True)
+class Case:
+    model: str
+    recipe: Recipe
+    arena: int  # KB
+    rate: float
+
+
+CASES = {
+    "resnet8": Case("resnet8", Recipe(3, "Adam", 2e-3), 120, 0.002),
+    "cnn5": Case("cnn5", Recipe(3, "Adam", 2e-3), 32, 0.005),
+}
+
+
+def fisher(model: keras.Model, data: Dataset) -> dict[str, np.ndarray]:
+    """The squares of output times gradient of every neuron: TinyTrain's potential."""
+    owner = OdlModel(keras.models.clone_model(model), get_method("full"))
+    owner.model.set_weights(model.get_weights())
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    owner.compile(keras.optimizers.SGD(), loss)
+    return SupportAnalysis(owner, *support_set(data.x_train, data.y_train, 200, seed=0)).fisher()
+
+
+def choices(model: keras.Model, support: Dataset, board: Target) -> dict[str, list[str] | None]:
+    """The layers that train, by the way of choosing them."""
+    planner = Planner(model)
+    sites = list(planner.neurons)
+
+    def plan_of(layers: Sequence[str]) -> Plan:
+        return planner.plan(board, METHOD.sparsifier, METHOD.skip, layers=layers, update_rule=RULE)
+
+    whole = sites[-1:]
+    for site in reversed(sites[:-1]):
+        if plan_of([site, *whole])["fits"]:
+            whole = [site, *whole]
+    worth = fisher(model, support)
+    return {
+        HEAD: sites[-1:],
+        WHOLE: whole,
+        FISHER: list(fit_layers(worth, plan_of, planner.narrowable).best.layers),
+        FIT: list(layers_that_fit(model, METHOD, board, support, update_rule=RULE).best.layers),
+        ALL: None,
+    }
+
+
+def learn(
+    model: keras.Model, layers: list[str] | None, data: Dataset, board: Target, rate: float
+) -> Row:
+    with tempfile.TemporaryDirectory() as folder:
+        report = export(
+            model,
+            data.x_train[:300],
+            target=replace(board, arena_bytes=1 << 30) if layers is None else board,
+            out_dir=Path(folder) / "export",
+            sparsifier=METHOD.sparsifier,
+            skip_rule=METHOD.skip,
+            layers=layers,
+            learning_rate=rate,
+            update_rule=RULE,
+        )
+        plain = (report.folder / "model.tflite").read_bytes()
+        x = reference.quantize_input(plain, data.x_train)
+        test = reference.quantize_input(plain, data.x_test)
+        with TrainingInterpreter(
+            (report.folder / "model_train.tflite").read_bytes()
+        ) as interpreter:
+
+            def accuracy() -> str:
+                outputs = interpreter.infer(test).reshape(len(test), -1)
+                return f"{(outputs.argmax(1) == data.y_test).mean():.4f}"
+
+            before = accuracy()
+            interpreter.train(x, data.y_train)
+            after = accuracy()
+    training = report.plan["training"]
+    return {
+        "arena_bytes": str(training["arena_bytes"]),
+        "flash_bytes": str(report.plan["flash"]["total_bytes"]),
+        "milliseconds": f"{training['milliseconds']:.1f}",
+        "before": before,
+        "after": after,
+    }
+
+
+def measure(case: Case, seed: int, data_dir: Path, work: Path, rows: list[Row]) -> None:
+    upright = load("mnist", data_dir=data_dir)
+    turned = load("mnist", data_dir=data_dir, shift="rotate:40")
+    known = replace(
+        upright, x_train=upright.x_train[:PRETRAINING], y_train=upright.y_train[:PRETRAINING]
     )
-    x, y = data.x_train[:PRETRAINING], data.y_train[:PRETRAINING]
-    model.fit(x, y, batch_size=32, epochs=EPOCHS, verbose=0)
-    return model
+    model = pretrained(case.model, known, case.recipe, seed, work, f"mnist-{PRETRAINING}")
+    order = PRETRAINING + np.random.default_rng(seed).permutation(len(turned.x_train) - PRETRAINING)
+    parts = np.split(order[: SUPPORT + LEARN], [SUPPORT])
+    support, stream = (
+        replace(
+            turned,
+            x_train=turned.x_train[part],
+            y_train=turned.y_train[part],
+            x_test=turned.x_test[:TEST],
+            y_test=turned.y_test[:TEST],
+        )
+        for part in parts
+    )
+    board = replace(get_target("nano33"), arena_bytes=case.arena * 1024)
+    for trains, layers in choices(model, support, board).items():
+        key = {"model": case.model, "arena": str(case.arena), "seed": str(seed), "trains": trains}
+        if any(key.items() <= row.items() for row in rows):
+            continue
+        found = learn(model, layers, stream, board, case.rate)
+        rows.append(key | {"layers": " ".join(layers or ["all"])} | found)
+        print(*rows[-1].values(), flush=True)
+        write(rows)
 
 
-def accuracy(board: TrainingInterpreter, codes: np.ndarray, labels: np.ndarray) -> float:
-    outputs = board.infer(codes).reshape(len(codes), -1)
-    return float((outputs.argmax(1) == labels).mean())
+def read() -> list[Row]:
+    if not RESULTS.is_file():
+        return []
+    with RESULTS.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def write(rows: list[Row]) -> None:
+    RESULTS.parent.mkdir(parents=True, exist_ok=True)
+    with RESULTS.open("w", newline="") as file:
+        writer = csv.DictWriter(file, FIELDS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def table(rows: list[Row]) -> list[str]:
+    """Means over the seeds; standard deviation of the accuracy."""
+    lines = [
+        "| model, arena of the board | trains | arena, bytes | step, ms | before, % | after, % |",
+        "|---" * 6 + "|",
+    ]
+    for case in CASES.values():
+        for trains in (HEAD, WHOLE, FISHER, FIT, ALL):
+            found = [r for r in rows if (r["model"], r["trains"]) == (case.model, trains)]
+            if not found:
+                continue
+            arena, ms = (np.mean([float(r[k]) for r in found]) for k in FIELDS[5:8:2])
+            before, after = (100 * np.array([float(r[k]) for r in found]) for k in FIELDS[8:])
+            cells = [f"`{case.model}`, {case.arena} KB", trains, f"{arena:,.0f}", f"{ms:,.0f}"]
+            cells += [f"{x.mean():.1f} ± {x.std(ddof=1):.1f}" for x in (before, after)]
+            lines.append(f"| {' | '.join(cells)} |")
+    return lines
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data-dir", type=Path, required=True)
-    parser.add_argument("--arena", type=int, default=120, help="KB")
-    parser.add_argument("--samples", type=int, default=1000)
+    parser.add_argument("--only", nargs="*", choices=CASES, default=list(CASES))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--work", type=Path, default=Path("runs/fit-gain"))
     arguments = parser.parse_args()
-    upright = load("mnist", data_dir=arguments.data_dir)
-    turned = load("mnist", data_dir=arguments.data_dir, shift="rotate:40")
-    model = pretrained(upright)
-    small = replace(get_target("nano33"), arena_bytes=arguments.arena * 1024)
-    large = replace(small, arena_bytes=1 << 30)
-    fit = layers_that_fit(model, METHOD, small, turned).best.layers
-    print("| trains | arena, bytes | flash, bytes | step, ms | before, % | after, % |")
-    print("|---|---|---|---|---|---|")
-    with tempfile.TemporaryDirectory() as folder:
-        for name, layers in (("head", ["head"]), ("--fit", fit), ("everything", None)):
-            report = export(
-                model,
-                turned.x_train[:300],
-                target=large if layers is None else small,
-                out_dir=Path(folder) / name,
-                sparsifier=METHOD.sparsifier,
-                skip_rule=METHOD.skip,
-                layers=layers,
-                learning_rate=RATE,
-            )
-            plain = (report.folder / "model.tflite").read_bytes()
-            learn = reference.quantize_input(plain, turned.x_train[-arguments.samples :])
-            test = reference.quantize_input(plain, turned.x_test[:TEST])
-            labels = turned.y_test[:TEST]
-            with TrainingInterpreter((report.folder / "model_train.tflite").read_bytes()) as board:
-                before = accuracy(board, test, labels)
-                board.train(learn, turned.y_train[-arguments.samples :])
-                after = accuracy(board, test, labels)
-            step, flash = report.plan["training"], report.plan["flash"]["total_bytes"]
-            what = name if layers is None or name == "head" else f"`{name}`: {', '.join(layers)}"
-            print(
-                f"| {what} | {step['arena_bytes']:,} | {flash:,} | {step['milliseconds']:,.0f} "
-                f"| {100 * before:.1f} | {100 * after:.1f} |",
-                flush=True,
-            )
+    rows = read()
+    for name in arguments.only:
+        for seed in range(arguments.seeds):
+            measure(CASES[name], seed, arguments.data_dir, arguments.work, rows)
+    text = PAGE.read_text()
+    start, end = text.index("<!-- fit gain -->"), text.index("<!-- end -->")
+    body = "\n".join(table(rows))
+    PAGE.write_text(f"{text[:start]}<!-- fit gain -->\n{body}\n{text[end:]}")
+    print(body)
 
 
 if __name__ == "__main__":

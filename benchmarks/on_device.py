@@ -152,7 +152,7 @@ STREAMS = {
         "CIFAR-10, images turned by 30°, last 5 layers of `mobilenetv2-0.35`",
         "cifar10",
         "mobilenetv2-0.35",
-        Recipe(15, "Adam", 2e-3, 64, flip=True),
+        Recipe(30, "Adam", 2e-3, 64, flip=True),
         0.002,
         "rotate:30",
         samples=3000,

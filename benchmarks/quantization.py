@@ -54,7 +54,7 @@ CASES = {
         "ds-cnn", "arabic-speech", "arabic_speech_commands", Recipe(60, "Adam", 2e-3, 64)
     ),
     "cifar": Case(
-        "mobilenetv2-0.35", "cifar10", "cifar10", Recipe(15, "Adam", 2e-3, 64, flip=True), 5
+        "mobilenetv2-0.35", "cifar10", "cifar10", Recipe(30, "Adam", 2e-3, 64, flip=True), 5
     ),
 }
 #: What is measured: whether trained with fake quantization, and the room of the ranges.

@@ -2,6 +2,8 @@
 
 import itertools
 import json
+import math
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -12,13 +14,15 @@ from hypothesis import strategies as st
 
 from tf_odl.cli import main
 from tf_odl.converters.fit import fit_layers
+from tf_odl.converters.fold import fold
+from tf_odl.converters.losses import Loss
 from tf_odl.converters.planner import Planner
 from tf_odl.converters.quantize import quantize
 from tf_odl.converters.split import parse_window
 from tf_odl.converters.targets import Target, get_target
 from tf_odl.data import load
 from tf_odl.errors import UserError
-from tf_odl.fitting import layers_that_fit, plot_fit
+from tf_odl.fitting import gradient_worth, layers_that_fit, plot_fit
 from tf_odl.methods import get_method
 from tf_odl.trainer.analysis import support_set
 
@@ -161,8 +165,8 @@ def test_windows_that_save_little_stay_masks():
     assert found.best.layers == ("layer0", "layer1[0:2]", "layer2")
 
 
-def test_worth_is_the_fisher_information_of_the_data(tmp_path):
-    """(z dL/dz)^2 of each neuron, summed over layer and samples; here in NumPy."""
+def test_worth_is_the_squared_gradient_of_the_data(tmp_path):
+    """Of the mean loss, by neuron: its weights and its bias; here in NumPy."""
     digits = load("digits")
     keras.utils.set_random_seed(0)
     small = keras.Sequential(
@@ -173,21 +177,69 @@ def test_worth_is_the_fisher_information_of_the_data(tmp_path):
             keras.layers.Dense(10, name="head"),
         ]
     )
-    fit = layers_that_fit(small, METHOD, board(10**6), digits)
-    worth = {c.layers: c.worth for c in fit.choices}
-
     x, y = support_set(digits.x_train, digits.y_train, 200, seed=0)
+    x = x.reshape(len(x), -1)
     (w1, b1), (w2, b2) = (small.get_layer(n).get_weights() for n in ("hidden", "head"))
-    z = x.reshape(len(x), -1) @ w1 + b1
-    logits = np.maximum(z, 0) @ w2 + b2
+    z = x @ w1 + b1
+    h = np.maximum(z, 0)
+    logits = h @ w2 + b2
     p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    error = p - np.eye(10)[y]
-    of_head = ((logits * error) ** 2).sum()
-    of_hidden = ((z * (z > 0) * (error @ w2.T)) ** 2).sum()
-    assert worth[("hidden", "head")] == pytest.approx(1)
-    assert worth[("head",)] == pytest.approx(of_head / (of_head + of_hidden), rel=1e-4)
+    error = (p - np.eye(10)[y]) / len(x)
+    hidden_error = (z > 0) * (error @ w2.T)
+    of_head = np.square(h.T @ error).sum(0) + np.square(error.sum(0))
+    of_hidden = np.square(x.T @ hidden_error).sum(0) + np.square(hidden_error.sum(0))
+    worth = gradient_worth(small, digits)
+    np.testing.assert_allclose(worth["head"], of_head, rtol=1e-4)
+    np.testing.assert_allclose(worth["hidden"], of_hidden, rtol=1e-4, atol=1e-9)
+
+    fit = layers_that_fit(small, METHOD, board(10**6), digits)
+    shares = {c.layers: c.worth for c in fit.choices}
+    assert shares[("hidden", "head")] == pytest.approx(1)
+    assert shares[("head",)] == pytest.approx(of_head.sum() / (of_head.sum() + of_hidden.sum()))
     plot_fit(fit, tmp_path / "fit.png")
     assert (tmp_path / "fit.png").stat().st_size > 5000
+
+
+def test_worth_is_what_a_small_step_gains():
+    """Also behind batch normalization, which the device has folded, and of depthwise layers."""
+    digits = load("digits")
+    layers = keras.layers
+    keras.utils.set_random_seed(2)
+    inputs = keras.Input(digits.x_train.shape[1:])
+    x = layers.Conv2D(6, 3, use_bias=False, name="conv")(inputs)
+    x = layers.ReLU()(layers.BatchNormalization()(x))
+    x = layers.DepthwiseConv2D(3, depth_multiplier=2, activation="tanh", name="depthwise")(x)
+    x = layers.Flatten()(x)
+    model = keras.Model(inputs, layers.Dense(10, activation="softmax", name="head")(x))
+    norm = model.layers[2]
+    norm.set_weights([w * 1.7 + 0.2 for w in norm.get_weights()])
+    x, y = support_set(digits.x_train, digits.y_train, 200, seed=0)
+    rate = 1e-3
+    for site, worth in gradient_worth(model, digits).items():
+        folded = fold(model)
+        for name, layer in folded.sites.items():
+            folded.model.get_layer(layer).trainable = name == site
+        folded.model.compile(keras.optimizers.SGD(rate), "sparse_categorical_crossentropy")
+        before = folded.model.evaluate(x, y, 200, verbose=0)
+        folded.model.train_on_batch(x, y)
+        gain = before - folded.model.evaluate(x, y, 200, verbose=0)
+        assert gain == pytest.approx(rate * worth.sum(), rel=0.03), site
+
+
+@pytest.mark.parametrize("loss", [None, Loss.BINARY, Loss.RECONSTRUCTION])
+def test_worth_of_other_losses(loss):
+    digits = load("digits")
+    digits = replace(digits, y_train=digits.y_train % 2)
+    keras.utils.set_random_seed(0)
+    outputs = keras.layers.Flatten()(inputs := keras.Input(digits.x_train.shape[1:]))
+    if loss is Loss.RECONSTRUCTION:
+        size = math.prod(digits.x_train.shape[1:])
+        outputs = keras.layers.Dense(size, name="head")(outputs)
+        outputs = keras.layers.Reshape(digits.x_train.shape[1:])(outputs)
+    else:
+        outputs = keras.layers.Dense(1, activation="sigmoid", name="head")(outputs)
+    worth = gradient_worth(keras.Model(inputs, outputs), digits, loss)["head"]
+    assert (worth > 0).any() and np.isfinite(worth).all()
 
 
 def test_a_loss_for_a_model_that_is_no_classifier(tmp_path):
