@@ -4,13 +4,14 @@
 
 Each file is exported for each board, once with the last layer to train and once with `--fit`. What
 is exported learns from some random samples in TensorFlow Lite Micro, and its inference is held
-against the reference kernels of TFLite. Prints the table of the page; a `--loss` that a
-file needs is given as FILE.tflite:LOSS.
+against the reference kernels of TFLite. Prints the table of the page and the
+refusals; a `--loss` that a file needs is given as FILE.tflite:LOSS.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import tempfile
@@ -79,20 +80,20 @@ def main() -> None:
     heads = ["model", "board", "trains", "arena, bytes", "flash, bytes", "inference, ms"]
     heads += ["step, ms", "same bits", "planned arena"]
     print(f"| {' | '.join(heads)} |\n{'|---' * len(heads)}|")
+    refused: dict[str, None] = {}  # every message once
     for given in arguments.files:
         path, _, loss = given.partition(":")
         file = Path(path)
-        for target in arguments.targets:
-            for fit in (False, True):
-                with tempfile.TemporaryDirectory() as folder:
-                    out = Path(folder) / "export"
-                    report = exported(file, loss or None, target, fit, out)
+        for target, fit in itertools.product(arguments.targets, (False, True)):
+            with tempfile.TemporaryDirectory() as folder:
+                out = Path(folder) / "export"
+                report = exported(file, loss or None, target, fit, out)
+                if "error" in report:
+                    refused[f"`{file.stem}`: {report['error']}"] = None
+                else:
                     how = "`--fit`" if fit else "the last layer"
-                    if "error" in report:
-                        cells = [f"`{file.stem}`", target, f"{how}: {report['error']}"]
-                        print(f"| {' | '.join(cells)}{' |' * (len(heads) - 2)}", flush=True)
-                        continue
                     print(row(file, target, how, report, out), flush=True)
+    print("", *(f"- {message}" for message in refused), sep="\n")
 
 
 if __name__ == "__main__":

@@ -43,7 +43,8 @@ def layers_that_fit(
     """The layers, and windows of their neurons, to train on a board.
 
     With data a neuron of a Keras model is worth what it could take off the loss, see
-    `gradient_worth`; without, all layers are worth the same, and so are the neurons of a layer.
+    `gradient_worth`; without, or for `mse`, whose targets no data set holds, all layers are worth
+    the same, and so are the neurons of a layer.
 
     Raises:
         UserError: not even the output layer fits, or the model cannot be exported.

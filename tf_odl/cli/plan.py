@@ -40,7 +40,7 @@ def plan(
 
     Times and energies are estimates: instructions counted on a Cortex-M4, and what `tf-odl
     targets` assumes of the board. With --fit the layers are those worth most within the board's
-    memory: to a run's own data by their Fisher information, else all alike.
+    memory: to a run's own data by the gradient of its loss, else all alike.
     """
     load_tensorflow()
     from tf_odl.converters.losses import Loss
