@@ -191,8 +191,8 @@ def write(rows: list[Row]) -> None:
 def table(rows: list[Row]) -> list[str]:
     """Means over the seeds; standard deviation of the accuracy."""
     lines = [
-        "| model, arena of the board | trains | arena, bytes | step, ms | before, % | after, % |",
-        "|---" * 6 + "|",
+        "| model, board | trains | seeds | arena, bytes | step, ms | before, % | after, % |",
+        "|---" * 7 + "|",
     ]
     for case in CASES.values():
         for trains in (HEAD, WHOLE, FISHER, FIT, ALL):
@@ -202,7 +202,10 @@ def table(rows: list[Row]) -> list[str]:
             arena, ms = (np.mean([float(r[k]) for r in found]) for k in FIELDS[5:8:2])
             before, after = (100 * np.array([float(r[k]) for r in found]) for k in FIELDS[8:])
             cells = [f"`{case.model}`, {case.arena} KB", trains, f"{arena:,.0f}", f"{ms:,.0f}"]
-            cells += [f"{x.mean():.1f} ± {x.std(ddof=1):.1f}" for x in (before, after)]
+            cells.insert(2, str(len(found)))
+            for x in (before, after):
+                deviation = x.std(ddof=1) if len(x) > 1 else 0.0
+                cells.append(f"{x.mean():.1f} ± {deviation:.1f}")
             lines.append(f"| {' | '.join(cells)} |")
     return lines
 

@@ -14,6 +14,7 @@ import argparse
 import csv
 import os
 import tempfile
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -139,14 +140,6 @@ STREAMS = {
         Recipe(60, "Adam", 2e-3, 64),
         0.002,
         persons=SPEAKERS,
-    ),
-    "ds-cnn-noise": Stream(
-        "Arabic speech, new speakers in noise, `ds-cnn`",
-        "arabic-speech",
-        "ds-cnn",
-        Recipe(60, "Adam", 2e-3, 64),
-        0.002,
-        "noise:0.5",
     ),
     "mobilenet": Stream(
         "CIFAR-10, images turned by 30°, last 5 layers of `mobilenetv2-0.35`",
@@ -353,7 +346,7 @@ def draw(rows: Sequence[Row], path: Path) -> None:
     """The difference to float of every stream, and their means."""
     known = [v for v in (*VARIANTS, *BATCHES) if any(r["variant"] == v for r in rows)]
     names = [n for n in STREAMS if len(accuracies(rows, n, FLOAT, "after"))]
-    figure = Figure(figsize=(9, 4.4), layout="constrained")
+    figure = Figure(figsize=(10, 4.6), layout="constrained")
     axes = figure.subplots()
     width = 0.8 / len(known)
     for k, variant in enumerate(known):
@@ -372,8 +365,9 @@ def draw(rows: Sequence[Row], path: Path) -> None:
             )
     axes.axhline(0, color="0.3", linewidth=1)
     axes.axhspan(-1, 1, color="0.85", zorder=0)
-    axes.set_xticks(range(len(names)), [STREAMS[n].title.replace(", ", ",\n") for n in names])
-    axes.tick_params(axis="x", labelsize=8)
+    titles = [textwrap.fill(STREAMS[n].title.replace("`", ""), 18) for n in names]
+    axes.set_xticks(range(len(names)), titles)
+    axes.tick_params(axis="x", labelsize=7)
     axes.set_ylabel("test accuracy against float, points")
     axes.set_yscale("symlog", linthresh=2)
     axes.spines[["top", "right"]].set_visible(False)
