@@ -20,6 +20,7 @@ from tf_odl.converters.planner import Planner
 from tf_odl.converters.quantize import quantize
 from tf_odl.converters.split import parse_window
 from tf_odl.converters.targets import Target, get_target
+from tf_odl.converters.update_rule import UpdateRule
 from tf_odl.data import load
 from tf_odl.errors import UserError
 from tf_odl.fitting import gradient_worth, layers_that_fit, plot_fit
@@ -149,6 +150,27 @@ def test_more_memory_buys_more(model):
     assert worths[0] == 1 and worths == sorted(worths, reverse=True)
     # The wide layer takes 25 KB of RAM and leaves no room: it is the one to go.
     assert "wide" not in layers_that_fit(model, METHOD, board(25_000), None).best.layers
+
+
+def test_a_refusal_names_the_update_rule_that_fits():
+    """An autoencoder's output layer is its largest: a residual for each weight is too much."""
+    keras.utils.set_random_seed(0)
+    layers = [keras.Input((256,)), keras.layers.Dense(16, "relu"), keras.layers.Dense(256)]
+    wide = keras.Sequential(layers)
+    needs = {
+        rule: Planner(wide).plan(
+            board(10**6), METHOD.sparsifier, METHOD.skip, train_layers=1, update_rule=rule
+        )["training"]["arena_bytes"]
+        for rule in (UpdateRule.STOCHASTIC, UpdateRule.RESIDUAL)
+    }
+    enough = needs[UpdateRule.STOCHASTIC]
+    assert needs[UpdateRule.RESIDUAL] >= enough + 256 * 16
+    for arena, message in (
+        (enough, f"With --update-rule stochastic the output layer needs {enough:,} B and fits$"),
+        (enough - 2000, r"another board \(tf-odl targets\)$"),
+    ):
+        with pytest.raises(UserError, match=message):
+            layers_that_fit(wide, METHOD, board(arena), None, update_rule=UpdateRule.RESIDUAL)
 
 
 def test_windows_that_save_little_stay_masks():

@@ -16,6 +16,7 @@ from tf_odl.converters.planner import Planner
 from tf_odl.converters.targets import Target
 from tf_odl.converters.update_rule import UpdateRule
 from tf_odl.data import Dataset
+from tf_odl.errors import UserError
 from tf_odl.methods import Method
 
 if TYPE_CHECKING:
@@ -54,21 +55,32 @@ def layers_that_fit(
     if data is not None and loss is not Loss.MSE and not isinstance(model, bytes):
         worth = gradient_worth(model, data, loss)
 
-    def plan_of(layers: Sequence[str]) -> Plan:
+    def plan_of(layers: Sequence[str], rule: UpdateRule = update_rule) -> Plan:
         return planner.plan(
             target,
             method.sparsifier,
             method.skip,
             layers=layers,
             loss=loss,
-            update_rule=update_rule,
+            update_rule=rule,
             accumulate=accumulate,
             head=head,
         )
 
-    return fit_layers(
-        worth, plan_of, planner.narrowable, milliseconds=milliseconds, progress=progress
-    )
+    try:
+        return fit_layers(
+            worth, plan_of, planner.narrowable, milliseconds=milliseconds, progress=progress
+        )
+    except UserError as error:
+        if update_rule is UpdateRule.RESIDUAL and milliseconds is None:
+            without = plan_of(list(worth)[-1:], UpdateRule.STOCHASTIC)
+            if without["fits"]:
+                needs = without["training"]["arena_bytes"]
+                raise UserError(
+                    f"{error}. With --update-rule stochastic the output layer needs {needs:,} B "
+                    "and fits"
+                ) from None
+        raise
 
 
 def gradient_worth(
