@@ -147,9 +147,24 @@ def test_more_memory_buys_more(model):
         fit = layers_that_fit(model, METHOD, board(arena), None)
         assert fit.best.plan["training"]["arena_bytes"] <= arena
         worths.append(fit.best.worth)
+        assert not any("[" in name for choice in fit.choices for name in choice.layers)
     assert worths[0] == 1 and worths == sorted(worths, reverse=True)
     # The wide layer takes 25 KB of RAM and leaves no room: it is the one to go.
     assert "wide" not in layers_that_fit(model, METHOD, board(25_000), None).best.layers
+
+
+def test_data_choose_neurons_of_a_layer(model):
+    """Of the wide layer only those with a large gradient train: the others are silent."""
+    digits = load("digits")
+    images = np.pad(digits.x_train, ((0, 0), (0, 8), (0, 8), (0, 0)))
+    digits = replace(digits, x_train=images)
+    silent = keras.models.clone_model(model)
+    kernel, bias = silent.get_layer("wide").get_weights()
+    kernel[:, 16:], bias[16:] = 0, -1
+    silent.get_layer("wide").set_weights([kernel, bias])
+    found = layers_that_fit(silent, METHOD, board(25_000), digits).best.layers
+    (window,) = (parse_window(name) for name in found if name.startswith("wide"))
+    assert window[1] is not None and window[1] < 16
 
 
 def test_a_refusal_names_the_update_rule_that_fits():

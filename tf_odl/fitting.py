@@ -45,15 +45,17 @@ def layers_that_fit(
 
     With data a neuron of a Keras model is worth what it could take off the loss, see
     `gradient_worth`; without, or for `mse`, whose targets no data set holds, all layers are worth
-    the same, and so are the neurons of a layer.
+    the same, and since nothing tells the neurons of a layer apart they train together or not.
 
     Raises:
         UserError: not even the output layer fits, or the model cannot be exported.
     """
     planner = Planner(model)
     worth = {site: np.full(count, 1 / count) for site, count in planner.neurons.items()}
+    narrowable: set[str] = set()
     if data is not None and loss is not Loss.MSE and not isinstance(model, bytes):
         worth = gradient_worth(model, data, loss)
+        narrowable = planner.narrowable
 
     def plan_of(layers: Sequence[str], rule: UpdateRule = update_rule) -> Plan:
         return planner.plan(
@@ -68,9 +70,7 @@ def layers_that_fit(
         )
 
     try:
-        return fit_layers(
-            worth, plan_of, planner.narrowable, milliseconds=milliseconds, progress=progress
-        )
+        return fit_layers(worth, plan_of, narrowable, milliseconds=milliseconds, progress=progress)
     except UserError as error:
         if update_rule is UpdateRule.RESIDUAL and milliseconds is None:
             without = plan_of(list(worth)[-1:], UpdateRule.STOCHASTIC)
