@@ -43,6 +43,11 @@ def adapt(data: bytes) -> tuple[bytes, dict[str, int]]:
     _check_form(flat)
     flat.drop_unused_tensors()
     for op in flat.operators:
+        if flat.op_name(op) in WEIGHTED_OPS and has_bias(op):
+            quantization = flat.tensors[int(op.inputs[2])].quantization
+            if quantization is not None:
+                # Old converters copied that of the kernel, which TensorFlow Lite refuses today.
+                quantization.quantizedDimension = 0
         if flat.op_name(op) == "FULLY_CONNECTED":
             single_scale(flat, op)
     sites = _name_layers(flat)

@@ -229,6 +229,19 @@ def test_a_missing_bias_is_added_where_it_trains(tmp_path: Path) -> None:
     assert flat.shape(bias) == (5,) and not flat.constant(bias).any()
 
 
+def test_biases_with_the_dimension_of_their_kernel(file: bytes) -> None:
+    """As in tflite-micro's person_detect.tflite, which today's TensorFlow Lite does not load."""
+    flat = FlatModel(file)
+    for op in flat.operators:
+        if flat.op_name(op) == "DEPTHWISE_CONV_2D":
+            flat.tensors[int(op.inputs[2])].quantization.quantizedDimension = 3
+    x = np.random.default_rng(0).integers(-128, 128, (4, 8, 8, 2), np.int8)
+    with pytest.raises(UserError, match="cannot be run"):
+        infer(flat.pack(), x)
+    wanted = infer(adapt(file)[0], x)
+    np.testing.assert_array_equal(infer(adapt(flat.pack())[0], x), wanted)
+
+
 # -- refusals -----------------------------------------------------------------------------------
 
 
