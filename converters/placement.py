@@ -10,7 +10,7 @@ from tf_odl.converters.memory import plan_memory
 from tf_odl.converters.on_board import OnBoard
 from tf_odl.converters.own_convolutions import with_own_convolutions
 from tf_odl.converters.plan import make_plan
-from tf_odl.converters.split import narrow, split_to_fit
+from tf_odl.converters.split import least_bytes, narrow, split_to_fit
 from tf_odl.converters.trainable import last_layers, trains
 from tf_odl.converters.update_rule import UpdateRule
 from tf_odl.errors import UserError
@@ -50,12 +50,12 @@ def fit_to_board(data: bytes, masks: Mapping[str, Mask], board: OnBoard) -> Fitt
 
     def build(model: bytes) -> bytes:
         graph = board.training_graph(model, masks)
-        return with_own_convolutions(graph) if notes.get("own_convolutions") else graph
+        return with_own_convolutions(graph) if "own_convolutions" in notes else graph
 
     arena = plan["training"]["arena_bytes"]
     fixed = arena - plan["training"]["planned_bytes"]
     # Groups of channels need less for activations, nothing else.
-    if fixed < board.target.arena_bytes < arena:
+    if fixed + least_bytes(data) <= board.target.arena_bytes < arena:
         trainable = [site for site, mask in masks.items() if trains(mask)]
         data, groups = split_to_fit(
             data, trainable, lambda model: plan_memory(build(model)), board.target.arena_bytes

@@ -75,12 +75,29 @@ def split_to_fit(
                 if candidate is None:
                     continue
                 smaller = memory(candidate)
+                if smaller.arena_bytes <= arena_bytes:
+                    return candidate, more
                 if smaller.arena_bytes < need.arena_bytes:
                     best, need = (candidate, more), smaller
         if best is None:
             break
         grouped, groups = best
     return grouped, groups
+
+
+def least_bytes(model: bytes) -> int:
+    """Bytes of activations that no groups go below: a convolution needs its input and its output.
+
+    Where the op behind it can run in groups with it, that op's output counts in place of its own.
+    """
+    flat = FlatModel(model)
+    ends = {int(pair[0].outputs[0]): int(pair[1].outputs[0]) for pair in _pairs(flat)}
+    needs = [0]
+    for op in flat.operators:
+        if flat.op_name(op) == "CONV_2D":
+            x, y = int(op.inputs[0]), int(op.outputs[0])
+            needs.append(sum(math.prod(flat.shape(t)) for t in (x, ends.get(y, y))))
+    return max(needs)
 
 
 def _in_groups(model: bytes, groups: Mapping[str, int]) -> bytes | None:
