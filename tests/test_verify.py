@@ -32,7 +32,6 @@ def export_dir(tmp_path_factory):
         out_dir=out,
         sparsifier=method.sparsifier,
         skip_rule=method.skip,
-        provenance={"data": None, "data_dir": None, "shift": None},
     )
     return out
 

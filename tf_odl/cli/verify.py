@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tf_odl.cli.export_data import data_of_export
 from tf_odl.cli.output import emit_json, print_table, progress_bar
 from tf_odl.cli.tensorflow import load_tensorflow
 from tf_odl.errors import UserError
@@ -44,24 +45,17 @@ def verify(
 
     from tf_odl import simulation, verification
     from tf_odl.converters import reference
-    from tf_odl.data import load
 
     if samples < 1:
         raise UserError(f"--samples must be at least 1, got {samples}")
     record = simulation.read_export(export_dir)
     provenance = record["provenance"]
-    source = data or provenance["data"]
+    source = data or provenance.get("data")
     if source is None:
         shape = (samples, *record["input"]["shape"][1:])
         codes = np.random.default_rng(0).integers(-128, 128, shape).astype(np.int8)
     else:
-        directory = data_dir or provenance["data_dir"]
-        dataset = load(
-            source,
-            data_dir=Path(directory) if directory else None,
-            shift=shift or (None if data else provenance["shift"]),
-            **({} if data else provenance.get("data_options", {})),
-        )
+        dataset = data_of_export(provenance, data, data_dir, shift)
         model = (export_dir / "model.tflite").read_bytes()
         codes = reference.quantize_input(model, dataset.x_test[:samples])
         codes = codes.reshape(len(codes), *record["input"]["shape"][1:])
