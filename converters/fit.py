@@ -71,9 +71,13 @@ def fit_layers(
     sites = list(worth)
     head = sites[-1]
 
+    plans: dict[tuple[str, ...], Plan] = {}  # a layer tried in vain leaves what was before it
+
     def choice(windows: Windows) -> Choice:
         names = tuple(_name(s, windows[s], len(worth[s])) for s in sites if s in windows)
-        plan = plan_of(names)
+        if names not in plans:
+            plans[names] = plan_of(names)
+        plan = plans[names]
         step = plan["training"]["milliseconds"]
         allowed = plan["fits"] and (milliseconds is None or step <= milliseconds)
         return Choice(names, _worth(windows, worth) / total, plan, allowed)

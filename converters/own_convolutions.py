@@ -44,6 +44,12 @@ def with_own_convolutions(graph: bytes) -> bytes:
         graph: a model_train.tflite.
     """
     flat = FlatModel(graph)
+    use_own_convolutions(flat)
+    return flat.pack()
+
+
+def use_own_convolutions(flat: FlatModel) -> None:
+    """As `with_own_convolutions`; the training graph is edited in place."""
     for position, op in enumerate(flat.operators):
         kind = flat.op_name(op)
         if kind not in OWN_CONVOLUTIONS:
@@ -58,7 +64,6 @@ def with_own_convolutions(graph: bytes) -> bytes:
         if flat.op_name(op) == OWN_CONVOLUTIONS["DEPTHWISE_CONV_2D"]:
             _work_in_place(flat, op)
     flat.drop_unused_tensors()
-    return flat.pack()
 
 
 def fixed_point(scale: float) -> tuple[int, int] | None:
