@@ -167,7 +167,9 @@ def test_fit_knows_what_sums_take() -> None:
     planner, board = Planner(model), get_target("esp32")
     settings = {"update_rule": UpdateRule.RESIDUAL, "accumulate": 4}
     everything = planner.plan(board, method.sparsifier, method.skip, **settings)["training"]
-    small = replace(board, arena_bytes=everything["arena_bytes"] - 1)
+    tight = replace(board, arena_bytes=everything["arena_bytes"] - 1)
+    least = planner.plan(tight, method.sparsifier, method.skip, **settings)["training"]
+    small = replace(board, arena_bytes=least["arena_bytes"] - 1)
     found = layers_that_fit(model, method, small, None, **settings)
     assert set(found.best.layers) != set(planner.neurons)
     without = layers_that_fit(model, method, small, None, update_rule=UpdateRule.RESIDUAL)
