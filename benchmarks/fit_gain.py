@@ -10,7 +10,6 @@ are kept one by one: killed half-way, the same command continues. Writes the tab
 from __future__ import annotations
 
 import argparse
-import csv
 import os
 import tempfile
 from collections.abc import Sequence
@@ -22,6 +21,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 from pretraining import Recipe, pretrained
+from results import Row, fill_table, read_rows, write_rows
 
 from tf_odl.converters import reference
 from tf_odl.converters.export import export
@@ -54,7 +54,6 @@ HEAD, WHOLE, FISHER, FIT, ALL = (
     "`--fit`",
     "everything",
 )
-Row = dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -170,22 +169,7 @@ def measure(case: Case, seed: int, data_dir: Path, work: Path, rows: list[Row]) 
         found = learn(model, layers, stream, board, case.rate)
         rows.append(key | {"layers": " ".join(layers or ["all"])} | found)
         print(*rows[-1].values(), flush=True)
-        write(rows)
-
-
-def read() -> list[Row]:
-    if not RESULTS.is_file():
-        return []
-    with RESULTS.open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def write(rows: list[Row]) -> None:
-    RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    with RESULTS.open("w", newline="") as file:
-        writer = csv.DictWriter(file, FIELDS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+        write_rows(RESULTS, FIELDS, rows)
 
 
 def table(rows: list[Row]) -> list[str]:
@@ -217,15 +201,13 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--work", type=Path, default=Path("runs/fit-gain"))
     arguments = parser.parse_args()
-    rows = read()
+    rows = read_rows(RESULTS)
     for name in arguments.only:
         for seed in range(arguments.seeds):
             measure(CASES[name], seed, arguments.data_dir, arguments.work, rows)
-    text = PAGE.read_text()
-    start, end = text.index("<!-- fit gain -->"), text.index("<!-- end -->")
-    body = "\n".join(table(rows))
-    PAGE.write_text(f"{text[:start]}<!-- fit gain -->\n{body}\n{text[end:]}")
-    print(body)
+    lines = table(rows)
+    fill_table(PAGE, lines, "fit gain")
+    print(*lines, sep="\n")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ half-way, the same command continues. Writes results.csv, the plot and the table
 from __future__ import annotations
 
 import argparse
-import csv
 import os
 import tempfile
 import textwrap
@@ -25,6 +24,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import numpy as np
 from matplotlib.figure import Figure
 from pretraining import Recipe, pretrained
+from results import Row, fill_table, read_rows, write_rows
 
 from tf_odl.converters.head import Head
 from tf_odl.converters.rate import RateSettings, Schedule
@@ -153,7 +153,6 @@ STREAMS = {
     ),
 }
 FIELDS = ("stream", "seed", "person", "samples", "variant", "before", "after")
-Row = dict[str, str]
 
 
 class Results:
@@ -161,10 +160,7 @@ class Results:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.rows: list[Row] = []
-        if path.is_file():
-            with path.open(newline="") as file:
-                self.rows = list(csv.DictReader(file))
+        self.rows = read_rows(path)
 
     def has(self, stream: str, seed: int, person: int | None, variant: str) -> bool:
         key = (stream, str(seed), str(person or ""), variant)
@@ -176,11 +172,7 @@ class Results:
         self.rows.sort(
             key=lambda r: (order.index(r["stream"]), int(r["seed"]), int(r["person"] or 0))
         )
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("w", newline="") as file:
-            writer = csv.DictWriter(file, FIELDS, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(self.rows)
+        write_rows(self.path, FIELDS, self.rows)
 
 
 def _compile(model: keras.Model, optimizer: keras.optimizers.Optimizer) -> None:
@@ -375,14 +367,6 @@ def draw(rows: Sequence[Row], path: Path) -> None:
     figure.savefig(path, dpi=120)
 
 
-def write_page(rows: Sequence[Row]) -> None:
-    """Put the table into the page, between its markers."""
-    text = PAGE.read_text()
-    start, end = text.index("<!-- results -->"), text.index("<!-- end -->")
-    body = "\n".join(table(rows))
-    PAGE.write_text(f"{text[:start]}<!-- results -->\n{body}\n{text[end:]}")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("streams", nargs="*", metavar="STREAM", help=", ".join(STREAMS))
@@ -396,7 +380,7 @@ def main() -> None:
         names, arguments.variants, arguments.seeds, arguments.data_dir, arguments.work
     )
     draw(results.rows, FOLDER / "accuracy.png")
-    write_page(results.rows)
+    fill_table(PAGE, table(results.rows))
     print("\n".join(table(results.rows)))
 
 

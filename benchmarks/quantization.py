@@ -11,7 +11,6 @@ docs/quantization.md. DATA holds a folder per data set.
 from __future__ import annotations
 
 import argparse
-import csv
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 from pretraining import Recipe, pretrained
+from results import Row, fill_table, read_rows, write_rows
 
 from tf_odl.converters.accuracy import int8_accuracy
 from tf_odl.converters.fold import Folded, fold
@@ -66,7 +66,6 @@ WAYS: Mapping[str, tuple[bool, Room]] = {
     "qat, no room": (True, Room(*NO_ROOM, "min-max")),
     "qat": (True, Room(*ROOM, "min-max")),
 }
-Row = dict[str, str]
 
 
 def aware(folded: Folded, data: Dataset, seed: int, path: Path) -> None:
@@ -95,21 +94,6 @@ def accuracies(case: Case, model: keras.Model, data: Dataset, seed: int, work: P
     return rows
 
 
-def read() -> list[Row]:
-    if not RESULTS.is_file():
-        return []
-    with RESULTS.open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def write(rows: list[Row]) -> None:
-    RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    with RESULTS.open("w", newline="") as file:
-        writer = csv.DictWriter(file, FIELDS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-
-
 def table(rows: list[Row]) -> list[str]:
     """Mean float accuracy in percent; mean difference in points and its standard error."""
     lines = [f"| | seeds | float | {' | '.join(WAYS)} |", "|---" * (len(WAYS) + 3) + "|"]
@@ -136,7 +120,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--work", type=Path, default=Path("runs/quantization"))
     arguments = parser.parse_args()
-    rows = read()
+    rows = read_rows(RESULTS)
     for name in arguments.only:
         case = CASES[name]
         data = load(case.data, data_dir=arguments.data_dir / case.folder)
@@ -145,12 +129,10 @@ def main() -> None:
                 continue
             model = pretrained(case.model, data, case.recipe, seed, arguments.work)
             rows += accuracies(case, model, data, seed, arguments.work)
-            write(rows)
-    text = PAGE.read_text()
-    start, end = text.index("<!-- results -->"), text.index("<!-- end -->")
-    body = "\n".join(table(rows))
-    PAGE.write_text(f"{text[:start]}<!-- results -->\n{body}\n{text[end:]}")
-    print(body)
+            write_rows(RESULTS, FIELDS, rows)
+    lines = table(rows)
+    fill_table(PAGE, lines)
+    print(*lines, sep="\n")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass, field, fields, replace
 from enum import IntEnum, IntFlag
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
@@ -21,6 +21,7 @@ ABI_VERSION = 1
 
 _FORMATS = {"u32": "I", "i32": "i", "f32": "f"}
 _T = TypeVar("_T", bound="_Options")
+_A = TypeVar("_A", bound="_ArrayOptions")
 
 
 class Flags(IntFlag):
@@ -136,8 +137,36 @@ class _Options:
         return cls(*words)
 
 
+class _ArrayOptions(_Options):
+    """Numbers follow the fixed part, as many as the field `n_` + their name says."""
+
+    _array: ClassVar[str]
+    _number: ClassVar[str]  # of struct, 4 bytes
+
+    def pack(self) -> bytes:
+        """The bytes of the options."""
+        values, count = getattr(self, self._array), getattr(self, f"n_{self._array}")
+        if len(values) != count:
+            raise ValueError(f"{len(values)} {self._array}, not {count}")
+        return super().pack() + struct.pack(f"<{count}{self._number}", *values)
+
+    @classmethod
+    def unpack(cls: type[_A], data: bytes) -> _A:
+        """The options in `data`.
+
+        Raises:
+            ValueError: another version or another length.
+        """
+        fixed = cls(*cls._unpack_words(data))
+        count = getattr(fixed, f"n_{cls._array}")
+        if len(data) != cls.size() + 4 * count:
+            raise ValueError(f"{cls.__name__}: {len(data)} bytes do not fit its fields")
+        values = struct.unpack_from(f"<{count}{cls._number}", data, cls.size())
+        return replace(fixed, **{cls._array: values})  # type: ignore[type-var]
+
+
 @dataclass(frozen=True)
-class SeedOptions(_Options):
+class SeedOptions(_ArrayOptions):
     """TFODL_SEED; `masks` has the neurons of each layer whose mask is a variable."""
 
     sentinel: int = _u32()
@@ -147,24 +176,7 @@ class SeedOptions(_Options):
     n_masks: int = _u32()
     masks: tuple[int, ...] = ()
 
-    def pack(self) -> bytes:
-        """The bytes of the options."""
-        if len(self.masks) != self.n_masks:
-            raise ValueError(f"{len(self.masks)} masks, not {self.n_masks}")
-        return super().pack() + struct.pack(f"<{self.n_masks}I", *self.masks)
-
-    @classmethod
-    def unpack(cls, data: bytes) -> SeedOptions:
-        """The options in `data`.
-
-        Raises:
-            ValueError: another version or another length.
-        """
-        words: tuple[Any, ...] = cls._unpack_words(data)
-        fixed = cls(*words)
-        if len(data) != cls.size() + 4 * fixed.n_masks:
-            raise ValueError(f"SeedOptions: {len(data)} bytes do not fit its fields")
-        return replace(fixed, masks=struct.unpack_from(f"<{fixed.n_masks}I", data, cls.size()))
+    _array, _number = "masks", "I"
 
 
 @dataclass(frozen=True)
@@ -364,7 +376,7 @@ class ReselectOptions(_Options):
 
 
 @dataclass(frozen=True)
-class FloatHeadOptions(_Options):
+class FloatHeadOptions(_ArrayOptions):
     """TFODL_FLOAT_HEAD; `factors` are x_scale * weight scale / y_scale, one or one per output."""
 
     x_zero_point: int = _i32()
@@ -372,24 +384,7 @@ class FloatHeadOptions(_Options):
     n_factors: int = _u32()
     factors: tuple[float, ...] = ()
 
-    def pack(self) -> bytes:
-        """The bytes of the options."""
-        if len(self.factors) != self.n_factors:
-            raise ValueError(f"{len(self.factors)} factors, not {self.n_factors}")
-        return super().pack() + struct.pack(f"<{self.n_factors}f", *self.factors)
-
-    @classmethod
-    def unpack(cls, data: bytes) -> FloatHeadOptions:
-        """The options in `data`.
-
-        Raises:
-            ValueError: another version or another length.
-        """
-        words: tuple[Any, ...] = cls._unpack_words(data)
-        fixed = cls(*words)
-        if len(data) != cls.size() + 4 * fixed.n_factors:
-            raise ValueError(f"FloatHeadOptions: {len(data)} bytes do not fit its fields")
-        return replace(fixed, factors=struct.unpack_from(f"<{fixed.n_factors}f", data, cls.size()))
+    _array, _number = "factors", "f"
 
 
 @dataclass(frozen=True)

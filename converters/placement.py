@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tf_odl.converters.flatbuffer import FlatModel
-from tf_odl.converters.memory import Memory, plan_memory
+from tf_odl.converters.memory import plan_memory
 from tf_odl.converters.on_board import OnBoard
 from tf_odl.converters.own_convolutions import use_own_convolutions, with_own_convolutions
 from tf_odl.converters.plan import make_plan
@@ -49,24 +49,22 @@ def fit_to_board(data: bytes, masks: Mapping[str, Mask], board: OnBoard) -> Fitt
     if smaller["training"]["arena_bytes"] < plan["training"]["arena_bytes"]:
         training, plan, notes = own, smaller, {"own_convolutions": True}
 
-    def build(model: bytes) -> bytes:
-        graph = board.training_graph(model, masks)
-        return with_own_convolutions(graph) if "own_convolutions" in notes else graph
-
-    def memory(model: bytes) -> Memory:
+    def build(model: bytes) -> FlatModel:
         graph = FlatModel(board.training_graph(model, masks))
         if "own_convolutions" in notes:
             use_own_convolutions(graph)
-        return plan_memory(graph)
+        return graph
 
     arena = plan["training"]["arena_bytes"]
     fixed = arena - plan["training"]["planned_bytes"]
     # Groups of channels need less for activations, nothing else.
     if fixed + least_bytes(data) <= board.target.arena_bytes < arena:
         trainable = [site for site, mask in masks.items() if trains(mask)]
-        data, groups = split_to_fit(data, trainable, memory, board.target.arena_bytes)
+        data, groups = split_to_fit(
+            data, trainable, lambda model: plan_memory(build(model)), board.target.arena_bytes
+        )
         if groups:
-            training = build(data)
+            training = build(data).pack()
             plan = make_plan(data, training, board.target)
             notes["channel_groups"] = groups
     return Fitted(data, training, plan | notes)

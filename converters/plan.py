@@ -83,6 +83,15 @@ def summary_rows(plan: dict[str, Any]) -> list[list[str]]:
     return [[what, f"{n:,}", "" if limit is None else f"{limit:,}"] for what, n, limit in rows]
 
 
+def measures(plan: dict[str, Any]) -> list[str]:
+    """What was done so that the model fits, a sentence each."""
+    own = ["to fit: convolutions keep their multipliers in flash"]
+    return (own if plan.get("own_convolutions") else []) + [
+        f"to fit: {layer} and the layer before it run in {groups} groups of channels"
+        for layer, groups in plan.get("channel_groups", {}).items()
+    ]
+
+
 def cost_rows(plan: dict[str, Any]) -> list[list[str]]:
     """Rows of (what, instructions, milliseconds, microjoules)."""
     inference, step = plan["inference"], plan["training"]

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from interrupted import end_after_an_epoch
 
 from tf_odl.cli import main
 
@@ -90,23 +89,12 @@ def test_a_killed_run_resumes_to_the_same_result(data_file, tmp_path, sent):
     more = ["--method", "rest", "--selector", "velocity", "--budget", "50%", "--epochs", 40]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     assert run(*small(data_file, whole, *more)).exit_code == 0
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tf_odl", *small(data_file, killed, *more)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        # Who runs the tests in the background ignores Ctrl-C, and so would what they start.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
-    deadline = time.monotonic() + 120
-    while not list(killed.glob("checkpoints/epoch-*.npz")) and time.monotonic() < deadline:
-        time.sleep(0.005)
-    process.send_signal(sent)
-    _, errors = process.communicate(timeout=60)
+    arguments = [sys.executable, "-m", "tf_odl", *small(data_file, killed, *more)]
+    code, errors = end_after_an_epoch(arguments, killed, sent, 120)
     record = json.loads((killed / "run.json").read_text())
     assert record["status"] == "running", "the run was over before it could be killed"
     if sent == signal.SIGINT:
-        assert process.returncode == 130
+        assert code == 130
         assert "--resume" in errors and "Traceback" not in errors
     result = run("finetune", "--out", killed, "--resume")
     assert result.exit_code == 0, result.output

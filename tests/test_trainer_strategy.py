@@ -7,12 +7,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from interrupted import end_after_an_epoch
 
 from tf_odl.errors import UserError
 from tf_odl.methods.registry import METHODS
@@ -89,19 +89,10 @@ def test_an_interrupted_run_on_two_devices_resumes_to_the_same_result(tmp_path: 
     more += ["--epochs", 8, "--samples", 300]
     whole, interrupted = tmp_path / "whole", tmp_path / "interrupted"
     subprocess.run(command(*more, "--out", whole), check=True, timeout=300)
-    process = subprocess.Popen(
-        command(*more, "--out", interrupted),
-        stderr=subprocess.PIPE,
-        text=True,
-        # Who runs the tests in the background ignores Ctrl-C, and so would what they start.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    code, errors = end_after_an_epoch(
+        command(*more, "--out", interrupted), interrupted, signal.SIGINT, 300
     )
-    deadline = time.monotonic() + 300
-    while not list(interrupted.glob("checkpoints/epoch-*.npz")) and time.monotonic() < deadline:
-        time.sleep(0.005)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130 and "--resume" in errors
+    assert code == 130 and "--resume" in errors
     assert 0 < len(json.loads((interrupted / "run.json").read_text())["epochs"]) < 8
     subprocess.run(command("--out", interrupted, "--resume"), check=True, timeout=300)
     for one, other in zip(weights(whole), weights(interrupted), strict=True):

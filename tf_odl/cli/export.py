@@ -271,16 +271,14 @@ def _reselection(
 
 
 def _print(report: Any, out: Path) -> None:
-    from tf_odl.converters.plan import summary_rows
+    from tf_odl.converters.plan import measures, summary_rows
     from tf_odl.converters.quantization_noise import noisiest
 
     print_table(["", "bytes", "available"], summary_rows(report.plan), title="memory")
     trained = [r["name"] for r in report.export["layers"] if r["trainable_weights"]]
     click.echo(f"layers that train: {', '.join(trained)}")
-    if report.plan.get("own_convolutions"):
-        click.echo("to fit: convolutions keep their multipliers in flash")
-    for layer, groups in report.plan.get("channel_groups", {}).items():
-        click.echo(f"to fit: {layer} and the layer before it run in {groups} groups of channels")
+    for measure in measures(report.plan):
+        click.echo(measure)
     accuracy = report.export["accuracy"]
     if accuracy is not None:
         before = f"float {accuracy['float']:.2%}, " if "float" in accuracy else ""

@@ -129,15 +129,13 @@ def _shortened(layers: list[str]) -> str:
 
 
 def _print(result: dict[str, Any]) -> None:
-    from tf_odl.converters.plan import OP_HEADERS, cost_rows, op_rows, summary_rows
+    from tf_odl.converters.plan import OP_HEADERS, cost_rows, measures, op_rows, summary_rows
 
     board = result["target"]["board"]
     print_table(OP_HEADERS, op_rows(result), title="op by op: MACs, bytes, instructions")
     print_table(["", "bytes", "available"], summary_rows(result), title=f"memory, {board}")
     headers = ["estimated", "instructions", "ms", "uJ"]
     print_table(headers, cost_rows(result), title=f"time and energy, {board}")
-    if result.get("own_convolutions"):
-        click.echo("to fit: convolutions keep their multipliers in flash")
-    for layer, groups in result.get("channel_groups", {}).items():
-        click.echo(f"to fit: {layer} and the layer before it run in {groups} groups of channels")
+    for measure in measures(result):
+        click.echo(measure)
     click.echo("it fits" if result["fits"] else "it does NOT fit: train fewer layers, see --help")
