@@ -32,10 +32,16 @@ def write_rows(path: Path, fields: Sequence[str], rows: Iterable[Row]) -> None:
     write_file(path, write)
 
 
-def fill_table(page: Path, lines: Iterable[str], marker: str = "results") -> None:
-    """Replace what stands between `<!-- MARKER -->` and the first `<!-- end -->`."""
-    text = page.read_text()
-    first = f"<!-- {marker} -->"
-    start, end = text.index(first), text.index("<!-- end -->")
+def filled(text: str, lines: Iterable[str], marker: str) -> str:
+    """The page with these lines between `<!-- MARKER -->` and the next `<!-- end -->`."""
+    before, first, rest = text.partition(f"<!-- {marker} -->")
+    _, end, after = rest.partition("<!-- end -->")
+    if not end:
+        raise ValueError(f"the page has no place for {marker!r}")
     body = "\n".join(lines)
-    page.write_text(f"{text[:start]}{first}\n{body}\n{text[end:]}")
+    return f"{before}{first}\n{body}\n{end}{after}"
+
+
+def fill_table(page: Path, lines: Iterable[str], marker: str = "results") -> None:
+    """Replace what stands at a marker of the page; see `filled`."""
+    page.write_text(filled(page.read_text(), lines, marker))

@@ -6,6 +6,7 @@ same time (tensorflow/lite/micro/memory_planner/greedy_memory_planner.cc).
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -29,12 +30,12 @@ def align(size: int) -> int:
 def plan_offsets(buffers: Sequence[Buffer]) -> list[int]:
     """The offset of each buffer from the start of the arena, in bytes."""
     offsets = [0] * len(buffers)
-    placed: list[int] = []
+    placed: list[int] = []  # in the order of their offsets
     # Of equal sizes the last comes first.
     for index in sorted(range(len(buffers)), key=lambda i: (-align(buffers[i].size), -i)):
         buffer = buffers[index]
         offset = 0
-        for other in sorted(placed, key=lambda i: offsets[i]):
+        for other in placed:
             neighbour = buffers[other]
             if neighbour.last < buffer.first or buffer.last < neighbour.first:
                 continue
@@ -42,7 +43,7 @@ def plan_offsets(buffers: Sequence[Buffer]) -> list[int]:
                 break
             offset = max(offset, offsets[other] + align(neighbour.size))
         offsets[index] = offset
-        placed.append(index)
+        insort(placed, index, key=offsets.__getitem__)
     return offsets
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,7 @@ class Window:
 
     def fields(self, window: str) -> dict[str, Any]:
         """By the names of an op's options, which call the window `kernel` or `filter`."""
-        return {name.replace("window", window): value for name, value in asdict(self).items()}
+        return {name.replace("window", window): value for name, value in vars(self).items()}
 
 
 def sliding_window(flat: FlatModel, op: Any, window_h: int, window_w: int) -> Window:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from tf_odl.converters.costs import Work, measured_costs, work_of
+from tf_odl.converters.costs import Work, measured_costs
 from tf_odl.converters.flatbuffer import FlatModel
 from tf_odl.converters.head import FLOAT_HEAD_OP
 from tf_odl.converters.layers import WEIGHTED_OPS
 from tf_odl.converters.memory import Memory
 from tf_odl.converters.own_convolutions import BUILTIN, builtin_name
 from tf_odl.converters.training_graph import STATE
+from tf_odl.converters.work import work_of
 
 _WEIGHTS, _BIAS = 4, 5  # inputs of a layer's backward op
 _OWN = "TFODL_"
@@ -62,8 +63,8 @@ def op_plans(flat: FlatModel, memory: Memory) -> list[OpPlan]:
             OpPlan(
                 name=name,
                 op=kind,
-                macs_forward=_macs(kind, work),
-                macs_backward=0 if back is None else _macs(kind, back),
+                macs_forward=work.macs,
+                macs_backward=0 if back is None else back.macs,
                 trainable_bytes=sum(sizes[v].bytes for v in _variables(flat, op, backward.get(y))),
                 saved_bytes=sizes[name].bytes if y in read else 0,
                 error_bytes=0 if error is None else error.bytes,
@@ -96,10 +97,6 @@ def _is_training(flat: FlatModel, op: Any) -> bool:
 
 def _error_of(flat: FlatModel, op: Any) -> int | None:
     return flat.find(flat.name(int(op.inputs[0])).removesuffix("/error"))
-
-
-def _macs(kind: str, work: Work) -> int:
-    return sum(work.macs) if kind in WEIGHTED_OPS else 0
 
 
 def _instructions(work: Work) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -181,7 +182,7 @@ def _describe(flat: FlatModel, index: int, lives: dict[int, tuple[int, int]]) ->
         last = end
     if flat.tensors[index].isVariable:
         kind, first, last = "variable", 0, end
-    elif flat.constant(index) is not None:
+    elif flat.is_constant(index):
         kind, first, last = "constant", 0, end
     elif name.endswith("/error"):
         kind = "error"
@@ -189,7 +190,7 @@ def _describe(flat: FlatModel, index: int, lives: dict[int, tuple[int, int]]) ->
         kind = "scratch"
     else:
         kind = "activation"
-    size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    size = math.prod(shape) * dtype.itemsize
     return PlannedTensor(name, shape, dtype.name, size, kind, first, last, None)
 
 

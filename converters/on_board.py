@@ -14,7 +14,7 @@ from tf_odl.converters.losses import Loss, default_loss
 from tf_odl.converters.rate import CONSTANT_RATE, RateSettings
 from tf_odl.converters.reselection import Reselection
 from tf_odl.converters.targets import Target
-from tf_odl.converters.training_graph import build_training_graph
+from tf_odl.converters.training_graph import make_trainable
 from tf_odl.converters.update_rule import UpdateRule
 from tf_odl.errors import UserError
 from tf_odl.methods import Mask, SkipRule, Sparsifier
@@ -59,12 +59,16 @@ class OnBoard:
         """The loss, or what the model ends in."""
         return self.loss or default_loss(FlatModel(model))
 
-    def training_graph(self, model: bytes, masks: Mapping[str, Mask]) -> bytes:
-        """model_train.tflite; arguments and errors are those of `build_training_graph`."""
-        return build_training_graph(
-            model,
+    def training_graph(
+        self, model: FlatModel, masks: Mapping[str, Mask], checksum: int
+    ) -> FlatModel:
+        """The training graph of a model; arguments and errors are those of `make_trainable`."""
+        graph = model.copy()
+        make_trainable(
+            graph,
             list(masks),
             masks,
+            checksum=checksum,
             sparsifier=self.sparsifier,
             skip_rule=self.skip_rule,
             learning_rate=self.learning_rate,
@@ -78,3 +82,4 @@ class OnBoard:
             accumulate=self.accumulate,
             head=self.head,
         )
+        return graph

@@ -13,6 +13,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass, field, fields, replace
 from enum import IntEnum, IntFlag
+from functools import cache
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -95,6 +96,7 @@ class _Options:
     """Packing of the fixed part; `abi_version` comes first and is no field of the dataclass."""
 
     @classmethod
+    @cache
     def layout(cls) -> list[tuple[str, int, str]]:
         """(name, offset in bytes, "u32", "i32" or "f32") of every field."""
         words = [("abi_version", "u32")]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -35,21 +36,12 @@ def builtin_name(kind: str) -> str:
     return BUILTIN.get(kind, kind)
 
 
-def with_own_convolutions(graph: bytes) -> bytes:
+def with_own_convolutions(graph: FlatModel) -> FlatModel:
     """The training graph with every convolution replaced that the ops can compute.
 
     Variables, state image and results stay the same.
-
-    Args:
-        graph: a model_train.tflite.
     """
-    flat = FlatModel(graph)
-    use_own_convolutions(flat)
-    return flat.pack()
-
-
-def use_own_convolutions(flat: FlatModel) -> None:
-    """As `with_own_convolutions`; the training graph is edited in place."""
+    flat = graph.copy()
     for position, op in enumerate(flat.operators):
         kind = flat.op_name(op)
         if kind not in OWN_CONVOLUTIONS:
@@ -64,8 +56,10 @@ def use_own_convolutions(flat: FlatModel) -> None:
         if flat.op_name(op) == OWN_CONVOLUTIONS["DEPTHWISE_CONV_2D"]:
             _work_in_place(flat, op)
     flat.drop_unused_tensors()
+    return flat
 
 
+@lru_cache(1 << 16)  # a model's scales are looked at once for each of its plans
 def fixed_point(scale: float) -> tuple[int, int] | None:
     """(multiplier, shift) with scale = multiplier / 2^(31 + shift), multiplier >= 2^30.
 
@@ -141,7 +135,7 @@ def _work_in_place(flat: FlatModel, op: Any) -> None:
         not keeps_size
         or before is None
         or flat.op_name(before) not in BUILTIN
-        or [x in other.outputs for other in flat.operators].count(True) > 1
+        or sum(x in other.outputs.tolist() for other in flat.operators) > 1
         or len(flat.consumers(x)) > 1
         or x in flat.outputs
     ):

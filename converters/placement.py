@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tf_odl.converters.flatbuffer import FlatModel
-from tf_odl.converters.memory import plan_memory
+from tf_odl.converters.flatbuffer import FlatModel, Packed, packed, parsed
+from tf_odl.converters.memory import Memory, plan_memory
 from tf_odl.converters.on_board import OnBoard
-from tf_odl.converters.own_convolutions import use_own_convolutions, with_own_convolutions
+from tf_odl.converters.own_convolutions import with_own_convolutions
 from tf_odl.converters.plan import make_plan
 from tf_odl.converters.split import least_bytes, narrow, split_to_fit
 from tf_odl.converters.trainable import last_layers, trains
@@ -27,47 +28,53 @@ class Fitted:
     plan: dict[str, Any]
 
 
-def fit_to_board(data: bytes, masks: Mapping[str, Mask], board: OnBoard) -> Fitted:
+def fit_to_board(model: Packed, masks: Mapping[str, Mask], board: OnBoard) -> Fitted:
     """Windows of neurons where only some train; where the board is too small convolutions that
     keep their multipliers in flash, and then groups of channels.
 
     Args:
-        data: the int8 model, a .tflite file.
+        model: int8.
         masks: of every weighted layer.
         board: what it does with the model.
     """
     if not board.variable_masks and board.reselection is None:  # any neuron may train there
-        data, masks = narrow(data, masks)
-    training = board.training_graph(data, masks)
-    plan = make_plan(data, training, board.target)
+        narrowed, masks = narrow(model.flat, masks)
+        if narrowed is not model.flat:
+            model = packed(narrowed)
+
+    def training_graph(model: Packed) -> FlatModel:
+        return board.training_graph(model.flat, masks, zlib.crc32(model.data))
+
+    training = packed(training_graph(model))
+    plan = make_plan(model, training, board.target)
     if plan["fits"]:
-        return Fitted(data, training, plan)
+        return Fitted(model.data, training.data, plan)
     # They cost nothing but the flash of two ops, so they come first.
-    own = with_own_convolutions(training)
-    smaller = make_plan(data, own, board.target)
+    own = packed(with_own_convolutions(training.flat))
+    smaller = make_plan(model, own, board.target)
     notes: dict[str, Any] = {}
     if smaller["training"]["arena_bytes"] < plan["training"]["arena_bytes"]:
         training, plan, notes = own, smaller, {"own_convolutions": True}
 
-    def build(model: bytes) -> FlatModel:
-        graph = FlatModel(board.training_graph(model, masks))
-        if "own_convolutions" in notes:
-            use_own_convolutions(graph)
-        return graph
+    def grouped(model: Packed) -> FlatModel:
+        graph = training_graph(model)
+        return with_own_convolutions(graph) if "own_convolutions" in notes else graph
+
+    def memory(flat: FlatModel) -> Memory:
+        return plan_memory(grouped(Packed(flat, b"")))
 
     arena = plan["training"]["arena_bytes"]
     fixed = arena - plan["training"]["planned_bytes"]
     # Groups of channels need less for activations, nothing else.
-    if fixed + least_bytes(data) <= board.target.arena_bytes < arena:
+    if fixed + least_bytes(model.flat) <= board.target.arena_bytes < arena:
         trainable = [site for site, mask in masks.items() if trains(mask)]
-        data, groups = split_to_fit(
-            data, trainable, lambda model: plan_memory(build(model)), board.target.arena_bytes
-        )
+        flat, groups = split_to_fit(model.flat, trainable, memory, board.target.arena_bytes)
         if groups:
-            training = build(data).pack()
-            plan = make_plan(data, training, board.target)
+            model = packed(flat)
+            training = packed(grouped(model))
+            plan = make_plan(model, training, board.target)
             notes["channel_groups"] = groups
-    return Fitted(data, training, plan | notes)
+    return Fitted(model.data, training.data, plan | notes)
 
 
 def fit_or_refuse(model: bytes, masks: Mapping[str, Mask], board: OnBoard) -> Fitted:
@@ -76,14 +83,15 @@ def fit_or_refuse(model: bytes, masks: Mapping[str, Mask], board: OnBoard) -> Fi
     Raises:
         UserError: the board is too small; the message has the smallest remedy.
     """
-    fitted = fit_to_board(model, masks, board)
+    whole = parsed(model)
+    fitted = fit_to_board(whole, masks, board)
     if not fitted.plan["fits"]:
-        raise UserError(_too_large(fitted.plan, model, masks, board))
+        raise UserError(_too_large(fitted.plan, whole, masks, board))
     return fitted
 
 
 def _too_large(
-    plan: dict[str, Any], model: bytes, masks: Mapping[str, Mask], board: OnBoard
+    plan: dict[str, Any], model: Packed, masks: Mapping[str, Mask], board: OnBoard
 ) -> str:
     """What is too large, by how much, and the smallest remedy."""
     target = board.target

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import lru_cache
 from typing import Any
 
-from tf_odl.converters.flatbuffer import FlatModel
+from tf_odl.converters.flatbuffer import FlatModel, Packed
 from tf_odl.converters.layer_plan import op_plans, total_instructions
 from tf_odl.converters.memory import HOST, Memory, plan_memory
 from tf_odl.converters.targets import Target
@@ -16,7 +17,7 @@ from tf_odl.converters.training_graph import STATE
 STACK_BYTES = 640 + 1400
 
 
-def make_plan(model: bytes, training: bytes, target: Target) -> dict[str, Any]:
+def make_plan(model: Packed, training: Packed, target: Target) -> dict[str, Any]:
     """The contents of plan.json: every tensor with its size and lifetime, and the totals.
 
     `arena_bytes` is the board's; `arena_bytes_host` is what the simulation uses, where pointers
@@ -27,25 +28,31 @@ def make_plan(model: bytes, training: bytes, target: Target) -> dict[str, Any]:
         training: model_train.tflite, the one a learning sketch holds.
         target: the board.
     """
-    plain, graph = FlatModel(model), FlatModel(training)
-    inference, learning = plan_memory(plain), plan_memory(graph)
-    flash = target.code_bytes + len(training)
+    graph = training.flat
+    learning = plan_memory(graph)
+    flash = target.code_bytes + len(training.data)
     variables = [t for t in learning.tensors if t.kind == "variable" and t.name != STATE]
     return {
         "target": asdict(target),
         "fits": learning.arena_bytes <= target.arena_bytes and flash <= target.flash_bytes,
         "trainable_bytes": sum(t.bytes for t in variables),
         "flash": {
-            "model_bytes": len(model),
-            "training_model_bytes": len(training),
+            "model_bytes": len(model.data),
+            "training_model_bytes": len(training.data),
             "code_bytes": target.code_bytes,
             "total_bytes": flash,
         },
         "stack_bytes": STACK_BYTES,
-        "inference": _memory(inference, plan_memory(plain, HOST)) | _cost(plain, target),
+        "inference": _inference(model, target),
         "training": _memory(learning, plan_memory(graph, HOST)) | _cost(graph, target),
         "ops": [asdict(op) for op in op_plans(graph, learning)],
     }
+
+
+@lru_cache(1)  # several training graphs of one model are planned, one after the other
+def _inference(model: Packed, target: Target) -> dict[str, Any]:
+    flat = model.flat
+    return _memory(plan_memory(flat), plan_memory(flat, HOST)) | _cost(flat, target)
 
 
 def _cost(flat: FlatModel, target: Target) -> dict[str, float]:
@@ -62,7 +69,7 @@ def _memory(board: Memory, host: Memory) -> dict[str, Any]:
     return {
         "arena_bytes": board.arena_bytes,
         "arena_bytes_host": host.arena_bytes,
-        **asdict(board),
+        **(vars(board) | {"tensors": [dict(vars(tensor)) for tensor in board.tensors]}),
     }
 
 

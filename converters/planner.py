@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tf_odl.converters.flatbuffer import FlatModel
+from tf_odl.converters.flatbuffer import parsed
 from tf_odl.converters.fold import fold
 from tf_odl.converters.head import Head
 from tf_odl.converters.int8_model import Room, int8_model, with_biases
@@ -41,13 +41,14 @@ class Planner:
     def __init__(self, model: keras.Model | bytes) -> None:
         self._from_file = isinstance(model, bytes)
         if isinstance(model, bytes):
-            self._data, self._neurons = adapt(model)
+            data, self._neurons = adapt(model)
+            self._model = parsed(data)
             return
         folded = fold(model)
         self._neurons = folded.neurons
         x = np.random.default_rng(0).normal(size=(4, *model.input_shape[1:])).astype(np.float32)
         everything = allowed_masks(self._neurons, None, None, None)
-        self._data = int8_model(folded, x, everything, Room(1, 1, "min-max"), None)
+        self._model = parsed(int8_model(folded, x, everything, Room(1, 1, "min-max"), None))
 
     @property
     def neurons(self) -> dict[str, int]:
@@ -57,7 +58,7 @@ class Planner:
     @property
     def narrowable(self) -> set[str]:
         """The layers of which a window of neurons can train while the others stay in flash."""
-        flat = FlatModel(self._data)
+        flat = self._model.flat
         names = {flat.name(int(op.outputs[0])): flat.op_name(op) for op in flat.operators}
         return {site for site in self._neurons if names.get(site) in NARROWABLE}
 
@@ -88,5 +89,7 @@ class Planner:
             head=head,
         )
         allowed = allowed_masks(self._neurons, masks, layers, train_layers)
-        data = with_biases(self._data, allowed) if self._from_file else self._data
-        return fit_to_board(data, allowed, board).plan
+        model = self._model
+        if self._from_file:
+            model = parsed(with_biases(model.data, allowed))
+        return fit_to_board(model, allowed, board).plan

@@ -44,15 +44,15 @@ _WINDOW = re.compile(r"(.+)\[(\d+):(\d+)\]")
 
 
 def split_to_fit(
-    model: bytes,
+    model: FlatModel,
     trainable: Collection[str],
-    memory: Callable[[bytes], Memory],
+    memory: Callable[[FlatModel], Memory],
     arena_bytes: int,
-) -> tuple[bytes, dict[str, int]]:
+) -> tuple[FlatModel, dict[str, int]]:
     """The int8 model with as many layers in groups as it takes to fit, or as many as help.
 
     Args:
-        model: a .tflite file whose layers' outputs are named like the layers.
+        model: its layers' outputs are named like the layers.
         trainable: the layers that train; they are left as they are, and so is what follows them
             unless it ends in a mean.
         memory: plans what is to fit, for the training graph of such a model.
@@ -60,13 +60,13 @@ def split_to_fit(
 
     Returns:
         The model, and the number of groups by the name of the second op of each pair that is in
-        groups. Both are unchanged and empty where grouping does not help.
+        groups. The same model and nothing where grouping does not help.
     """
     groups: dict[str, int] = {}
     grouped, need = model, memory(model)
     while need.arena_bytes > arena_bytes:
-        best: tuple[bytes, dict[str, int]] | None = None
-        for name in _pairs_at_peak(FlatModel(grouped), trainable, need):
+        best: tuple[FlatModel, dict[str, int]] | None = None
+        for name in _pairs_at_peak(grouped, trainable, need):
             for count in GROUPS:
                 if count <= groups.get(name, 1):
                     continue
@@ -85,12 +85,11 @@ def split_to_fit(
     return grouped, groups
 
 
-def least_bytes(model: bytes) -> int:
+def least_bytes(flat: FlatModel) -> int:
     """Bytes of activations that no groups go below: a convolution needs its input and its output.
 
     Where the op behind it can run in groups with it, that op's output counts in place of its own.
     """
-    flat = FlatModel(model)
     ends = {int(pair[0].outputs[0]): int(pair[1].outputs[0]) for pair in _pairs(flat)}
     needs = [0]
     for op in flat.operators:
@@ -100,11 +99,11 @@ def least_bytes(model: bytes) -> int:
     return max(needs)
 
 
-def _in_groups(model: bytes, groups: Mapping[str, int]) -> bytes | None:
+def _in_groups(model: FlatModel, groups: Mapping[str, int]) -> FlatModel | None:
     """None where a pair has too few channels."""
-    flat = FlatModel(model)
+    flat = model.copy()
     whole = all(split_channels(flat, name, count) for name, count in groups.items())
-    return flat.pack() if whole else None
+    return flat if whole else None
 
 
 def split_channels(flat: FlatModel, name: str, groups: int) -> bool:
@@ -152,20 +151,21 @@ def parse_window(name: str) -> tuple[str, int | None, int | None]:
     return (name, None, None) if match is None else (match[1], int(match[2]), int(match[3]))
 
 
-def narrow(model: bytes, masks: Mapping[str, Mask]) -> tuple[bytes, dict[str, Mask]]:
+def narrow(model: FlatModel, masks: Mapping[str, Mask]) -> tuple[FlatModel, dict[str, Mask]]:
     """The model with the neurons that train apart from those that do not, where that saves RAM.
 
     Of a layer with a mask, the smallest window around the neurons that train is split off if
     the weights outside of it take more than 1 KB.
 
     Args:
-        model: an int8 .tflite file whose layers' outputs are named like the layers.
+        model: an int8 model whose layers' outputs are named like the layers.
         masks: which neurons may update.
 
     Returns:
-        The model, and the masks of its layers: those that were split are called `layer[a:b]`.
+        A model, the same where nothing is split off, and the masks of its layers: those that were
+        split are called `layer[a:b]`.
     """
-    flat = FlatModel(model)
+    flat = model.copy()
     narrowed: dict[str, Mask] = {}
     for site, mask in masks.items():
         trains = np.flatnonzero(mask.kernel | mask.bias)
@@ -175,7 +175,7 @@ def narrow(model: bytes, masks: Mapping[str, Mask]) -> tuple[bytes, dict[str, Ma
             narrowed[name] = Mask(mask.kernel[first:end], mask.bias[first:end])
         else:
             narrowed[site] = mask
-    return (flat.pack(), narrowed) if set(narrowed) != set(masks) else (model, dict(masks))
+    return (flat, narrowed) if set(narrowed) != set(masks) else (model, dict(masks))
 
 
 def _split_off(flat: FlatModel, site: str, first: int, end: int) -> bool:

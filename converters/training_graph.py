@@ -82,11 +82,19 @@ RATE_OP, RESELECT_OP, ACCUMULATE_OP = "TFODL_RATE", "TFODL_RESELECT", "TFODL_ACC
 _ABSENT = -1
 
 
-def build_training_graph(
-    model: bytes,
+def build_training_graph(model: bytes, *arguments: Any, **how: Any) -> bytes:
+    """As `make_trainable`, from a .tflite file to another one."""
+    flat = FlatModel(model)
+    make_trainable(flat, *arguments, checksum=zlib.crc32(model), **how)
+    return flat.pack()
+
+
+def make_trainable(
+    flat: FlatModel,
     sites: Sequence[str],
     masks: Mapping[str, Mask],
     *,
+    checksum: int,
     sparsifier: Sparsifier,
     skip_rule: SkipRule,
     learning_rate: float,
@@ -99,14 +107,15 @@ def build_training_graph(
     rate: RateSettings = CONSTANT_RATE,
     accumulate: int = 1,
     head: Head = Head.INT8,
-) -> bytes:
+) -> None:
     """Add the training ops to an int8 model whose layers' outputs are named like the layers.
 
     Args:
-        model: a .tflite file with batch 1, int8 input and output.
+        flat: with batch 1, int8 input and output; edited in place.
         sites: the model's weighted layers in the order of the forward pass.
         masks: which neurons of which layer may update; a layer without a mask, or whose mask is
             all False, is frozen.
+        checksum: of the model's file, by which a board tells what it learned from other models.
         sparsifier: which entries of a layer's error are kept.
         skip_rule: which samples train.
         learning_rate: of plain SGD, per sample.
@@ -124,7 +133,6 @@ def build_training_graph(
     Raises:
         UserError: nothing to train, a mask of the wrong form, or a layer the error cannot cross.
     """
-    flat = FlatModel(model)
     trainable = {name: mask for name, mask in masks.items() if mask.kernel.any() or mask.bias.any()}
     if not trainable:
         raise UserError("no layer is left to train: every mask is empty")
@@ -141,7 +149,7 @@ def build_training_graph(
         builder.choose_float_head(path.ops[0])
     if variable_masks or reselection is not None:
         builder.add_masks(path, reselection, references, seed)
-    return builder.build(loss, path, skip_rule, learning_rate, rate, seed, zlib.crc32(model))
+    builder.build(loss, path, skip_rule, learning_rate, rate, seed, checksum)
 
 
 @dataclass(frozen=True)
@@ -248,7 +256,7 @@ class _Builder:
         rate: RateSettings,
         seed: int,
         checksum: int,
-    ) -> bytes:
+    ) -> None:
         flat = self.flat
         layer = sum(flat.op_name(op) in WEIGHTED_OPS for op in path.ops)
         self.state = flat.add_tensor(STATE, (STATE_WORDS + layer,), np.int32, is_variable=True)
@@ -303,7 +311,6 @@ class _Builder:
         flat.operators.extend(self.ops)
         flat.graph.inputs = np.asarray([*flat.inputs, label, *targets], np.int32)
         flat.graph.outputs = np.asarray([*flat.outputs, report], np.int32)
-        return flat.pack()
 
     def _loss(self, loss: Loss, label: int, report: int, skip_rule: SkipRule) -> list[int]:
         """The loss op. Returns the model's inputs beside the label."""

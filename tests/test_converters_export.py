@@ -391,7 +391,7 @@ def test_a_layer_below_an_op_without_training_can_stay_frozen(tmp_path: Path) ->
 
 def least_arena(export: Export) -> int:
     """The arena with what an export does where the board is too small."""
-    return plan_memory(with_own_convolutions(export.training)).arena_bytes
+    return plan_memory(with_own_convolutions(FlatModel(export.training))).arena_bytes
 
 
 def test_a_model_that_is_too_large_is_refused_with_the_largest_part_that_fits(

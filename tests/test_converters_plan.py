@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tf_odl.converters.arena import Buffer, arena_bytes, plan_offsets
-from tf_odl.converters.flatbuffer import FlatModel
+from tf_odl.converters.flatbuffer import FlatModel, parsed
 from tf_odl.converters.fold import fold
 from tf_odl.converters.memory import HOST, plan_memory
 from tf_odl.converters.plan import make_plan, summary_rows
@@ -124,7 +124,7 @@ def test_totals_are_sums_of_what_they_name(exported: Export) -> None:
 
 
 def test_it_fits_up_to_the_last_byte(cnn: Export) -> None:
-    needs = make_plan(cnn.int8, cnn.training, get_target("nano33"))
+    needs = make_plan(parsed(cnn.int8), parsed(cnn.training), get_target("nano33"))
     arena, flash = needs["training"]["arena_bytes"], needs["flash"]["total_bytes"]
     for arena_limit, flash_limit, fits in (
         (arena, flash, True),
@@ -132,7 +132,7 @@ def test_it_fits_up_to_the_last_byte(cnn: Export) -> None:
         (arena, flash - 1, False),
     ):
         target = replace(get_target("nano33"), arena_bytes=arena_limit, flash_bytes=flash_limit)
-        assert make_plan(cnn.int8, cnn.training, target)["fits"] is fits
+        assert make_plan(parsed(cnn.int8), parsed(cnn.training), target)["fits"] is fits
 
 
 def test_the_rows_of_the_summary(cnn: Export) -> None:

@@ -63,7 +63,7 @@ def run_kernel(
 
 def options_of(convolution: Convolution) -> ConvOptions | None:
     """As the converter makes them; None where it keeps the builtin op."""
-    flat = FlatModel(with_own_convolutions(model([convolution])))
+    flat = with_own_convolutions(FlatModel(model([convolution])))
     (op,) = flat.operators
     if flat.op_name(op) not in BUILTIN:
         return None
@@ -282,7 +282,7 @@ def test_convolutions_that_the_ops_do_not_have_stay() -> None:
     assert options_of(replace(one, scales=one.scales * np.float32(1e-12))) is None
     flat = FlatModel(model([one]))
     flat.operators[0].builtinOptions.dilationWFactor = 2
-    assert FlatModel(with_own_convolutions(flat.pack())).op_name(flat.operators[0]) == "CONV_2D"
+    assert with_own_convolutions(flat).op_name(flat.operators[0]) == "CONV_2D"
     halves = replace(one, x_shape=(*one.x_shape[:2], 2 * one.x_shape[2]))
     assert options_of(halves) is None
 
@@ -298,8 +298,8 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 @needs_tflm
 def test_a_graph_learns_the_same_bits(exported: Export) -> None:
     graph = exported.training
-    own = with_own_convolutions(graph)
-    kinds = {FlatModel(own).op_name(op) for op in FlatModel(own).operators}
+    flat = with_own_convolutions(FlatModel(graph))
+    kinds, own = {flat.op_name(op) for op in flat.operators}, flat.pack()
     assert "TFODL_CONV_2D" in kinds and not kinds & set(OWN_CONVOLUTIONS)
     codes = exported.codes(samples(exported.model, 12))
     labels = np.arange(12) % 4
@@ -319,7 +319,7 @@ def test_a_graph_learns_the_same_bits(exported: Export) -> None:
 
 @needs_tflm
 def test_the_plan_is_never_below_the_arena_used(exported: Export) -> None:
-    own = with_own_convolutions(exported.training)
+    own = with_own_convolutions(FlatModel(exported.training)).pack()
     with TrainingInterpreter(own) as interpreter:
         used = interpreter.arena_used_bytes
     assert used <= plan_memory(own, HOST).arena_bytes <= 1.02 * used
@@ -330,8 +330,8 @@ def test_the_plan_is_never_below_the_arena_used(exported: Export) -> None:
 def test_the_plan_knows_their_work(exported: Export) -> None:
     """As many multiply-accumulates as the builtin ops have, and what they learn."""
     plans = []
-    for data in (exported.training, with_own_convolutions(exported.training)):
-        flat = FlatModel(data)
+    graph = FlatModel(exported.training)
+    for flat in (graph, with_own_convolutions(graph)):
         plans.append([op for op in op_plans(flat, plan_memory(flat)) if op.macs_forward])
     builtin, own = plans
     for one, other in zip(builtin, own, strict=True):

@@ -164,7 +164,8 @@ def test_ops_that_few_models_have_are_registered_where_they_are_used(
 
 
 def test_own_convolutions_are_registered_in_place_of_the_builtin_ones(exports, tmp_path):
-    graph = with_own_convolutions((exports["nano33"] / "model_train.tflite").read_bytes())
+    plain = FlatModel((exports["nano33"] / "model_train.tflite").read_bytes())
+    graph = with_own_convolutions(plain).pack()
     name = write_project(
         tmp_path / "p", model="m", training=graph, target=get_target("nano33"), arena_bytes=1
     )

@@ -15,6 +15,7 @@ from test_losses import autoencoder, binary, regression
 from test_tflm_branching import CLASSES, Exported, doubled, inverted, joined, residual
 from test_tflm_training import convolutions
 
+from tf_odl.converters.flatbuffer import FlatModel
 from tf_odl.converters.head import Head
 from tf_odl.converters.losses import Loss
 from tf_odl.converters.own_convolutions import with_own_convolutions
@@ -85,7 +86,8 @@ def training_graphs() -> dict[str, bytes]:
     models = {name: Exported(build) for name, build in LAYERS.items()}
     graphs = {f"layers of {name}": model.graph() for name, model in models.items()}
     for name, model in models.items():
-        graphs[f"own convolutions of {name}"] = with_own_convolutions(model.graph())
+        flat = with_own_convolutions(FlatModel(model.graph()))
+        graphs[f"own convolutions of {name}"] = flat.pack()
     for loss, build in LOSSES.items():
         model = Exported(build)
         graphs[loss.value] = model.graph(loss=loss)

@@ -3,9 +3,9 @@
     python benchmarks/mcu/op_costs.py CHIRALE_DIR
 
 Counts the instructions of every op of some models (Chirale_TensorFLowLite with CMSIS-NN, QEMU) and
-fits, per kind of op, a constant, a cost per output element and a cost per multiply-accumulate.
+fits, per kind of op, a cost to each size of its work (`converters/costs.py`).
 `converters/costs.json` gets the result, which `tf-odl plan` uses, and what each model took beside
-what the fit to the others predicts; the table of docs/plan.md is printed. Takes ten minutes.
+what the fit to the others predicts, which is also the table of docs/plan.md. Takes ten minutes.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import json
 import os
 import re
 import tempfile
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,22 +27,51 @@ import numpy as np
 import through_tflm
 from run import CPU, EMULATOR, HERE, LINK, QEMU_FILES, ROOT, command
 
-from tf_odl.converters.costs import Work, work_of
+from tf_odl.converters.costs import Work
 from tf_odl.converters.export import export
 from tf_odl.converters.flatbuffer import FlatModel
+from tf_odl.converters.head import Head
 from tf_odl.converters.memory import plan_memory
-from tf_odl.converters.own_convolutions import BUILTIN, OWN_CONVOLUTIONS, with_own_convolutions
+from tf_odl.converters.own_convolutions import OWN_CONVOLUTIONS, with_own_convolutions
 from tf_odl.converters.targets import get_target
+from tf_odl.converters.update_rule import UpdateRule
+from tf_odl.converters.work import work_of
 from tf_odl.methods.dense import Dense
 from tf_odl.methods.never import Never
-from tf_odl.models import build
+from tf_odl.models import build, set_statistics
 
 COSTS = ROOT / "converters" / "costs.json"
+PAGE = ROOT / "docs" / "plan.md"
+HEADER = ("| model | instructions | predicted | arena used, bytes | planned |", "|---" * 5 + "|")
 KERNELS = (*through_tflm.KERNELS, "add", "concatenation", "depthwise_conv", "pad", "pooling")
 KERNELS = (*KERNELS, "quantize", "reduce", "softmax")
 OTHER = "other-ops"
+SEPARATE = ("Accumulation", "FloatHead", "FloatHeadBackward")  # ops that AddOps leaves out
+RATE = 0.002
+ACCUMULATED = 4  # samples, as many as op_costs.cpp counts
 #: Labels of MODELS whose training graph is also measured with convolutions of our own: large ones.
-OWN = ("ds-cnn-speech", "resnet8", "mobilenet-32", "mobilenet-48", "mobilenet-96")
+OWN = ("cnn5-cifar", "ds-cnn-speech", "resnet8", "mobilenet-32", "mobilenet-48", "mobilenet-96")
+#: Other ways to train some of them: arguments of `export`. An accumulation ends once in the counted
+#: steps; its rate is that of one step of their mean.
+VARIANTS: Mapping[str, dict[str, Any]] = {
+    "training-residual": {"update_rule": UpdateRule.RESIDUAL},
+    "training-accumulated": {"accumulate": ACCUMULATED, "learning_rate": RATE / ACCUMULATED},
+    "training-residual-accumulated": {
+        "update_rule": UpdateRule.RESIDUAL,
+        "accumulate": ACCUMULATED,
+        "learning_rate": RATE / ACCUMULATED,
+    },
+    "training-float-head": {"head": Head.FLOAT32},
+}
+#: What the table calls them.
+TRAINED = {
+    "training-own": "training, own convolutions",
+    "training-residual": "training, residual",
+    "training-accumulated": f"training, {ACCUMULATED} samples together",
+    "training-residual-accumulated": f"training, residual, {ACCUMULATED} samples together",
+    "training-float-head": "training, float head",
+}
+VARIED = ("mlp5-hapt", "cnn5-digits", "ds-cnn-speech", "mobilenet-48")
 #: Half of the neurons of MobileNetV2's last two blocks, and the head.
 HALF = (
     *("block_15_expand[0:168]", "block_15_depthwise", "block_15_project[0:28]"),
@@ -71,12 +101,20 @@ MODELS: list[tuple[str, str, tuple[int, ...], int, Trained]] = [
 
 
 def exported(
-    folder: Path, name: str, shape: tuple[int, ...], classes: int, trained: Trained
+    folder: Path,
+    name: str,
+    shape: tuple[int, ...],
+    classes: int,
+    trained: Trained,
+    *,
+    arena: int = 1 << 30,
+    **how: Any,
 ) -> Path:
-    arena = FITTED.get(folder.name, 1 << 30)
     x = np.random.default_rng(1).normal(size=(20, *shape)).astype(np.float32)
+    model = linear(other_ops(shape, classes) if name == OTHER else build(name, shape, classes, 1))
+    set_statistics(model, x)
     export(
-        linear(other_ops(shape, classes) if name == OTHER else build(name, shape, classes, 1)),
+        model,
         x,
         target=replace(get_target("nano33"), arena_bytes=arena, flash_bytes=1 << 30),
         out_dir=folder,
@@ -84,7 +122,7 @@ def exported(
         skip_rule=Never(),
         layers=trained if isinstance(trained, tuple) else None,
         train_layers=None if isinstance(trained, tuple) else trained,
-        learning_rate=0.002,
+        **{"learning_rate": RATE, **how},
     )
     return folder
 
@@ -118,13 +156,19 @@ def linear(model: keras.Model) -> keras.Model:
 def sources(folder: Path) -> dict[str, bytes]:
     """The plain and the training model of each of MODELS; writes the headers of the program."""
     found: dict[str, bytes] = {}
-    for label, name, shape, classes, count in MODELS:
-        out = exported(folder / label, name, shape, classes, count)
+    for label, *model in MODELS:
+        room = {"arena": FITTED[label]} if label in FITTED else {}
+        out = exported(folder / label, *model, **room)
         found[f"{label}.inference"] = (out / "model.tflite").read_bytes()
         training = (out / "model_train.tflite").read_bytes()
         found[f"{label}.training-own" if label in FITTED else f"{label}.training"] = training
         if label in OWN:
-            found[f"{label}.training-own"] = with_own_convolutions(training)
+            own = with_own_convolutions(FlatModel(training))
+            found[f"{label}.training-own"] = own.pack()
+        for variant, how in VARIANTS.items() if label in VARIED else ():
+            name = f"{label}.{variant}"
+            out = exported(folder / name, *model, **how)
+            found[name] = (out / "model_train.tflite").read_bytes()
     text = [
         "#include <stdint.h>",
         "struct Model { const char* name; const uint8_t* data; bool trains; };",
@@ -142,8 +186,9 @@ def sources(folder: Path) -> dict[str, bytes]:
     kinds = {flat.op_name(op) for flat in flats for op in flat.operators}
     builtin = sorted(kind for kind in kinds if not kind.startswith("TFODL_"))
     adds = "".join(f"  resolver.Add{_camel(kind)}();\n" for kind in builtin)
-    adds += "".join(f"  tfodl::Add{_camel(kind)}(resolver);\n" for kind in OWN_CONVOLUTIONS)
-    count = len(builtin) + len(OWN_CONVOLUTIONS)
+    separate = [*map(_camel, OWN_CONVOLUTIONS), *SEPARATE]
+    adds += "".join(f"  tfodl::Add{what}(resolver);\n" for what in separate)
+    count = len(builtin) + len(separate)
     (folder / "op_costs_resolver.h").write_text(
         '#include "tensorflow/lite/micro/micro_mutable_op_resolver.h"\n'
         '#include "TfOdl.h"\n'
@@ -193,8 +238,8 @@ def _all_memory(script: str) -> str:
     return script.replace("SECTIONS\n{\n", "SECTIONS\n{\n  .models : { *(.models) } > MODELS\n")
 
 
-def fit(rows: list[tuple[Work, int]]) -> dict[str, list[float]]:
-    """Per kind of op: instructions per call, per element, and per MAC, none negative.
+def fit(rows: list[tuple[Work, int]]) -> dict[str, dict[str, float]]:
+    """Per kind of op: instructions per unit of each size of its work, none negative.
 
     Least squares, errors in proportion to the root of the count: large ops count more, not alone.
     """
@@ -203,21 +248,33 @@ def fit(rows: list[tuple[Work, int]]) -> dict[str, list[float]]:
     costs = {}
     for kind in sorted({work.kind for work, _ in rows}):
         chosen = [(work, n) for work, n in rows if work.kind == kind and n > 0]
-        matrix = np.array([[1, work.elements, *work.macs] for work, _ in chosen], float)
+        names = sorted({name for work, _ in chosen for name in work.sizes})
+        matrix = np.array([[work.sizes.get(name, 0) for name in names] for work, _ in chosen])
         wanted = np.array([n for _, n in chosen], float)
         scale = np.sqrt(wanted)
         solution, _ = nnls(matrix / scale[:, None], wanted / scale)
-        costs[kind] = [round(float(c), 3) for c in solution]
+        found = {name: round(float(c), 3) for name, c in zip(names, solution, strict=True)}
+        costs[kind] = {name: c for name, c in found.items() if c}
     return costs
 
 
 def rows_of(models: dict[str, list[tuple[Work, int]]]) -> list[tuple[Work, int]]:
-    """The ops of all models; of graphs with convolutions of our own only these."""
+    """The ops of all models; where a model is trained in several ways, what they share once."""
     found = []
     for name, ops in models.items():
-        own = name.endswith("-own")
-        found += [row for row in ops if not own or row[0].kind.removesuffix(" 1x1") in BUILTIN]
+        first = name.endswith((".inference", ".training"))
+        found += [row for row in ops if first or row[0].kind.startswith("TFODL_")]
     return found
+
+
+def row_of(name: str, row: Mapping[str, int]) -> str:
+    """A row of the table: what was counted, and by how much the prediction is off."""
+    label, how = name.split(".")
+    what = TRAINED.get(how, how)
+    off = row["predicted"] / row["instructions"] - 1
+    surplus = row["arena_planned"] / row["arena_used"] - 1
+    counts = f"{row['instructions']:,} | {off:+.1%} | {row['arena_used']:,} | {surplus:+.2%}"
+    return f"| {label}, {what} | {counts} |"
 
 
 def main() -> None:
@@ -242,13 +299,11 @@ def main() -> None:
             "arena_planned": plan_memory(models[name]).arena_bytes,
         }
     COSTS.write_text(json.dumps(result, indent=1) + "\n")
-    for name, row in result["models"].items():
-        error = row["predicted"] / row["instructions"] - 1
-        surplus = row["arena_planned"] / row["arena_used"] - 1
-        print(
-            f"| {name} | {row['instructions']:,} | {error:+.1%} "
-            f"| {row['arena_used']:,} | {surplus:+.2%} |"
-        )
+    from results import fill_table
+
+    lines = [row_of(name, row) for name, row in result["models"].items()]
+    fill_table(PAGE, [*HEADER, *lines], "costs")
+    print(*lines, sep="\n")
 
 
 if __name__ == "__main__":

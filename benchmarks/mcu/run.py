@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
-import re
 import shutil
 import subprocess
 import sys
@@ -31,6 +30,7 @@ QEMU_FILES = ROOT / "tests" / "cpp" / "qemu"
 # Stand-ins for the headers of TensorFlow Lite Micro, enough to compile the ops.
 TFLM_HEADERS = [ROOT / "tests" / "cpp" / f"tflm_{which}" for which in ("2024", "both")]
 RESULTS = HERE / "results.json"
+sys.path.append(str(HERE.parent))  # for results.py
 PAGE = ROOT / "docs" / "mcu-benchmark.md"
 
 COMPILER = "arm-none-eabi-g++"
@@ -315,7 +315,9 @@ def conditions(results: dict[str, Any]) -> str:
 
 
 def fill_page(page: str, results: dict[str, Any]) -> str:
-    """Replace what stands between `<!-- NAME -->` and `<!-- end -->`."""
+    """The page with all tables."""
+    from results import filled
+
     counts = results["counts"]
     parts = {
         "conditions": conditions(results),
@@ -327,12 +329,7 @@ def fill_page(page: str, results: dict[str, Any]) -> str:
         "flash": flash_text(results),
     }
     for name, text in parts.items():
-        pattern = rf"<!-- {name} -->\n.*?<!-- end -->"
-        page, found = re.subn(
-            pattern, f"<!-- {name} -->\n{text}\n<!-- end -->", page, flags=re.DOTALL
-        )
-        if found != 1:
-            raise ToolError(f"{PAGE} has {found} places for {name!r}")
+        page = filled(page, [text], name)
     return page
 
 

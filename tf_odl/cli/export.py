@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 CALIBRATION_SAMPLES = 300
 QUANTIZATIONS = ("ptq", "qat")
 CALIBRATIONS = ("min-max", "percentile", "mse")
-HEADS = ("int8", "float32")
 SCHEDULES = ("constant", "step", "cosine")
 
 
@@ -59,21 +58,6 @@ SCHEDULES = ("constant", "step", "cosine")
     default=0.1,
     show_default=True,
     help="What a step multiplies the rate by; what is left of it when a cosine ends.",
-)
-@click.option(
-    "--head",
-    type=click.Choice(HEADS),
-    default="int8",
-    show_default=True,
-    help="The weights of the output layer; float32 ones take four bytes each.",
-)
-@click.option(
-    "--accumulate",
-    type=int,
-    default=1,
-    show_default=True,
-    metavar="N",
-    help="Samples that train until the sum of their gradients changes the weights.",
 )
 @click.option("--warm-up", type=int, default=0, metavar="N", help="The rate rises for N samples.")
 @click.option("--clip", type=float, help="Larger output errors, sum of magnitudes, train as this.")

@@ -31,6 +31,8 @@ def plan(
     mask_file: Path | None,
     loss: str | None,
     update_rule: str,
+    head: str,
+    accumulate: int,
     fit: bool,
     max_ms: float | None,
     plot: Path | None,
@@ -43,6 +45,7 @@ def plan(
     memory: to a run's own data by the gradient of its loss, else all alike.
     """
     load_tensorflow()
+    from tf_odl.converters.head import Head
     from tf_odl.converters.losses import Loss
     from tf_odl.converters.plan_plot import plot_plan
     from tf_odl.converters.planner import Planner
@@ -68,6 +71,8 @@ def plan(
                 milliseconds=max_ms,
                 loss=minimised,
                 update_rule=UpdateRule(update_rule),
+                accumulate=accumulate,
+                head=Head(head),
                 progress=progress,
             )
         result = found.best.plan
@@ -81,6 +86,8 @@ def plan(
             train_layers=train_layers,
             loss=minimised,
             update_rule=UpdateRule(update_rule),
+            accumulate=accumulate,
+            head=Head(head),
         )
     if plot is not None:
         try:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tf_odl.trainer.finetune import Settings
 
 UPDATE_RULES = ("residual", "stochastic")
+HEADS = ("int8", "float32")
 LOSSES = ("cross-entropy", "binary-cross-entropy", "mse", "reconstruction")
 
 _OPTIONS = (
@@ -34,6 +35,21 @@ _OPTIONS = (
         default="residual",
         show_default=True,
         help="How int8 weights take steps: with a byte more each, or rounded at random.",
+    ),
+    click.option(
+        "--head",
+        type=click.Choice(HEADS),
+        default="int8",
+        show_default=True,
+        help="The weights of the output layer; float32 ones take four bytes each.",
+    ),
+    click.option(
+        "--accumulate",
+        type=int,
+        default=1,
+        show_default=True,
+        metavar="N",
+        help="Samples that train until the sum of their gradients changes the weights.",
     ),
 )
 

@@ -92,6 +92,7 @@ uint32_t FanIn(const LayerOptions& options, LayerKind kind) {
 }
 
 uint32_t Layer::UpdatingBefore(uint32_t neuron) const {
+  if (mask == nullptr) return neuron;
   uint32_t count = 0;
   while (neuron > 0) count += MayUpdate(--neuron);
   return count;
