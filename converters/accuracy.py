@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tf_odl.converters import reference
+from tf_odl.converters.flatbuffer import FlatModel
 from tf_odl.converters.quantize import check_samples
 from tf_odl.errors import UserError
 
@@ -31,9 +32,10 @@ def accuracy_of(
             f"{list(labels.shape)}"
         )
     outputs = original.predict(x, batch_size=256, verbose=0)
+    middle = 0.5 if _is_sigmoid(FlatModel(model)) else 0.0
     return {
         "samples": len(x),
-        "float": float((_classes(outputs, 0.5) == labels).mean()),
+        "float": float((_classes(outputs, middle) == labels).mean()),
         "int8": int8_accuracy(model, x, labels, progress),
     }
 
@@ -44,8 +46,24 @@ def int8_accuracy(
     """The share of samples, float [N, *input], whose class the int8 model finds."""
     tell = None if progress is None else lambda done, total: progress("test int8", done, total)
     codes = reference.infer(model, reference.quantize_input(model, x), tell)
+    return float((decided(model, codes) == np.asarray(labels)).mean())
+
+
+def decided(model: bytes, codes: np.ndarray) -> np.ndarray:
+    """The classes an int8 classifier decides for by its outputs int8 [N, ...].
+
+    A single output decides between 0 and 1: by a sigmoid of 0.5, without one by its sign.
+    """
+    flat = FlatModel(model)
+    output = flat.outputs[0]
     # A sigmoid's int8 output is its value * 256 - 128.
-    return float((_classes(codes, 0) == np.asarray(labels)).mean())
+    middle = 0 if _is_sigmoid(flat) else flat.zero_point(output)
+    return _classes(codes, middle)
+
+
+def _is_sigmoid(flat: FlatModel) -> bool:
+    producer = flat.producer(flat.outputs[0])
+    return producer is not None and flat.op_name(producer) == "LOGISTIC"
 
 
 def _classes(outputs: np.ndarray, threshold: float) -> np.ndarray:

@@ -46,7 +46,7 @@ def logits_of(flat: FlatModel) -> int:
         raise UserError(
             f"the model's output has the shape {list(shape)}, which is no classification: "
             "cross-entropy needs a softmax or logits [1, classes] over at least two classes. "
-            "Other losses are --loss mse and reconstruction"
+            "Other losses are --loss mse, reconstruction and, of one output, binary-cross-entropy"
         )
     if producer is not None and kind == "SOFTMAX":
         if producer.builtinOptions.beta != 1.0:

@@ -7,7 +7,8 @@ Each pass is one rewrite of the graph that leaves the outputs as they are:
 3. one-dimensional layers become two-dimensional ones of height 1;
 4. zero padding in front of a convolution becomes its "same" padding where that is equal;
 5. batch normalization is folded into the layer before it, or becomes a 1x1 depthwise convolution;
-6. ReLU and ReLU6 become the activation of the layer before them.
+6. so do Rescaling, Normalization and arithmetic with a number;
+7. ReLU and ReLU6 become the activation of the layer before them.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tf_odl.converters.fold_activations import fuse_activations
+from tf_odl.converters.fold_affine import fold_affine
 from tf_odl.converters.fold_batch_norm import fold_batch_normalization
 from tf_odl.converters.fold_one_d import lift_one_dimensional
 from tf_odl.converters.fold_padding import absorb_zero_padding
@@ -63,6 +65,7 @@ def fold(model: keras.Model) -> Folded:
     lift_one_dimensional(graph)
     absorb_zero_padding(graph)
     fold_batch_normalization(graph)
+    fold_affine(graph)
     fuse_activations(graph)
     add_missing_biases(graph)
     check_sites(graph)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from tf_odl.converters.graph import Graph, Node, layer_node
+from tf_odl.converters.fold_affine import as_depthwise
+from tf_odl.converters.graph import Graph, Node
 from tf_odl.errors import UserError
 
 
@@ -33,7 +34,7 @@ def fold_batch_normalization(graph: Graph) -> None:
             _scale_weights(producer, scale, shift)
             graph.bypass(node)
         else:
-            graph.replace(node, _as_depthwise(node))
+            graph.replace(node, as_depthwise(node, *_scale_and_shift(node)))
 
 
 def _is_linear(node: Node) -> bool:
@@ -64,36 +65,3 @@ def _scale_weights(node: Node, scale: np.ndarray, shift: np.ndarray) -> None:
         kernel = kernel * scale
     node.weights = [kernel.astype(np.float32), (bias * scale + shift).astype(np.float32)]
     node.config = {**node.config, "use_bias": True}
-
-
-def _as_depthwise(node: Node) -> list[Node]:
-    import keras
-
-    k = keras.layers
-    channels = node.shape[-1]
-    scale, shift = _scale_and_shift(node)
-    if len(node.shape) > 3:
-        raise UserError(
-            f"batch normalization {node.name!r} works on {len(node.shape)} dimensions; "
-            "at most height, width and channels can be exported"
-        )
-    as_map = (*(1,) * (3 - len(node.shape)), *node.shape)
-    chain = []
-    source = node.inputs[0]
-    if as_map != node.shape:
-        source = layer_node(k.Reshape, f"{node.name}_map", {"target_shape": as_map}, source, as_map)
-        chain.append(source)
-    weights = [scale.reshape(1, 1, channels, 1), shift]
-    source = layer_node(
-        k.DepthwiseConv2D,
-        node.name,
-        {"kernel_size": 1, "use_bias": True},
-        source,
-        as_map,
-        [w.astype(np.float32) for w in weights],
-    )
-    chain.append(source)
-    if as_map != node.shape:
-        config = {"target_shape": node.shape}
-        chain.append(layer_node(k.Reshape, f"{node.name}_flat", config, source, node.shape))
-    return chain

@@ -11,6 +11,8 @@ from tf_odl.converters import reference
 from tf_odl.converters.flatbuffer import FlatModel
 
 if TYPE_CHECKING:
+    import keras
+
     from tf_odl.converters.fold import Folded
 
 SAMPLES = 32
@@ -33,7 +35,7 @@ def signal_to_noise(folded: Folded, model: bytes, x: np.ndarray) -> dict[str, fl
     found = {site: flat.find(site) for site in folded.sites}
     tensors = {site: tensor for site, tensor in found.items() if tensor is not None}
     layers = [folded.model.get_layer(folded.sites[site]) for site in tensors]
-    floats = keras.Model(folded.model.inputs, [layer.output for layer in layers])
+    floats = keras.Model(folded.model.inputs, [_as_its_op(layer) for layer in layers])
     samples = np.asarray(x[:SAMPLES], np.float32)
     wanted = floats.predict(samples, batch_size=SAMPLES, verbose=0)
     wanted = wanted if isinstance(wanted, list) else [wanted]
@@ -44,6 +46,20 @@ def signal_to_noise(folded: Folded, model: bytes, x: np.ndarray) -> dict[str, fl
         site: _decibel(y, flat.scales(t)[0] * (c.astype(np.float64) - flat.zero_point(t)))
         for (site, t), y, c in zip(tensors.items(), wanted, codes, strict=True)
     }
+
+
+def _as_its_op(layer: keras.layers.Layer) -> keras.KerasTensor:
+    """What the int8 op of a layer gives: a softmax, tanh and the like are ops of their own."""
+    import keras
+
+    activations = keras.activations
+    if layer.activation in (activations.linear, activations.relu, activations.relu6):
+        return layer.output
+    name = f"{layer.name}_without_activation"
+    linear = type(layer).from_config({**layer.get_config(), "activation": None, "name": name})
+    output = linear(layer.input)
+    linear.set_weights(layer.get_weights())
+    return output
 
 
 def _decibel(wanted: np.ndarray, got: np.ndarray) -> float:

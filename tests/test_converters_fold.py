@@ -209,6 +209,55 @@ def test_a_normalization_of_the_input_is_a_frozen_layer(shape: tuple[int, ...]) 
     assert list(folded.sites) == ["out"]
 
 
+def normalization(**config: Any) -> keras.layers.Layer:
+    layer = L.Normalization(name="front", **config)
+    if "mean" not in config:
+        layer.adapt(np.random.default_rng(0).normal([3, -2, 0.5], [4, 0.3, 20], (200, 5, 3)))
+    return layer
+
+
+@pytest.mark.parametrize(
+    "front",
+    [
+        [L.Rescaling(1 / 255, name="front")],
+        [L.Rescaling([1.0, 2.0, -3.0], offset=[0.5, 0.0, 1.0], name="front")],
+        [L.Rescaling(1 / 127.5, name="front"), L.Rescaling(2.0, -1.0)],
+        [normalization()],
+        [normalization(axis=None)],
+        [normalization(mean=[1.0, 2.0, 3.0], variance=[4.0, 9.0, 0.25])],
+        [normalization(mean=1.5, variance=0.25, axis=None, invert=True)],
+    ],
+)
+def test_scaling_the_input_is_one_frozen_layer(front: list[keras.layers.Layer]) -> None:
+    stack = [keras.Input((5, 3)), *front, L.Flatten(), L.Dense(3, name="out")]
+    model = keras.Sequential(stack)
+    folded = fold(model)
+    assert_same_outputs(model, folded.model)
+    assert list(folded.sites) == ["out"]
+    assert of_kind(folded.model, L.DepthwiseConv2D) == ["front"]
+    assert not of_kind(folded.model, (L.Rescaling, L.Normalization))
+
+
+@pytest.mark.parametrize(
+    "arithmetic",
+    [
+        lambda x: x / 127.5 - 1.0,
+        lambda x: 2.0 * x + 3,
+        lambda x: 1.0 - x,
+        keras.applications.mobilenet_v2.preprocess_input,
+    ],
+)
+def test_arithmetic_with_numbers_is_a_frozen_layer(arithmetic: Callable[[Any], Any]) -> None:
+    given = keras.Input((5, 5, 3))
+    model = keras.Model(given, L.Dense(2, name="out")(L.Flatten()(arithmetic(given))))
+    folded = fold(model)
+    assert_same_outputs(model, folded.model)
+    assert len(of_kind(folded.model, L.DepthwiseConv2D)) == 1
+    assert {type(x).__name__ for x in folded.model.operations} <= {
+        "InputLayer", "DepthwiseConv2D", "Flatten", "Dense"
+    }  # fmt: skip
+
+
 def test_models_in_models_are_flattened() -> None:
     inner = keras.Sequential([keras.Input((4, 4, 3)), L.DepthwiseConv2D(2, name="deep")])
     middle_input = keras.Input((5, 5, 2))
@@ -342,7 +391,7 @@ def channels_first() -> keras.Model:
         (shared, "'twice' is used more than once"),
         (same_name_inside, "'same' is used more than once, or two layers share the name"),
         (rows_normalized, "'rows' normalizes axis 1; only the last axis"),
-        (volume, "'deep' works on 4 dimensions"),
+        (volume, r"'deep' \(BatchNormalization\) works on 4 dimensions"),
         (step_by_step, r"'steps' \(TimeDistributed\) works step by step"),
         (clash, "two layers would be called 'sep_pointwise'"),
         (channels_first, "'first' is channels_first"),

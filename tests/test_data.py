@@ -126,7 +126,8 @@ WITH_NAN[17, 2] = np.nan
         (X, LABELS[:29], "30 samples and 29 labels"),
         (X, np.eye(3)[LABELS], "argmax"),
         (X, np.zeros(30, int), "two classes"),
-        (X, np.array(["a", "b", "c"] * 10), "whole numbers"),
+        (X, np.array([["a"], ["b"], ["c"]] * 10), "whole numbers"),
+        (X, np.array(["a"] * 30), "at least two classes"),
         (np.array(["a"] * 30)[:, None], LABELS, "numbers, got dtype"),
         (np.zeros(30), LABELS, r"\[N, ...\]"),
         (np.zeros((0, 4)), np.zeros(0, int), "not empty"),
@@ -135,6 +136,28 @@ WITH_NAN[17, 2] = np.nan
 def test_arrays_nobody_can_train_on_are_refused(tmp_path, x, y, message):
     with pytest.raises(UserError, match=message):
         load(save(tmp_path, x=x, y=y))
+
+
+def test_labels_may_be_names_or_truth_values(tmp_path):
+    names = np.array(["owl", "cat", "dog"] * 10)
+    data = load(save(tmp_path, x_train=X, y_train=names, x_test=X[:4], y_test=names[:4]))
+    assert data.class_names == ("cat", "dog", "owl") and data.classes == 3
+    assert list(data.y_train[:3]) == [2, 0, 1] and list(data.y_test) == [2, 0, 1, 2]
+    data = load(save(tmp_path, x=X, y=names))
+    counts = np.bincount(data.y_train) + np.bincount(data.y_test)
+    assert data.class_names == ("cat", "dog", "owl") and list(counts) == [10, 10, 10]
+    data = load(save(tmp_path, x=X, y=LABELS == 1))
+    assert data.classes == 2 and data.y_train.sum() + data.y_test.sum() == 10
+
+
+def test_without_labels_anything_may_be_one(tmp_path):
+    for more in ({}, {"y_train": X, "y_test": X}):
+        path = save(tmp_path, x_train=X, x_test=X[:5], **more)
+        data = load(path, labelled=False)
+        assert len(data.x_train) == 30 and len(data.x_test) == 5 and not data.y_train.any()
+    with pytest.raises(UserError, match="y_train"):
+        load(save(tmp_path, x_train=X, x_test=X[:5]))
+    assert len(load(save(tmp_path, x=X), labelled=False).x_train) == 24
 
 
 def test_test_labels_and_shapes_must_agree_with_training(tmp_path):

@@ -16,6 +16,7 @@ from tf_odl.converters.calibration import FACTORS, mse_factor, percentile_factor
 from tf_odl.converters.export import AwareTraining, export
 from tf_odl.converters.flatbuffer import DTYPES, FlatModel
 from tf_odl.converters.fold import fold
+from tf_odl.converters.int8_model import Room, int8_model
 from tf_odl.converters.legacy_keras import legacy_keras, to_legacy
 from tf_odl.converters.qat import train_aware
 from tf_odl.converters.quantization_noise import noisiest, signal_to_noise
@@ -23,7 +24,7 @@ from tf_odl.converters.quantize import quantize
 from tf_odl.converters.targets import get_target
 from tf_odl.data import load
 from tf_odl.errors import UserError
-from tf_odl.methods import get_method
+from tf_odl.methods import Mask, get_method
 
 METHOD = get_method("tinypropv2")
 
@@ -171,6 +172,25 @@ def test_signal_to_noise_by_hand(tmp_path):
     assert ratios["head"] == pytest.approx(by_hand, abs=0.01)
     assert set(ratios) == {"hidden", "head"}
     assert [name for name, _ in noisiest({"a": 30.0, "b": 10.0, "c": 20.0}, 2)] == ["b", "c"]
+
+
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid", "tanh", "relu"])
+def test_the_noise_of_an_activation_is_not_that_of_its_layer(tmp_path, activation):
+    """The same weights without the activation at the end have the same noise."""
+    ratios = {}
+    for end in (None, activation):
+        keras.utils.set_random_seed(3)
+        layers = [keras.Input((6,)), keras.layers.Dense(8, "relu"), keras.layers.Dense(4, end)]
+        x = np.random.default_rng(0).normal(0, 2, (64, 6)).astype(np.float32)
+        folded = fold(keras.Sequential(layers))
+        masks = {
+            site: Mask(np.ones(n, bool), np.ones(n, bool)) for site, n in folded.neurons.items()
+        }
+        data = int8_model(folded, x, masks, Room(1.5, 1.25, "min-max"), None)
+        ratios[end] = list(signal_to_noise(folded, data, x).values())
+    assert ratios[activation][0] == pytest.approx(ratios[None][0])
+    # A ReLU is part of its layer's op: less signal, less noise.
+    assert ratios[activation][1] == pytest.approx(ratios[None][1], abs=3)
 
 
 # -- quantization-aware training ------------------------------------------------------------

@@ -29,10 +29,16 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Simulation:
-    """What a board would have done; arrays have one entry per training sample."""
+    """What a board would have done; arrays have one entry per training sample.
 
-    accuracy_before: float
-    accuracy_after: float
+    Of a classifier there are accuracies, of an autoencoder errors: the mean squared error of its
+    reconstructions of the test samples, in the units of the samples.
+    """
+
+    accuracy_before: float | None
+    accuracy_after: float | None
+    error_before: float | None
+    error_after: float | None
     samples: int
     trained: int
     skipped: float  # share
@@ -43,13 +49,14 @@ class Simulation:
     reselections: int
     arena_used_bytes: int
     seconds_per_step: float
-    correct: np.ndarray  # bool: right before it was learned from
+    correct: np.ndarray | None  # bool: right before it was learned from; of a classifier
     was_trained: np.ndarray  # bool
     losses: np.ndarray  # float32
 
     def to_dict(self) -> dict[str, Any]:
         """The figures without the per-sample arrays."""
-        return {k: v for k, v in asdict(self).items() if not isinstance(v, np.ndarray)}
+        arrays = ("correct", "was_trained", "losses")
+        return {k: v for k, v in asdict(self).items() if k not in arrays}
 
 
 def read_export(export_dir: Path) -> dict[str, Any]:
@@ -96,28 +103,39 @@ def simulate(
     """
     from tf_odl import models
     from tf_odl.converters import macs
+    from tf_odl.converters.accuracy import decided
+    from tf_odl.converters.losses import CLASSIFYING, Loss
     from tf_odl.converters.reference import quantize_input
     from tf_odl.tflm_port.interpreter import TrainingInterpreter
     from tf_odl.trainer.effort import full_backward_macs
     from tf_odl.trainer.instrument import find_sites
 
     export_dir = Path(export_dir)
-    read_export(export_dir)
+    record = read_export(export_dir)
+    loss = Loss(record.get("loss", Loss.CROSS_ENTROPY.value))
+    if loss is Loss.MSE:
+        raise UserError(
+            f"{export_dir} learns wanted outputs, which a data set of classes lacks: teach it from "
+            "Python with TrainingInterpreter.train(samples, labels, targets=...)"
+        )
+    classifies = loss in CLASSIFYING
     if save is not None and Path(save).exists() and not overwrite:
         raise UserError(f"{save} exists: choose another folder for --save, or use --overwrite")
     graph = (export_dir / "model_train.tflite").read_bytes()
     folded = None
     if (export_dir / "model_folded.keras").is_file():
-        folded = models.load(export_dir / "model_folded.keras")
-        models.check_fits_data(folded, data)
+        folded = models.load(export_dir / "model_folded.keras", classifier=False)
+        models.check_fits_data(folded, data, classifier=classifies)
         full = full_backward_macs([site.layer for site in find_sites(folded)])
     else:
-        _check_fits_data(graph, data)
+        _check_fits_data(graph, data, classifies)
         full = macs.full_backward_macs((export_dir / "model.tflite").read_bytes())
+    model = (export_dir / "model.tflite").read_bytes()
     count = min(samples or len(data.x_train), len(data.x_train))
     x_train = quantize_input(graph, data.x_train[:count])
     x_test = quantize_input(graph, data.x_test)
-    y_train = data.y_train[:count].astype(np.int32)
+    y_train = data.y_train[:count].astype(np.int32) if classifies else np.zeros(count, np.int32)
+    scale, zero_point = record["output"]["scale"], record["output"]["zero_point"]
     tell = progress or (lambda what, done, total: None)
 
     # The folder first: what was learned must not be lost for want of a place.
@@ -125,38 +143,44 @@ def simulate(
     place = nullcontext() if save is None else new_folder(save, replaces=known_by)
     with place as folder, TrainingInterpreter(graph) as board:
 
-        def accuracy(what: str) -> float:
-            right = 0
+        def test(what: str) -> float:
+            """Accuracy or error."""
+            found = 0.0
             for i in range(0, len(x_test), CHUNK):
-                right += int(
-                    (
-                        _classes(board.infer(x_test[i : i + CHUNK])) == data.y_test[i : i + CHUNK]
-                    ).sum()
-                )
+                codes = board.infer(x_test[i : i + CHUNK])
+                if classifies:
+                    found += float((decided(model, codes) == data.y_test[i : i + CHUNK]).sum())
+                else:
+                    outputs = scale * (codes.astype(np.float64) - zero_point)
+                    wanted = data.x_test[i : i + CHUNK].reshape(outputs.shape)
+                    found += float(((outputs - wanted) ** 2).mean() * len(codes))
                 tell(what, min(i + CHUNK, len(x_test)), len(x_test))
-            return right / len(x_test)
+            return found / len(x_test)
 
-        before = accuracy("testing")
+        before = test("testing")
         if learning_rate is not None:
             board.set_learning_rate(learning_rate)
-        outputs, reports, started = [], [], time.perf_counter()
+        correct, reports, started = [], [], time.perf_counter()
         for turn in range(passes):
             for i in range(0, count, CHUNK):
                 output, report = board.train(x_train[i : i + CHUNK], y_train[i : i + CHUNK])
-                outputs.append(_classes(output))
+                if classifies:
+                    correct.append(decided(model, output) == y_train[i : i + CHUNK])
                 reports.append(report)
                 tell("learning", turn * count + min(i + CHUNK, count), passes * count)
         seconds = time.perf_counter() - started
         state = board.state()
-        after = accuracy("testing again")
+        after = test("testing again")
         variables = board.variables()
         arena = board.arena_used_bytes
         if folder is not None:
             write_models(folder, export_dir, variables)
     report = np.concatenate(reports)
     return Simulation(
-        accuracy_before=before,
-        accuracy_after=after,
+        accuracy_before=before if classifies else None,
+        accuracy_after=after if classifies else None,
+        error_before=None if classifies else before,
+        error_after=None if classifies else after,
         samples=passes * count,
         trained=state.trained,
         skipped=state.skipped / (passes * count),
@@ -167,13 +191,13 @@ def simulate(
         reselections=state.reselections,
         arena_used_bytes=arena,
         seconds_per_step=seconds / (passes * count),
-        correct=np.concatenate(outputs) == np.tile(y_train, passes),
+        correct=np.concatenate(correct) if classifies else None,
         was_trained=report[:, 2] > 0,
         losses=report[:, 0],
     )
 
 
-def _check_fits_data(model: bytes, data: Dataset) -> None:
+def _check_fits_data(model: bytes, data: Dataset, classifier: bool) -> None:
     from tf_odl.converters.flatbuffer import FlatModel
 
     flat = FlatModel(model)
@@ -183,12 +207,8 @@ def _check_fits_data(model: bytes, data: Dataset) -> None:
             f"the model takes samples of shape {list(wanted)}, {data.name} has {list(found)}"
         )
     classes = flat.shape(flat.outputs[0])[-1]
-    if data.classes > classes:
+    if classifier and data.classes > max(classes, 2):
         raise UserError(f"the model has {classes} outputs, {data.name} has {data.classes} classes")
-
-
-def _classes(outputs: np.ndarray) -> np.ndarray:
-    return outputs.reshape(len(outputs), -1).argmax(axis=1)
 
 
 def plot(result: Simulation, path: Path, title: str) -> None:
@@ -197,6 +217,7 @@ def plot(result: Simulation, path: Path, title: str) -> None:
         path,
         title,
         correct=result.correct,
+        losses=result.losses,
         was_trained=result.was_trained,
         accuracy_before=result.accuracy_before,
         accuracy_after=result.accuracy_after,

@@ -11,31 +11,43 @@ def plot_stream(
     path: Path,
     title: str,
     *,
-    correct: np.ndarray,
+    correct: np.ndarray | None,
+    losses: np.ndarray,
     was_trained: np.ndarray,
     accuracy_before: float | None,
     accuracy_after: float | None,
 ) -> None:
-    """Running accuracy and share of trained samples over the stream, as a PNG.
+    """Running accuracy, else loss, and share of trained samples over the stream, as a PNG.
 
     Args:
-        correct: bool [samples], right before it was learned from.
+        correct: bool [samples], right before it was learned from; None of what is no classifier.
+        losses: float [samples], drawn in the place of `correct`.
         was_trained: bool [samples].
         accuracy_before: on test samples; None if not measured.
         accuracy_after: on test samples; None if not measured.
     """
     from matplotlib.figure import Figure
 
-    window = min(len(correct), max(20, min(200, len(correct) // 20)))
+    window = min(len(losses), max(20, min(200, len(losses) // 20)))
     kernel = np.ones(window) / window
-    steps = np.arange(window, len(correct) + 1)
+    steps = np.arange(window, len(losses) + 1)
+
+    def running(values: np.ndarray) -> np.ndarray:
+        return np.convolve(values, kernel, "valid")
+
     figure = Figure(figsize=(7, 3.8), layout="constrained")
     axis = figure.subplots()
-    for values, color, label in (
-        (correct, "#1b6ca8", f"recognized before learning from it (of the last {window})"),
-        (was_trained, "#c0392b", f"back-propagated (of the last {window})"),
-    ):
-        axis.plot(steps, 100 * np.convolve(values, kernel, "valid"), color=color, label=label)
+    if correct is None:
+        loss_axis = axis.twinx()
+        label = f"loss before learning from it (of the last {window}), right"
+        loss_axis.plot(steps, running(losses), color="#1b6ca8", label=label)
+        loss_axis.set(ylabel="loss", ylim=(0, None))
+        loss_axis.spines["top"].set_visible(False)
+    else:
+        label = f"recognized before learning from it (of the last {window})"
+        axis.plot(steps, 100 * running(correct), color="#1b6ca8", label=label)
+    label = f"back-propagated (of the last {window})"
+    axis.plot(steps, 100 * running(was_trained), color="#c0392b", label=label)
     for value, color, when in (
         (accuracy_before, "#6c757d", "before"),
         (accuracy_after, "#1b6ca8", "after"),
@@ -45,6 +57,7 @@ def plot_stream(
             axis.axhline(100 * value, color=color, linestyle="--", linewidth=1, label=label)
     axis.set(xlabel="labelled samples seen", ylabel="%", ylim=(0, 103), title=title)
     axis.grid(alpha=0.25)
-    axis.spines[["top", "right"]].set_visible(False)
-    axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=2, fontsize=8, frameon=False)
+    axis.spines["top"].set_visible(False)
+    axis.spines["right"].set_visible(correct is None)
+    figure.legend(loc="outside lower center", ncols=2, fontsize=8, frameon=False)
     figure.savefig(path, dpi=130)

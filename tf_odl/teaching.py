@@ -38,13 +38,14 @@ class Teaching:
     samples_per_second: float
     microseconds_per_step: float | None
     repeats: int  # requests sent again
-    correct: np.ndarray  # bool: right before it was learned from
+    correct: np.ndarray | None  # bool: right before it was learned from; of a classifier
     was_trained: np.ndarray  # bool
     losses: np.ndarray  # float32
 
     def to_dict(self) -> dict[str, Any]:
         """The figures without the per-sample arrays."""
-        return {k: v for k, v in asdict(self).items() if not isinstance(v, np.ndarray)}
+        arrays = ("correct", "was_trained", "losses")
+        return {k: v for k, v in asdict(self).items() if k not in arrays}
 
 
 def teach(
@@ -113,7 +114,9 @@ def teach(
         samples_per_second=len(steps) / seconds if seconds > 0 else 0.0,
         microseconds_per_step=float(np.mean(times)) if times else None,
         repeats=board.repeats,
-        correct=np.array([step.prediction == label for step, label in steps], bool),
+        correct=np.array([step.prediction == label for step, label in steps], bool)
+        if board.hello.classes
+        else None,
         was_trained=np.array([step.trained for step, _ in steps], bool),
         losses=np.array([step.loss for step, _ in steps], np.float32),
     )

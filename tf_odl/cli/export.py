@@ -168,13 +168,18 @@ def export(
         },
     }
     dataset = None
+    classifier = loss is None or Loss(loss) in CLASSIFYING
     if data is not None:
         dataset = load(
             data,
             data_dir=Path(data_dir) if data_dir else None,
             shift=shift,
+            labelled=classifier,
             **of_run,
         )
+        if not isinstance(model, bytes):
+            dataset = models.as_the_model_takes(model, dataset)
+        settings_of_board["provenance"]["pixels"] = dataset.pixels
         settings_of_board["test"] = (dataset.x_test, dataset.y_test)
     with progress_bar(quiet=as_json) as progress:
         if fit:
@@ -200,8 +205,7 @@ def export(
             )
         else:
             assert dataset is not None
-            if model.output_shape[-1] > 1 and (loss is None or Loss(loss) in CLASSIFYING):
-                models.check_fits_data(model, dataset)
+            models.check_fits_data(model, dataset, classifier=classifier)
             aware = None
             if quantize == "qat":
                 aware = AwareTraining(dataset.x_train, dataset.y_train, qat_epochs)

@@ -40,21 +40,29 @@ def check_stream(samples: int | None, passes: int, lr: float | None) -> None:
 
 
 def data_of_export(
-    provenance: dict[str, Any], data: str | None, data_dir: str | None, shift: str | None
+    record: dict[str, Any], data: str | None, data_dir: str | None, shift: str | None
 ) -> Dataset:
     """The data named on the command line, else those of the export.
+
+    Args:
+        record: the contents of export.json.
 
     Raises:
         UserError: there are none.
     """
-    from tf_odl.data import load
+    from tf_odl.data import as_bytes, load
+
+    provenance = record["provenance"]
+    labelled = record.get("loss") not in ("mse", "reconstruction")
 
     if data is None and provenance.get("data") is None:
         raise UserError("the export was made without data: name the data to learn from with --data")
     directory = data_dir or provenance.get("data_dir")
-    return load(
+    found = load(
         data or provenance["data"],
         data_dir=Path(directory) if directory else None,
+        labelled=labelled,
         shift=shift or (None if data else provenance.get("shift")),
         **({} if data else provenance.get("data_options", {})),
     )
+    return as_bytes(found) if (provenance.get("pixels") or 1) > 1 else found

@@ -129,6 +129,8 @@ def _train(out: Path, record: dict[str, Any], quiet: bool) -> dict[str, Any]:
         f"{record['data']['name']}, {record['data']['shift'] or 'no shift'}: "
         f"{record['data']['train'][0]:,} samples, {settings.method}"
     )
+    if (record["data"].get("pixels") or 1) > 1:
+        console.print("images are fed as 0..255: the model scales them itself")
     if record["status"] == "complete":
         console.print(f"all {settings.epochs} epochs are done")
     columns = (

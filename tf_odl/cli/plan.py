@@ -52,6 +52,7 @@ def plan(
     from tf_odl.converters.targets import get_target
     from tf_odl.converters.update_rule import UpdateRule
     from tf_odl.fitting import layers_that_fit, plot_fit
+    from tf_odl.models import as_the_model_takes
     from tf_odl.trainer.finetune import load_data
 
     names = named_layers(layers, train_layers, mask_file, fit)
@@ -60,14 +61,16 @@ def plan(
     board = get_target(target)
     minimised = None if loss is None else Loss(loss)
     given = read_source(source, method, mask_file, fit)
-    found = None
+    found = data = None
     if fit:
+        if given.settings is not None and not isinstance(given.model, bytes):
+            data = as_the_model_takes(given.model, load_data(given.settings))
         with progress_bar(quiet=as_json) as progress:
             found = layers_that_fit(
                 given.model,
                 given.method,
                 board,
-                None if given.settings is None else load_data(given.settings),
+                data,
                 milliseconds=max_ms,
                 loss=minimised,
                 update_rule=UpdateRule(update_rule),

@@ -15,6 +15,7 @@ from tf_odl.errors import UserError
 
 if TYPE_CHECKING:
     from tf_odl.data import Dataset
+    from tf_odl.simulation import Simulation
 
 
 @click.command(short_help="Let an export learn inside TensorFlow Lite Micro on this machine.")
@@ -53,8 +54,8 @@ def simulate(
     from tf_odl.files import write_file, write_json
 
     check_stream(samples, passes, lr)
-    provenance = simulation.read_export(export_dir)["provenance"]
-    dataset = data_of_export(provenance, data, data_dir, shift)
+    record = simulation.read_export(export_dir)
+    dataset = data_of_export(record, data, data_dir, shift)
     if board == "qemu":
         _in_qemu(
             export_dir,
@@ -94,8 +95,7 @@ def simulate(
     print_table(
         ["", "value"],
         [
-            ["test accuracy before", f"{result.accuracy_before:.2%}"],
-            ["test accuracy after", f"{result.accuracy_after:.2%}"],
+            *_tested(result),
             ["samples seen", f"{result.samples:,}"],
             ["skipped", f"{result.skipped:.2%}"],
             ["effort: backward MACs of full training", f"{result.effort:.2%}"],
@@ -112,6 +112,18 @@ def simulate(
         for name in ("learned.keras", "learned.tflite"):
             if (save / name).is_file():
                 click.echo(save / name)
+
+
+def _tested(result: Simulation) -> list[list[str]]:
+    if result.accuracy_before is None or result.accuracy_after is None:
+        return [
+            ["mean squared error before, test samples", f"{result.error_before:.4g}"],
+            ["mean squared error after", f"{result.error_after:.4g}"],
+        ]
+    return [
+        ["test accuracy before", f"{result.accuracy_before:.2%}"],
+        ["test accuracy after", f"{result.accuracy_after:.2%}"],
+    ]
 
 
 def _in_qemu(

@@ -96,7 +96,7 @@ def read_source(path: Path, method: str | None, mask_file: Path | None, fit: boo
                 f"{path} is not finished: continue with tf-odl finetune --out {path} --resume"
             )
         settings = run.settings_of(record)
-        model = models.load(path / "model.keras")
+        model = models.load(path / "model.keras", classifier=False)
         if method is None:
             chosen = settings.build_method()
             masks = None if fit else run.load_masks(path)
@@ -106,7 +106,7 @@ def read_source(path: Path, method: str | None, mask_file: Path | None, fit: boo
         except OSError as error:
             raise UserError(f"{path} cannot be read: {error.strerror}") from error
     else:
-        model = models.load(path)
+        model = models.load(path, classifier=False)
     if mask_file is not None:
         masks = read_masks(mask_file)
     return Source(model, chosen, masks, settings)

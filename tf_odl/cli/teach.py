@@ -61,7 +61,7 @@ def teach(
         from tf_odl.simulation import read_export
 
         record = read_export(export_dir)
-    dataset = data_of_export(record["provenance"], data, data_dir, shift)
+    dataset = data_of_export(record, data, data_dir, shift)
     out = out or (Path("teach") if export_dir is None else export_dir / "teach")
     with board_at(port, baud, export_dir=export_dir) as board:
         if export_dir is not None:

@@ -60,13 +60,14 @@ def write(result: Teaching, data: Dataset, board: str, out: Path) -> dict[str, A
     except OSError as error:
         raise UserError(f"cannot create {out}: {error.strerror}") from error
     write_json(out / "teach.json", figures)
-    if len(result.correct):
+    if len(result.losses):
         write_file(
             out / "teach.png",
             lambda path: plot_stream(
                 path,
                 _title(data, board),
                 correct=result.correct,
+                losses=result.losses,
                 was_trained=result.was_trained,
                 accuracy_before=result.accuracy_before,
                 accuracy_after=result.accuracy_after,
@@ -78,14 +79,18 @@ def write(result: Teaching, data: Dataset, board: str, out: Path) -> dict[str, A
 def show(result: Teaching, data: Dataset, board: str, out: Path) -> None:
     """Print the final table."""
     account = result.account
-    answered = len(result.correct)
+    answered = len(result.losses)
     rows = [
         ["test accuracy before", _percent(result.accuracy_before)],
         ["test accuracy after", _percent(result.accuracy_after)],
         ["samples taught", f"{account.taught:,}"],
         ["  learned", f"{account.confirmed + account.unanswered:,}"],
         ["  lost on the line", f"{account.lost:,}"],
-        ["right before it was learned", _share(int(result.correct.sum()), answered)],
+        *(
+            []
+            if result.correct is None
+            else [["right before it was learned", _share(int(result.correct.sum()), answered)]]
+        ),
         ["skipped", _share(answered - result.trained, answered)],
         ["samples per second", f"{result.samples_per_second:.1f}"],
     ]

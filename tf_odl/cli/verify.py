@@ -55,7 +55,7 @@ def verify(
         shape = (samples, *record["input"]["shape"][1:])
         codes = np.random.default_rng(0).integers(-128, 128, shape).astype(np.int8)
     else:
-        dataset = data_of_export(provenance, data, data_dir, shift)
+        dataset = data_of_export(record, data, data_dir, shift)
         model = (export_dir / "model.tflite").read_bytes()
         codes = reference.quantize_input(model, dataset.x_test[:samples])
         codes = codes.reshape(len(codes), *record["input"]["shape"][1:])

@@ -1,7 +1,7 @@
 """Data sets: built-in ones, .npz files, folders, and shifts of all of them."""
 
 from tf_odl.data.catalogue import DATASETS
-from tf_odl.data.dataset import Dataset
+from tf_odl.data.dataset import Dataset, as_bytes
 from tf_odl.data.registry import load
 
-__all__ = ["DATASETS", "Dataset", "load"]
+__all__ = ["DATASETS", "Dataset", "as_bytes", "load"]

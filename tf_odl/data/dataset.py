@@ -18,7 +18,8 @@ class Dataset:
     groups_train, groups_test: int64 [N], the number of who made each sample (`group_kind`:
     "subject" or "speaker"), None if the set does not say. `person` is the one the set was
     restricted to. mean, deviation: float32 [channels] by which the samples were standardised,
-    `(x - mean) / deviation`, None if they were not; a device has to do the same.
+    `(x - mean) / deviation`, None if they were not; a device has to do the same. `pixels`: the
+    value of a white pixel if the samples were bytes, None if they were not.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Dataset:
     person: int | None = None
     mean: np.ndarray | None = None
     deviation: np.ndarray | None = None
+    pixels: float | None = None
 
 
 def checked(
@@ -54,6 +56,7 @@ def checked(
 
     Args:
         class_names: the names of all classes; without them the labels say how many there are.
+            A single empty name: samples without labels.
         groups: who made each training and each test sample, int [N]; `group_kind` says what the
             numbers stand for.
 
@@ -71,8 +74,11 @@ def checked(
         _labels(y, len(x), f"{name}: {part}") for (x, y), part in _parts(train, test)
     )
     classes = len(class_names) or int(y_train.max()) + 1
-    if classes < 2:
-        raise UserError(f"{name}: all training labels are 0, at least two classes are needed")
+    if classes < 2 and class_names != ("",):
+        raise UserError(
+            f"{name}: all training labels are {(*class_names, 0)[0]}, at least two classes are "
+            "needed"
+        )
     for labels, part in ((y_train, "training"), (y_test, "test")):
         beyond = np.flatnonzero(labels >= classes)
         if len(beyond):
@@ -82,6 +88,8 @@ def checked(
             )
     names = class_names or tuple(str(i) for i in range(classes))
     data = Dataset(name, x_train, y_train, x_test, y_test, classes, names, source)
+    if all(np.asarray(x).dtype == np.uint8 for x, _ in (train, test)):
+        data = replace(data, pixels=1.0)
     if groups is None:
         return data
     of_train, of_test = (np.asarray(g, np.int64) for g in groups)
@@ -89,6 +97,14 @@ def checked(
         if g.shape != y.shape:
             raise UserError(f"{name}: {part} set has {len(y)} samples and {len(g)} {group_kind}s")
     return replace(data, groups_train=of_train, groups_test=of_test, group_kind=group_kind)
+
+
+def as_bytes(data: Dataset) -> Dataset:
+    """Images of 0..1 that were bytes as 0..255 again; other samples stay as they are."""
+    if data.pixels != 1:
+        return data
+    top = np.float32(255)
+    return replace(data, x_train=data.x_train * top, x_test=data.x_test * top, pixels=255.0)
 
 
 def mixed(data: Dataset) -> Dataset:

@@ -29,7 +29,8 @@ def with_features(data: Dataset, name: str) -> Dataset:
             f"--features {name} needs time series [steps, channels], {data.name} has "
             f"{list(data.x_train.shape[1:])}"
         )
-    return replace(data, x_train=_statistics(data.x_train), x_test=_statistics(data.x_test))
+    x_train, x_test = _statistics(data.x_train), _statistics(data.x_test)
+    return replace(data, x_train=x_train, x_test=x_test, pixels=None)
 
 
 def _statistics(x: np.ndarray) -> np.ndarray:

@@ -31,6 +31,7 @@ def load(
     size: int | None = None,
     features: str | None = None,
     standardise: bool = False,
+    labelled: bool = True,
 ) -> Dataset:
     """Load and check a data set, then shift it. The same arguments give the same samples.
 
@@ -49,6 +50,8 @@ def load(
         features: replace time series by features, see `tf_odl.data.features`; after the shift.
         standardise: give the channels mean 0 and deviation 1 over the training part; features
             and sound always have them.
+        labelled: without, an .npz file needs no labels, and they may be anything: for models that
+            do not classify.
 
     Raises:
         UserError: there is no such data, or it cannot be used.
@@ -70,7 +73,7 @@ def load(
         except MissingFiles as lacking:
             data = load_instead(base, size or entry.size, lacking)
     elif path.suffix == ".npz":
-        data = load_npz(path)
+        data = load_npz(path, labelled=labelled)
     elif path.is_dir():
         data = load_folder(path, size)
     else:

@@ -27,4 +27,6 @@ def statistics(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def standardised(data: Dataset, mean: np.ndarray, deviation: np.ndarray) -> Dataset:
     """`data` with samples `(x - mean) / deviation`; both are kept in the result."""
     x_train, x_test = ((x - mean) / deviation for x in (data.x_train, data.x_test))
-    return replace(data, x_train=x_train, x_test=x_test, mean=mean, deviation=deviation)
+    return replace(
+        data, x_train=x_train, x_test=x_test, mean=mean, deviation=deviation, pixels=None
+    )

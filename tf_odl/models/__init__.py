@@ -15,6 +15,7 @@ from tf_odl.models.ds_cnn import ds_cnn
 from tf_odl.models.files import check_fits_data, load
 from tf_odl.models.mlp5 import mlp5
 from tf_odl.models.mobilenetv2 import mobilenetv2
+from tf_odl.models.pixels import as_the_model_takes
 from tf_odl.models.preprocessing import begin_with
 from tf_odl.models.resnet8 import resnet8
 from tf_odl.models.resnet18 import resnet18
@@ -25,6 +26,7 @@ from tf_odl.models.weights import load_weights
 
 __all__ = [
     "MODELS",
+    "as_the_model_takes",
     "build",
     "check_fits_data",
     "is_built_in",

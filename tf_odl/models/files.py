@@ -17,14 +17,24 @@ if TYPE_CHECKING:
 SUFFIXES = (".keras", ".h5")
 
 
-def load(path: Path) -> keras.Model:
-    """The classifier in a .keras or .h5 file; of a saved OdlModel the model it wraps.
+def load(path: Path, *, classifier: bool = True) -> keras.Model:
+    """The model in a .keras or .h5 file; of a saved OdlModel the one it wraps.
+
+    Args:
+        classifier: it has to have an output for each of at least two classes.
 
     Raises:
-        UserError: as `read`; or the model is no classifier with one input and one output.
+        UserError: as `read`; the model does not have one input and one output, or is no classifier.
     """
     model = read(path)
-    _check_classifier(model, path)
+    _check_form(model, path)
+    shape = tuple(model.outputs[0].shape)
+    if classifier and (len(shape) != 2 or not (shape[1] or 0) > 1):
+        raise UserError(
+            f"{path} has output shape {shape}: finetune trains classifiers, [batch, classes] with "
+            "two or more classes. Other models can be exported as they are and learn on the "
+            "board: tf-odl export MODEL --loss binary-cross-entropy, mse or reconstruction"
+        )
     return model
 
 
@@ -41,6 +51,8 @@ def read(path: Path) -> keras.Model:
         raise UserError(f"no model {str(path)!r}: give a .keras file or the name of a model")
     if not path.is_file():
         raise UserError(f"{path} does not exist")
+    if path.suffix == ".keras" and not zipfile.is_zipfile(path):
+        raise UserError(f"{path} is no readable Keras model: it is damaged or of another format")
     try:
         model = keras.models.load_model(path, compile=False)
     except (OSError, KeyError, IndexError, zipfile.BadZipFile) as error:
@@ -67,7 +79,7 @@ def _reason(error: Exception) -> str:
     return _first_line(error)
 
 
-def _check_classifier(model: keras.Model, path: Path) -> None:
+def _check_form(model: keras.Model, path: Path) -> None:
     if not model.built or not model.weights:
         raise UserError(f"{path} has no weights: build and train the model before saving it")
     inputs, outputs = getattr(model, "inputs", None), getattr(model, "outputs", None)
@@ -82,23 +94,22 @@ def _check_classifier(model: keras.Model, path: Path) -> None:
             f"{path} takes samples of shape {tuple(inputs[0].shape[1:])}: "
             "all sizes but the batch must be fixed"
         )
-    if len(outputs[0].shape) != 2 or not (outputs[0].shape[1] or 0) > 1:
-        raise UserError(
-            f"{path} has output shape {tuple(outputs[0].shape)}: it must be [batch, classes] "
-            "with two or more classes"
-        )
 
 
-def check_fits_data(model: keras.Model, data: Dataset) -> None:
-    """Raises UserError if the samples or labels of `data` do not suit `model`."""
+def check_fits_data(model: keras.Model, data: Dataset, *, classifier: bool = True) -> None:
+    """Raises UserError if the samples of `data`, or a classifier's labels, do not suit `model`.
+
+    A single output tells two classes apart.
+    """
     wanted, found = tuple(model.inputs[0].shape[1:]), data.x_train.shape[1:]
     if wanted != found:
         raise UserError(
             f"model {model.name!r} takes samples of shape {wanted}, {data.name} has {found}"
         )
-    classes = model.outputs[0].shape[1]
-    if data.classes > classes:
+    outputs = model.outputs[0].shape[1]
+    if classifier and data.classes > max(outputs, 2):
         raise UserError(
-            f"model {model.name!r} has {classes} outputs, the labels of {data.name} go up to "
-            f"{data.classes - 1}: label out of range, use a model with {data.classes} outputs"
+            f"model {model.name!r} has {outputs} output{'s' if outputs > 1 else ''}, the labels of "
+            f"{data.name} go up to {data.classes - 1}: label out of range, use a model with "
+            f"{data.classes} outputs"
         )

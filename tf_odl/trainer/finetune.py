@@ -103,7 +103,7 @@ def prepare(
     else:
         model = models.load(Path(settings.model))
         models.check_fits_data(model, data)
-    return settings, model, data
+    return settings, model, models.as_the_model_takes(model, data)
 
 
 def _replace(settings: Settings, **changes: Any) -> Settings:
@@ -154,6 +154,7 @@ def resume(
     per_call = batches.steps_per_call(data.x_train[0].nbytes, size)
     with strategy(settings.strategy).scope():
         model = models.load(run_dir / "initial.keras")
+        data = models.as_the_model_takes(model, data)
         trainer = _wrap(model, data, settings)
         trainer.compile(
             keras.optimizers.SGD(
@@ -275,6 +276,7 @@ def _record(settings: Settings, data: Dataset, trainer: OdlModel) -> dict[str, A
             "shift": data.shift,
             "person": data.person,
             "classes": data.classes,
+            "pixels": data.pixels,
             "train": list(data.x_train.shape),
             "test": list(data.x_test.shape),
         },
