@@ -21,7 +21,7 @@ def layer(neurons: int, positions: int = 1, depth: int = 1) -> WeightedLayer:
 def kept(
     sparsifier: TinyProp | MeProp, delta: np.ndarray, x: WeightedLayer, y_max: float = 0.0
 ) -> np.ndarray:
-    selected = sparsifier.keep(tf.constant(delta), tf.constant(y_max, tf.float32), x).selected
+    selected = sparsifier.keep(tf.constant(delta), tf.constant(y_max, tf.float32), x).selected.mask
     return selected.numpy()
 
 

@@ -46,7 +46,7 @@ class Logged:
         if layer.name not in self.shares:
             return Sparse(None, y_max)
         kept = self.inner.keep(delta, y_max, layer)
-        count = tf.reduce_sum(tf.cast(kept.selected, tf.float32))
+        count = tf.reduce_sum(tf.cast(kept.selected.mask, tf.float32))
         self.shares[layer.name].assign_add(count / layer.outputs)
         return kept
 

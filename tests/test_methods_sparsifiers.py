@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 
 from tf_odl.errors import UserError
 from tf_odl.methods import Dense, MeProp, TinyProp, WeightedLayer
-from tf_odl.methods.top_k import round_half_up, top_k_mask
+from tf_odl.methods.top_k import round_half_up, top_k
 
 # Few distinct values, so that most draws hold ties; both signs and zero.
 COARSE = st.sampled_from([-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0])
@@ -61,7 +61,7 @@ def kept(sparsifier: object, delta: np.ndarray, y_max: float = 0.0, depth: int =
     """(bool mask or None, new running maximum)."""
     layer = WeightedLayer("a", "dense", delta.shape[1], 1, 1, True, 0, 1, depth)
     answer = sparsifier.keep(tf.constant(delta), tf.constant(y_max, tf.float32), layer)
-    mask = None if answer.selected is None else answer.selected.numpy()
+    mask = None if answer.selected is None else answer.selected.mask.numpy()
     return mask, float(answer.y_max)
 
 
@@ -73,7 +73,7 @@ def kept(sparsifier: object, delta: np.ndarray, y_max: float = 0.0, depth: int =
 def test_top_k_is_exact_with_ties_in_index_order(delta: np.ndarray, data: st.DataObject) -> None:
     rows, size = delta.shape
     k = data.draw(st.lists(st.integers(1, size), min_size=rows, max_size=rows))
-    mask = top_k_mask(tf.abs(delta), tf.constant(k, tf.int32)).numpy()
+    mask = top_k(tf.abs(delta), tf.constant(k, tf.int32)).mask.numpy()
     expected = np.stack([best_entries(row, n) for row, n in zip(delta, k, strict=True)])
     np.testing.assert_array_equal(mask, expected)
 
@@ -81,12 +81,12 @@ def test_top_k_is_exact_with_ties_in_index_order(delta: np.ndarray, data: st.Dat
 def test_top_k_of_the_paper() -> None:
     """top([1, 2, 3, -4], 2) = [0, 0, 3, -4], the example below eq. 4."""
     delta = np.array([[1, 2, 3, -4]], np.float32)
-    mask = top_k_mask(tf.abs(delta), tf.constant([2])).numpy()
+    mask = top_k(tf.abs(delta), tf.constant([2])).mask.numpy()
     np.testing.assert_array_equal(np.where(mask, delta, 0), [[0, 0, 3, -4]])
 
 
 def test_top_k_keeps_k_of_a_row_that_is_all_equal() -> None:
-    mask = top_k_mask(tf.zeros([3, 6]), tf.constant([1, 4, 6])).numpy()
+    mask = top_k(tf.zeros([3, 6]), tf.constant([1, 4, 6])).mask.numpy()
     assert mask.astype(int).tolist() == [[1, 0, 0, 0, 0, 0], [1, 1, 1, 1, 0, 0], [1] * 6]
 
 

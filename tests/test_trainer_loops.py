@@ -20,7 +20,7 @@ from tf_odl.errors import UserError
 from tf_odl.methods import get_method
 from tf_odl.methods.registry import Method
 from tf_odl.methods.rest import Rest
-from tf_odl.methods.top_k import RANKED, top_k_mask
+from tf_odl.methods.top_k import RANKED, top_k
 from tf_odl.trainer import batches
 from tf_odl.trainer.model import OdlModel
 from tf_odl.trainer.rest import RestingSamples
@@ -264,8 +264,8 @@ def test_top_k_is_exact_where_xla_compiles(size: int) -> None:
     rng = np.random.default_rng(size)
     magnitude = np.maximum(rng.normal(0, 1, (7, size)).round(1), 0).astype(np.float32)
     k = rng.integers(1, size + 1, 7).astype(np.int32)
-    compiled = tf.function(top_k_mask, jit_compile=True)
-    mask = compiled(tf.constant(magnitude), tf.constant(k)).numpy()
+    compiled = tf.function(top_k, jit_compile=True)
+    mask = compiled(tf.constant(magnitude), tf.constant(k)).mask.numpy()
     for row, wanted, found in zip(magnitude, k, mask, strict=True):
         expected = np.zeros(size, bool)
         expected[np.argsort(-row, kind="stable")[:wanted]] = True

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf_odl.methods.top_k import top_k_mask
+from tf_odl.methods.top_k import top_k
 
 
 def expected(magnitude: np.ndarray, k: np.ndarray) -> np.ndarray:
@@ -37,20 +37,20 @@ def rows(kind: str, size: int) -> np.ndarray:
 def test_exact_with_ties_in_index_order(kind: str, size: int) -> None:
     """Eagerly and in a graph; the k of a row may be 1, all, or reach into the zeros."""
     magnitude = rows(kind, size)
-    function = tf.function(top_k_mask)
+    function = tf.function(top_k)
     for k in (
         np.array([1, 2, size // 20, size // 2, size - 1, size]),
         np.full(6, size // 2),
         np.full(6, size),
     ):
         want = expected(magnitude, k)
-        for run in (top_k_mask, function):
-            mask = run(tf.constant(magnitude), tf.constant(k, tf.int32)).numpy()
+        for run in (top_k, function):
+            mask = run(tf.constant(magnitude), tf.constant(k, tf.int32)).mask.numpy()
             np.testing.assert_array_equal(mask, want)
 
 
 def test_errors_that_are_no_numbers_are_the_largest() -> None:
     """A diverged run ends with a message, not in a crash."""
     magnitude = np.array([[1, np.nan, np.inf, 2, 0], [np.nan] * 5], np.float32)
-    mask = top_k_mask(tf.constant(magnitude), tf.constant([3, 2])).numpy()
+    mask = top_k(tf.constant(magnitude), tf.constant([3, 2])).mask.numpy()
     np.testing.assert_array_equal(mask, [[0, 1, 1, 1, 0], [1, 1, 0, 0, 0]])

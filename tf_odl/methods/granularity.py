@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from tf_odl.methods.top_k import top_k_mask
+from tf_odl.methods.top_k import TopK, top_k
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -21,8 +21,8 @@ def choices(layer: WeightedLayer, granularity: Granularity) -> int:
 
 def keep_largest(
     delta: tf.Tensor, k: tf.Tensor, layer: WeightedLayer, granularity: Granularity
-) -> tf.Tensor:
-    """top(delta, k) per sample.
+) -> TopK:
+    """top(delta, k) per sample, masks [B, N].
 
     Args:
         delta: float32 [B, N], neurons fastest.
@@ -30,16 +30,13 @@ def keep_largest(
         layer: whose error it is.
         granularity: "element": the k entries of largest |delta|. "channel": all entries of the k
             output channels of largest sum |delta|, which is what a device can leave out as a whole.
-
-    Returns:
-        bool [B, N].
     """
     import tensorflow as tf
 
     magnitude = tf.abs(delta)
-    whole = granularity == "channel" and layer.positions > 1
-    if whole:
-        maps = tf.reshape(magnitude, [-1, layer.positions, layer.neurons])
-        magnitude = tf.reduce_sum(maps, axis=1)
-    selected = top_k_mask(magnitude, tf.maximum(k, 1)) & (k > 0)[:, None]
-    return tf.tile(selected, [1, layer.positions]) if whole else selected
+    if granularity == "element" or layer.positions == 1:
+        return top_k(magnitude, k)
+    maps = tf.reshape(magnitude, [-1, layer.positions, layer.neurons])
+    channels = top_k(tf.reduce_sum(maps, axis=1), k)
+    mask, nonzero = (tf.tile(part, [1, layer.positions]) for part in channels)
+    return TopK(mask, nonzero & (magnitude > 0))

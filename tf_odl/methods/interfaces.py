@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
     from tf_odl.methods.budget import Budget
+    from tf_odl.methods.top_k import TopK
 
 
 @dataclass(frozen=True)
@@ -186,7 +187,7 @@ class Selector(ABC):
 class Sparse(NamedTuple):
     """A sparsifier's answer for one layer and one batch."""
 
-    selected: tf.Tensor | None  # bool [B, N]; None keeps every entry
+    selected: TopK | None  # None keeps every entry
     y_max: tf.Tensor  # float32 scalar, the running maximum of Y^l
     dense_bias: bool = False  # the layer's bias sees every entry all the same
     entries: tf.Tensor | None = None  # int32 [B], how many are selected, where that is known

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -13,42 +13,74 @@ RANKED = 192  # entries up to which XLA compares all pairs fastest
 _BLOCK = 64
 
 
-def top_k_mask(magnitude: tf.Tensor, k: tf.Tensor) -> tf.Tensor:
-    """top(delta, k) of meProp and TinyPropv2 eq. 4, as a mask.
+class TopK(NamedTuple):
+    """The k[b] largest of every row b, ties in index order, as masks bool [B, N].
+
+    mask: exactly k[b] entries. nonzero: those of them that are not zero. Behind a ReLU most
+    entries are zero and a row often has no more than k others: then all of these are kept without
+    a search, and only who asks for `mask` pays for finding the first zeros.
+    """
+
+    mask: tf.Tensor
+    nonzero: tf.Tensor
+
+
+def top_k(magnitude: tf.Tensor, k: tf.Tensor) -> TopK:
+    """top(delta, k) of meProp and TinyPropv2 eq. 4.
 
     Args:
         magnitude: |delta|, float32 [B, N], not negative.
-        k: int32 [B], 1 <= k <= N.
-
-    Returns:
-        bool [B, N] with exactly k[b] entries set in row b: the largest, ties in index order.
+        k: int32 [B], 0 <= k <= N.
     """
     import tensorflow as tf
 
     # Floats that are not negative are ordered as their bits are, those that are no number too.
     bits = tf.bitcast(magnitude, tf.int32)
     if _compiled():
-        return _compiled_mask(bits, k)
+        mask = _compiled_mask(bits, k)
+        return TopK(mask, mask & (bits > 0))
+    filled = bits > 0
+    count = tf.reduce_sum(tf.cast(filled, tf.int32), axis=1)
+    full = tf.where(count > k)
+
+    def search() -> tf.Tensor:
+        found = _largest(tf.gather_nd(bits, full), tf.gather_nd(k, full))
+        return tf.tensor_scatter_nd_update(filled, full, found)
+
+    nonzero = tf.cond(tf.size(full) > 0, search, lambda: filled)
+    return TopK(nonzero | _first(tf.equal(bits, 0), k - count), nonzero)
+
+
+def _largest(bits: tf.Tensor, k: tf.Tensor) -> tf.Tensor:
+    """The k largest of rows that have more than k, bool [B, N]."""
+    import tensorflow as tf
+
     threshold = _kth_largest(bits, k)
     reached = bits >= threshold
     count = tf.reduce_sum(tf.cast(reached, tf.int32), axis=1)
     return tf.cond(
-        tf.reduce_all(tf.equal(count, k)), lambda: reached, lambda: _first(bits, threshold, k)
+        tf.reduce_all(tf.equal(count, k)), lambda: reached, lambda: _above(bits, threshold, k)
     )
 
 
-def _first(bits: tf.Tensor, threshold: tf.Tensor, k: tf.Tensor) -> tf.Tensor:
-    """The k entries of every row that are not below the k-th largest, int32 [B, 1].
-
-    Of those equal to it the first are taken, up to a place that is looked for block by block, and
-    then in one block.
-    """
+def _above(bits: tf.Tensor, threshold: tf.Tensor, k: tf.Tensor) -> tf.Tensor:
+    """Entries above the k-th largest, int32 [B, 1], and the first of those equal to it."""
     import tensorflow as tf
 
     above = bits > threshold
-    tied = tf.equal(bits, threshold)
-    wanted = k[:, None] - tf.reduce_sum(tf.cast(above, tf.int32), axis=1, keepdims=True)
-    size = bits.shape[1]
+    wanted = k - tf.reduce_sum(tf.cast(above, tf.int32), axis=1)
+    return above | _first(tf.equal(bits, threshold), wanted)
+
+
+def _first(tied: tf.Tensor, wanted: tf.Tensor) -> tf.Tensor:
+    """The first of the entries set in every row: as many as wanted, int32 [B], or none if < 1.
+
+    They reach up to a place that is looked for block by block, and then in one block.
+    """
+    import tensorflow as tf
+
+    wanted = wanted[:, None]
+    size = tied.shape[1]
     blocks = -(-size // _BLOCK)
     marks = tf.pad(tf.cast(tied, tf.int32), [[0, 0], [0, blocks * _BLOCK - size]])
     marks = tf.reshape(marks, [-1, blocks, _BLOCK])
@@ -58,7 +90,8 @@ def _first(bits: tf.Tensor, threshold: tf.Tensor, k: tf.Tensor) -> tf.Tensor:
     before = tf.gather(up_to - per_block, block, batch_dims=1)[:, None]
     inside = before + tf.cumsum(tf.gather(marks, block, batch_dims=1), axis=1)
     last = block * _BLOCK + tf.reduce_sum(tf.cast(inside < wanted, tf.int32), axis=1)
-    return above | (tied & (tf.range(size) <= last[:, None]))
+    end = tf.where(wanted > 0, last[:, None], -1)
+    return tied & (tf.range(size) <= end)
 
 
 def _kth_largest(bits: tf.Tensor, k: tf.Tensor) -> tf.Tensor:
@@ -69,7 +102,7 @@ def _kth_largest(bits: tf.Tensor, k: tf.Tensor) -> tf.Tensor:
     """
     import tensorflow as tf
 
-    most = tf.reduce_max(k)
+    most = tf.maximum(tf.reduce_max(k), 1)
     places = tf.range(most - tf.reduce_min(k))
     more = tf.where(places < (most - k)[:, None], np.int32(2**31 - 1), np.int32(-1))
     extended = tf.concat([bits, more], axis=1)
@@ -85,7 +118,7 @@ def _compiled() -> bool:
 
 
 def _compiled_mask(bits: tf.Tensor, k: tf.Tensor) -> tf.Tensor:
-    """`top_k_mask` as XLA runs it fastest for a row or a few: ranks, or the bits one by one."""
+    """The mask as XLA runs it fastest for a row or a few: ranks, or the bits one by one."""
     import tensorflow as tf
 
     size = bits.shape[1]
@@ -99,7 +132,7 @@ def _compiled_mask(bits: tf.Tensor, k: tf.Tensor) -> tf.Tensor:
 
         start = tf.constant(30), tf.zeros_like(wanted)
         pattern = tf.while_loop(lambda bit, _: bit >= 0, bisect, start)[1]
-        return _first(bits, pattern, k)
+        return _above(bits, pattern, k)
     mine, others = bits[:, :, None], bits[:, None, :]
     earlier = np.tri(size, k=-1, dtype=bool)
     before = (others > mine) | ((others == mine) & earlier)

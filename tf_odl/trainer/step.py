@@ -83,6 +83,7 @@ class _Sparsification(Hooks):
                 per_neuron = tf.reshape(error, [-1, layer.neurons])
                 self.dense_bias[id(bias)] = tf.reduce_sum(per_neuron, axis=0)
             if kept.selected is None:
+                used = rows != 0
                 per_neuron = tf.cast(tf.shape(rows)[0] * layer.positions, tf.int64)
                 whole = self.owner.whole_layers
                 self.entries[name] = (
@@ -92,9 +93,10 @@ class _Sparsification(Hooks):
                 if kept.entries is not None and self.owner.whole_layers:
                     self.entries[name] = tf.reduce_sum(tf.cast(kept.entries, tf.int64))
                 else:
-                    self.entries[name] = self._counted(kept.selected, layer)
-                rows = tf.where(kept.selected, rows, 0.0)
-            self.nonzero[name] = self._counted(rows != 0, layer)
+                    self.entries[name] = self._counted(kept.selected.mask, layer)
+                used = kept.selected.nonzero
+                rows = tf.where(used, rows, tf.zeros_like(rows))
+            self.nonzero[name] = self._counted(used, layer)
             return tf.reshape(rows, tf.shape(error))
 
         return error_gate(z, backward)
