@@ -263,13 +263,14 @@ def test_top_k_is_exact_where_xla_compiles(size: int) -> None:
     """Against a stable sort, with ties and zeros."""
     rng = np.random.default_rng(size)
     magnitude = np.maximum(rng.normal(0, 1, (7, size)).round(1), 0).astype(np.float32)
-    k = rng.integers(1, size + 1, 7).astype(np.int32)
+    k = np.append(rng.integers(1, size + 1, 6), 0).astype(np.int32)
     compiled = tf.function(top_k, jit_compile=True)
-    mask = compiled(tf.constant(magnitude), tf.constant(k)).mask.numpy()
-    for row, wanted, found in zip(magnitude, k, mask, strict=True):
+    masks = compiled(tf.constant(magnitude), tf.constant(k))
+    for row, wanted, found, nonzero in zip(magnitude, k, *masks, strict=True):
         expected = np.zeros(size, bool)
         expected[np.argsort(-row, kind="stable")[:wanted]] = True
         assert np.array_equal(found, expected)
+        assert np.array_equal(nonzero, expected & (row > 0))
 
 
 def test_a_trained_model_is_freed() -> None:

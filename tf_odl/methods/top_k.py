@@ -41,26 +41,23 @@ def top_k(magnitude: tf.Tensor, k: tf.Tensor) -> TopK:
         return TopK(mask, mask & (bits > 0))
     filled = bits > 0
     count = tf.reduce_sum(tf.cast(filled, tf.int32), axis=1)
-    full = tf.where(count > k)
-
-    def search() -> tf.Tensor:
-        found = _largest(tf.gather_nd(bits, full), tf.gather_nd(k, full))
-        return tf.tensor_scatter_nd_update(filled, full, found)
-
-    nonzero = tf.cond(tf.size(full) > 0, search, lambda: filled)
+    search = tf.reduce_any(count > k)
+    nonzero = tf.cond(search, lambda: _largest(bits, k, count), lambda: filled)
     return TopK(nonzero | _first(tf.equal(bits, 0), k - count), nonzero)
 
 
-def _largest(bits: tf.Tensor, k: tf.Tensor) -> tf.Tensor:
-    """The k largest of rows that have more than k, bool [B, N]."""
+def _largest(bits: tf.Tensor, k: tf.Tensor, filled: tf.Tensor) -> tf.Tensor:
+    """The k largest of those that are not zero, `filled` in each row, int32 [B]."""
     import tensorflow as tf
 
-    threshold = _kth_largest(bits, k)
+    full = tf.where(filled > k)
+    found = _kth_largest(tf.gather_nd(bits, full), tf.gather_nd(k, full))
+    threshold = tf.tensor_scatter_nd_update(tf.ones_like(k), full, found)[:, None]
+    wanted = tf.minimum(k, filled)
     reached = bits >= threshold
     count = tf.reduce_sum(tf.cast(reached, tf.int32), axis=1)
-    return tf.cond(
-        tf.reduce_all(tf.equal(count, k)), lambda: reached, lambda: _above(bits, threshold, k)
-    )
+    exact = tf.reduce_all(tf.equal(count, wanted))
+    return tf.cond(exact, lambda: reached, lambda: _above(bits, threshold, wanted))
 
 
 def _above(bits: tf.Tensor, threshold: tf.Tensor, k: tf.Tensor) -> tf.Tensor:
@@ -95,7 +92,7 @@ def _first(tied: tf.Tensor, wanted: tf.Tensor) -> tf.Tensor:
 
 
 def _kth_largest(bits: tf.Tensor, k: tf.Tensor) -> tf.Tensor:
-    """The k[b]-th largest of every row b, int32 [B, 1].
+    """The k[b]-th largest of every row b, int32 [B].
 
     TensorFlow's selection, much faster than its sorting, takes one k for all rows: the largest
     integers behind a row move its own k there.
@@ -106,7 +103,7 @@ def _kth_largest(bits: tf.Tensor, k: tf.Tensor) -> tf.Tensor:
     places = tf.range(most - tf.reduce_min(k))
     more = tf.where(places < (most - k)[:, None], np.int32(2**31 - 1), np.int32(-1))
     extended = tf.concat([bits, more], axis=1)
-    return tf.raw_ops.NthElement(input=extended, n=most - 1, reverse=True)[:, None]
+    return tf.raw_ops.NthElement(input=extended, n=most - 1, reverse=True)
 
 
 def _compiled() -> bool:

@@ -95,7 +95,7 @@ class _Sparsification(Hooks):
                 else:
                     self.entries[name] = self._counted(kept.selected.mask, layer)
                 used = kept.selected.nonzero
-                rows = tf.where(used, rows, tf.zeros_like(rows))
+                rows = tf.math.multiply_no_nan(rows, tf.cast(used, rows.dtype))
             self.nonzero[name] = self._counted(used, layer)
             return tf.reshape(rows, tf.shape(error))
 
