@@ -91,10 +91,16 @@ uint32_t FanIn(const LayerOptions& options, LayerKind kind) {
   return kind == LayerKind::kDepthwiseConv2D ? window : window * options.in_c;
 }
 
+// By bytes: it is asked for every neuron of a layer.
 uint32_t Layer::UpdatingBefore(uint32_t neuron) const {
   if (mask == nullptr) return neuron;
   uint32_t count = 0;
-  while (neuron > 0) count += MayUpdate(--neuron);
+  for (const uint8_t* byte = mask; neuron > 0; ++byte) {
+    uint32_t bits = *byte;
+    if (neuron < 8) bits &= (1u << neuron) - 1;
+    for (; bits != 0; bits &= bits - 1) ++count;
+    neuron -= neuron < 8 ? neuron : 8;
+  }
   return count;
 }
 
