@@ -37,6 +37,7 @@ def sparsifier_fields(sparsifier: Sparsifier, depth: int) -> SparsifierFields:
         ("granularity", "element"),
         ("variant", "paper"),
         ("dense_bias", False),
+        ("share_of", "entries"),
     ):
         value = getattr(sparsifier, setting, device)
         if value != device:

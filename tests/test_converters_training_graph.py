@@ -442,6 +442,7 @@ def test_methods_reach_the_options(cnn: Export) -> None:
         (TinyProp(granularity="channel"), "which has granularity=element"),
         (TinyProp(variant="authors"), "tinyprop with variant=authors does not exist"),
         (TinyProp(dense_bias=True), "dense_bias=true does not exist on a board"),
+        (TinyProp(share_of="nonzero"), "which has share_of=entries"),
     ],
 )
 def test_settings_no_op_has_are_refused(

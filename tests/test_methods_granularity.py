@@ -131,6 +131,16 @@ def test_tinyprop_keeps_whole_channels(delta: np.ndarray, s_min: float, variant:
         np.testing.assert_array_equal(chosen, expected)
 
 
+def test_a_share_of_the_channels_that_are_not_zero() -> None:
+    """Half of four channels with an error; two others have none, one entry is enough."""
+    maps = np.zeros((4, 6), np.float32)
+    maps[:, 1], maps[2, 2], maps[:, 4], maps[0, 5] = 1, -9, [2, 0, -2, 1], 3
+    method = TinyProp(0.5, 0.5, 1.0, granularity="channel", share_of="nonzero")
+    mask = kept(method, maps.reshape(1, 24), layer(6, positions=4)).reshape(4, 6)
+    assert np.flatnonzero(mask.all(axis=0)).tolist() == [2, 4]
+    assert mask.sum() == 8
+
+
 @pytest.mark.parametrize("variant", ["paper", "authors"])
 def test_in_a_dense_layer_both_granularities_are_the_same(variant: str) -> None:
     delta = np.random.default_rng(0).normal(size=(6, 9)).astype(np.float32)
@@ -150,3 +160,5 @@ def test_unknown_names_are_refused(build: type) -> None:
 def test_an_unknown_variant_is_refused() -> None:
     with pytest.raises(UserError, match="variant is one of paper, authors"):
         TinyProp(variant="c")
+    with pytest.raises(UserError, match="share_of is one of entries, nonzero"):
+        TinyProp(share_of="all")

@@ -71,6 +71,7 @@ def test_the_defaults_are_the_documented_ones() -> None:
             "granularity": "element",
             "variant": "paper",
             "dense_bias": False,
+            "share_of": "entries",
         },
         "skip": {"name": "tinypropv2", "threshold": 0.1, "d_min": 0.0, "d_max": 1.0, "beta": 1.0},
         "budget": None,

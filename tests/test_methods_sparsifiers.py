@@ -50,10 +50,11 @@ def tinyprop_k(
     y_max = max([y_max, *totals])
     size = delta.shape[1]
     ks = []
-    for y in totals:
+    for row, y in zip(delta, totals, strict=True):
         share = y / y_max if y_max > 0 else 0.0
         rate = (method.s_min + share * (method.s_max - method.s_min)) * method.zeta**depth
-        ks.append(min(max(nearest(rate * size + slack), 1), size))
+        of = size if method.share_of == "entries" else sum(float(d) != 0 for d in row)
+        ks.append(min(max(nearest(rate * of + slack), 1), size))
     return ks
 
 
@@ -140,10 +141,13 @@ def test_meprop_refuses_a_ratio_out_of_range(ratio: float) -> None:
 # -- TinyProp -----------------------------------------------------------------------------------
 
 TINYPROP = st.builds(
-    lambda ends, zeta, output: TinyProp(min(ends), max(ends), zeta, output),
+    lambda ends, zeta, output, share_of: TinyProp(
+        min(ends), max(ends), zeta, output, share_of=share_of
+    ),
     st.tuples(*[st.sampled_from([0.0, 0.02, 0.1, 0.2, 0.5, 1.0])] * 2),
     st.sampled_from([0.5, 0.7, 0.9, 1.0]),
     st.just(True),
+    st.sampled_from(["entries", "nonzero"]),
 )
 
 
@@ -174,6 +178,17 @@ def test_tinyprop_by_hand() -> None:
     mask, y_max = kept(TinyProp(0.2, 1.0, 0.5), delta, 8.0)
     assert y_max == 8.0
     assert [np.flatnonzero(row).tolist() for row in mask] == [[2, 5, 8], [4, 5, 6, 7, 8], [0]]
+
+
+def test_a_share_of_the_nonzero_entries_by_hand() -> None:
+    """S 0.5 of 6, of 3 (1.5, halves up) and of 0 entries (but at least one), whatever N."""
+    delta = np.zeros((3, 40), np.float32)
+    delta[0, [3, 8, 9, 20, 21, 39]] = [1, -6, 2, 5, -3, 4]
+    delta[1, [0, 10, 11]] = [-1, 3, 2]
+    mask, _ = kept(TinyProp(0.5, 0.5, 1.0, share_of="nonzero"), delta)
+    assert [np.flatnonzero(row).tolist() for row in mask] == [[8, 20, 39], [10, 11], [0]]
+    all_of_them = kept(TinyProp(1.0, 1.0, 1.0, share_of="nonzero"), delta)[0]
+    np.testing.assert_array_equal(all_of_them[:2], delta[:2] != 0)
 
 
 def test_tinyprop_halves_round_up_not_to_even() -> None:

@@ -160,11 +160,12 @@ def test_rest_doubles_with_every_skip_in_a_row(longest: int, seed: int) -> None:
     resting = RestingSamples.of(6, longest)
     streak, wait = [0] * 6, [0] * 6
     for epoch in range(14):
-        awake = resting.awake(epoch)
+        resting.begin(epoch)
+        awake = resting.awake()
         assert awake.tolist() == [w == 0 for w in wait]
         ids = np.flatnonzero(awake)
         trained = rng.random(len(ids)) < 0.3
-        resting.visited(tf.constant(ids), tf.constant(trained), tf.constant(epoch, tf.int64))
+        resting.visited(tf.constant(ids), tf.constant(trained))
         for i in range(6):
             if wait[i]:
                 wait[i] -= 1

@@ -19,6 +19,17 @@ def choices(layer: WeightedLayer, granularity: Granularity) -> int:
     return layer.neurons if granularity == "channel" else layer.outputs
 
 
+def nonzero_choices(delta: tf.Tensor, layer: WeightedLayer, granularity: Granularity) -> tf.Tensor:
+    """Of the `choices`, how many are not zero: from delta, float32 [B, N], to int32 [B]."""
+    import tensorflow as tf
+
+    nonzero = tf.not_equal(delta, 0)
+    if granularity == "channel":
+        maps = tf.reshape(nonzero, [-1, layer.positions, layer.neurons])
+        nonzero = tf.reduce_any(maps, axis=1)
+    return tf.reduce_sum(tf.cast(nonzero, tf.int32), axis=1)
+
+
 def keep_largest(
     delta: tf.Tensor, k: tf.Tensor, layer: WeightedLayer, granularity: Granularity
 ) -> TopK:

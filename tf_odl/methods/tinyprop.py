@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from tf_odl.errors import UserError
-from tf_odl.methods.granularity import Granularity, choices, keep_largest
+from tf_odl.methods.granularity import Granularity, choices, keep_largest, nonzero_choices
 from tf_odl.methods.interfaces import Sparse
 from tf_odl.methods.settings import check_choices
 from tf_odl.methods.top_k import round_half_up
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tf_odl.methods.interfaces import WeightedLayer
 
 Variant = Literal["paper", "authors"]
+ShareOf = Literal["entries", "nonzero"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,10 @@ class TinyProp:
     variant "authors": k as their PyTorch code has it, halves rounded to even and not clamped, so
     that a small error keeps nothing. dense_bias: biases follow the whole error, as there.
     With granularity "channel", N^l is the number of channels; see `keep_largest`.
+
+    share_of "nonzero", ours: S^l is a share of the entries that are not zero, which takes the
+    place of N^l in eq. 12. An error has zeros behind inactive ReLUs and wherever a max pooling
+    took another entry; of the paper's k^l they leave a share that differs from layer to layer.
     """
 
     name: ClassVar[str] = "tinyprop"
@@ -46,6 +51,7 @@ class TinyProp:
     granularity: Granularity = "element"
     variant: Variant = "paper"
     dense_bias: bool = False
+    share_of: ShareOf = "entries"
 
     def __post_init__(self) -> None:
         check_choices(self)
@@ -69,7 +75,11 @@ class TinyProp:
             return Sparse(None, y_max)
         size = choices(layer, self.granularity)
         rate = self.s_min + tf.math.divide_no_nan(y, y_max) * (self.s_max - self.s_min)
-        wanted = rate * self.zeta**layer.depth * size
+        wanted = rate * self.zeta**layer.depth
+        if self.share_of == "nonzero":
+            wanted *= tf.cast(nonzero_choices(delta, layer, self.granularity), wanted.dtype)
+        else:
+            wanted *= size
         if self.variant == "authors":
             k = tf.cast(tf.round(wanted), tf.int32)
         else:

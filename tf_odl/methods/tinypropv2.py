@@ -32,7 +32,7 @@ class TinyPropV2:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if not math.isfinite(value):
+            if not isinstance(value, str) and not math.isfinite(value):
                 raise UserError(f"tinypropv2: {name} must be a finite number, got {value}")
         if not self.d_min <= self.d_max:
             raise UserError(

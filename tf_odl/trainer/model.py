@@ -18,6 +18,7 @@ from keras.src.trainers.data_adapters import data_adapter_utils
 
 from tf_odl.errors import UserError
 from tf_odl.methods import Mask, Masks, Method, WeightedLayer, method_from_dict
+from tf_odl.methods.rest import Rest
 from tf_odl.trainer import batches, effort
 from tf_odl.trainer.analysis import SupportAnalysis
 from tf_odl.trainer.instrument import Hooks, Site, find_sites, instrumented, outside_neurons
@@ -26,7 +27,7 @@ from tf_odl.trainer.masks import MaskVariables
 from tf_odl.trainer.meters import EffortMeter
 from tf_odl.trainer.optimizer_state import state_bytes
 from tf_odl.trainer.replicas import position_of_all, replicated_step, visited_by_all
-from tf_odl.trainer.rest import RestingSamples
+from tf_odl.trainer.rest import RestingSamples, worth_of_epochs
 from tf_odl.trainer.step import training_step
 
 KERAS_BATCH_SIZE = 32  # of `fit` without a batch size
@@ -112,6 +113,7 @@ class OdlModel(keras.Model):
         )
         self.epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
         self.resting: RestingSamples | None = None  # since the first fit on stored samples
+        self._steps_per_epoch = 0  # with all samples awake; of the last fit on stored samples
         self.masks: Masks = {}
         self.whole_layers = method.selector.static  # masks are on or off for whole layers
         self._frozen = self._always_frozen()
@@ -254,7 +256,16 @@ class OdlModel(keras.Model):
         if epoch > 0:
             self.select(epoch)
         if self.resting is not None:
-            self._meter.add_resting(int((~self.resting.awake(epoch)).sum()))
+            worth = self._worth_of_epochs(epoch + 1)
+            self.resting.begin(float(worth[:-1].sum()), float(worth[-1]))
+            self._meter.add_resting(int((~self.resting.awake()).sum()))
+
+    def _worth_of_epochs(self, epochs: int) -> np.ndarray:
+        """What the first epochs count for who rests, float64 [epochs]."""
+        skip = self.method.skip
+        if isinstance(skip, Rest) and skip.pace == "learning-rate":
+            return worth_of_epochs(self.optimizer, self._steps_per_epoch, epochs)
+        return np.ones(epochs)
 
     @property
     def selectable(self) -> list[WeightedLayer]:
@@ -411,6 +422,7 @@ class OdlModel(keras.Model):
             with self.distribute_strategy.scope():
                 self.resting = RestingSamples.of(len(x), self.rests)
         resting = self.resting
+        self._steps_per_epoch = batches.steps_per_epoch(len(x), batch_size)
         with self.distribute_strategy.scope():
             if not self.optimizer.built:
                 self.optimizer.build(self.trained_variables)
@@ -422,7 +434,7 @@ class OdlModel(keras.Model):
         def order() -> tuple[int, np.ndarray]:
             epoch = int(now.numpy())
             ids = batches.shuffled(samples, seed, epoch) if shuffle else np.arange(samples)
-            return epoch, ids[resting.awake(epoch)[ids]]
+            return epoch, ids[resting.awake()[ids]]
 
         shape = {"batch_size": batch_size, "steps": self.batches_per_call}
         if self._distributed:
@@ -451,7 +463,7 @@ class OdlModel(keras.Model):
         done = step(self, x, y, weights)
         if self.resting is not None and self.rests:
             ids, trained = visited_by_all(data.ids, done.trained)
-            self.resting.visited(ids, trained, self.epoch)
+            self.resting.visited(ids, trained)
         self._loss_tracker.update_state(done.loss, sample_weight=tf.shape(x)[0])
         self._meter.update_state(done.counts)
         return self.compute_metrics(x, y, done.y_pred, sample_weight=weights)
@@ -477,7 +489,7 @@ class OdlModel(keras.Model):
             rows, (data.x, data.y, done.y_pred, data.ids, done.trained)
         )
         if self.resting is not None and self.rests:
-            self.resting.visited(ids, trained, self.epoch)
+            self.resting.visited(ids, trained)
         samples = tf.shape(ids)[0]
         self._loss_tracker.update_state(
             tf.math.divide_no_nan(done.losses, tf.cast(data.count, tf.float32)), samples
@@ -512,7 +524,7 @@ class _BeforeAndAfter(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self.model.begin_epoch(epoch)
         if self.batch_size is not None and self.model.resting is not None:
-            awake = int(self.model.resting.awake(epoch).sum())
+            awake = int(self.model.resting.awake().sum())
             self.last = max(1, batches.steps_per_epoch(awake, self.batch_size)) - 1
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
