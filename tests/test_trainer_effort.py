@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
@@ -74,7 +74,7 @@ def wrapped(
     selector: str = "full",
     sparsifier: str = "dense",
     skip: SkipRule | None = None,
-    **values: float,
+    **values: Any,
 ) -> OdlModel:
     rule = skip or get_method("full").skip
     method = Method(
@@ -321,3 +321,27 @@ def test_selection_is_counted_on_its_own() -> None:
     assert history["forward_macs"] == [16 * MLP_FORWARD] * 3
     others = OdlModel(mlp(), get_method("random", budget="60%"))
     assert others.selection_macs == 0
+
+
+def test_the_whole_of_the_nonzero_error_costs_what_is_not_zero() -> None:
+    """Behind a max pooling three of four errors are zero: nobody keeps them, nobody counts them."""
+
+    def pooled() -> keras.Model:
+        keras.utils.set_random_seed(2)
+        return keras.Sequential(
+            [
+                keras.Input((8, 8, 2)),
+                layers.Conv2D(4, 3, activation="relu"),
+                layers.MaxPooling2D(),
+                layers.Flatten(),
+                layers.Dense(6, activation="relu"),
+                layers.Dense(3),
+            ]
+        )
+
+    full = logs_of(wrapped(pooled()), 8)
+    values = {"s_min": 1.0, "s_max": 1.0, "zeta": 1.0, "share_of": "nonzero"}
+    kept = logs_of(wrapped(pooled(), sparsifier="tinyprop", **values), 8)
+    assert full["effort"] == 1
+    assert kept["effort"] == kept["effort_nonzero"] == full["effort_nonzero"] < 0.3
+    assert kept["loss"] == full["loss"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import weakref
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ from tf_odl.methods.rest import Rest
 from tf_odl.methods.top_k import RANKED, top_k
 from tf_odl.trainer import batches
 from tf_odl.trainer.model import OdlModel
-from tf_odl.trainer.rest import RestingSamples
+from tf_odl.trainer.rest import RestingSamples, worth_of_epochs
 
 LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 COUNTED = ("backward_macs", "forward_macs", "recompute_macs", "skipped", "effort_nonzero")
@@ -209,6 +210,50 @@ def test_resting_samples_are_not_forwarded(build: Any, batch: int) -> None:
     assert history["resting"] == pytest.approx([1 - v / 23 for v in visited])
     assert history["skipped"] == pytest.approx([12 / 23] * 12)
     assert history["effort"] == pytest.approx([11 / 23] * 12)
+
+
+def cosine_worths(epochs: int) -> list[float]:
+    """Cosine from the peak to zero, looked at in the middle of every epoch."""
+    rates = [(1 + math.cos(math.pi * (i + 0.5) / epochs)) / 2 for i in range(epochs)]
+    return [rate / rates[0] for rate in rates]
+
+
+def test_an_epoch_is_worth_its_learning_rate() -> None:
+    """20 steps per epoch; with a warm-up of two epochs the largest rate so far grows with it."""
+    schedules = keras.optimizers.schedules
+    falling = keras.optimizers.SGD(schedules.CosineDecay(0.3, 120))
+    assert worth_of_epochs(falling, 20, 6) == pytest.approx(cosine_worths(6), rel=1e-5)
+    assert worth_of_epochs(falling, 20, 2) == pytest.approx(cosine_worths(6)[:2], rel=1e-5)
+    rising = schedules.CosineDecay(0.0, 80, warmup_target=0.3, warmup_steps=40)
+    scaled = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(rising))
+    cosine = [(1 + math.cos(math.pi * i / 8)) / 2 for i in (1, 3, 5, 7)]
+    expected = [1, 1, 1, *(c / cosine[0] for c in cosine[1:])]
+    assert worth_of_epochs(scaled, 20, 6) == pytest.approx(expected, rel=1e-5)
+    assert worth_of_epochs(keras.optimizers.SGD(0.3), 20, 3).tolist() == [1, 1, 1]
+    assert worth_of_epochs(keras.optimizers.SGD(schedules.CosineDecay(0.0, 9)), 3, 2).all()
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_who_rests_by_the_learning_rate_wakes_later_when_it_falls(batch: int) -> None:
+    """Against a plain simulation; the rates are too small to change who is skipped."""
+    x, y = data(mlp(), 23)
+    full = get_method("full")
+    method = Method(
+        "rest", full.selector, full.sparsifier, ByError(limit=9.0, pace="learning-rate")
+    )
+    steps = -(-23 // batch)
+    schedule = keras.optimizers.schedules.CosineDecay(1e-9, 16 * steps)
+    model = trainer(mlp(), method, 3, rate=schedule)
+    history = model.fit(x, y, batch_size=batch, epochs=16, verbose=0).history
+    time, due, rest, resting = 0.0, 0.0, 1, []
+    for worth in cosine_worths(16):
+        resting.append(float(due > time + worth / 2))
+        if not resting[-1]:
+            due, rest = time + worth + rest, min(2 * rest, 4)
+        time += worth
+    assert history["resting"] == resting
+    by_epochs = [float(epoch not in (0, 2, 5, 10, 15)) for epoch in range(16)]
+    assert resting[:6] == by_epochs[:6] and sum(resting) > sum(by_epochs)
 
 
 def test_a_schedule_of_the_learning_rate_covers_epochs_of_few_samples() -> None:
