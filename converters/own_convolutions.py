@@ -9,9 +9,7 @@ by side write them there themselves. The results are the same bits.
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -59,20 +57,25 @@ def with_own_convolutions(graph: FlatModel) -> FlatModel:
     return flat
 
 
-@lru_cache(1 << 16)  # a model's scales are looked at once for each of its plans
-def fixed_point(scale: float) -> tuple[int, int] | None:
-    """(multiplier, shift) with scale = multiplier / 2^(31 + shift), multiplier >= 2^30.
+def fixed_point(scales: np.ndarray) -> tuple[list[int], list[int]] | None:
+    """Multipliers and shifts with scale = multiplier / 2^(31 + shift), multiplier >= 2^30.
 
-    None where there is none: TFLite takes such a scale for zero, or refuses it. As
-    QuantizeMultiplier of tensorflow/lite/kernels/internal/quantization_util.cc.
+    None where a scale has none: TFLite takes it for zero, or refuses it. As QuantizeMultiplier of
+    tensorflow/lite/kernels/internal/quantization_util.cc.
+
+    Args:
+        scales: float64 [n].
     """
-    fraction, shift = math.frexp(scale)
-    exact = fraction * 2**31
-    multiplier = math.floor(exact)
-    multiplier += exact - multiplier >= 0.5
-    if multiplier == 2**31:
-        multiplier, shift = multiplier // 2, shift + 1
-    return (multiplier, -shift) if multiplier >= 2**30 and -31 <= shift <= 30 else None
+    fractions, exponents = np.frexp(scales)
+    exact = fractions * 2.0**31
+    multipliers = np.floor(exact)
+    multipliers += exact - multipliers >= 0.5
+    full = multipliers == 2.0**31
+    multipliers[full] /= 2
+    shifts = -(exponents + full)
+    if ((multipliers < 2**30) | (shifts > 31) | (shifts < -30)).any():
+        return None
+    return multipliers.astype(np.int64).tolist(), shifts.tolist()
 
 
 def scratch_words(options: ConvOptions) -> int:
@@ -163,10 +166,9 @@ def _options(flat: FlatModel, op: Any) -> ConvOptions | None:
         return None
     # In double precision and in this order, as TFLite does.
     x_scale, y_scale = float(flat.scales(x)[0]), float(flat.scales(y)[0])
-    scales = np.broadcast_to(flat.scales(kernel), (window.out_c,))
-    scaled = [fixed_point(x_scale * float(scale) / y_scale) for scale in scales]
-    found = [pair for pair in scaled if pair is not None]
-    if len(found) != window.out_c:
+    scales = np.broadcast_to(flat.scales(kernel).astype(np.float64), (window.out_c,))
+    scaled = fixed_point(x_scale * scales / y_scale)
+    if scaled is None:
         return None
     low, high = activation_range(flat, op)
     return ConvOptions(
@@ -177,8 +179,8 @@ def _options(flat: FlatModel, op: Any) -> ConvOptions | None:
         y_zero_point=flat.zero_point(y),
         act_min=max(low, -128),
         act_max=min(high, 127),
-        multipliers=tuple(multiplier for multiplier, _ in found),
-        shifts=tuple(shift for _, shift in found),
+        multipliers=tuple(scaled[0]),
+        shifts=tuple(scaled[1]),
     )
 
 

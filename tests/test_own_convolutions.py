@@ -214,7 +214,8 @@ def test_halves_are_rounded_away_from_zero_after_the_shift() -> None:
     ],
 )
 def test_a_scale_in_fixed_point(scale: float, wanted: tuple[int, int] | None) -> None:
-    assert fixed_point(scale) == wanted
+    found = fixed_point(np.array([0.5, scale]))
+    assert found == (None if wanted is None else ([2**30, wanted[0]], [0, wanted[1]]))
 
 
 # -- what is refused ------------------------------------------------------------------------------
