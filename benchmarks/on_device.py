@@ -26,6 +26,7 @@ from matplotlib.figure import Figure
 from pretraining import Recipe, pretrained
 from results import Row, fill_table, read_rows, write_rows
 
+from tf_odl.converters.error_type import ErrorType
 from tf_odl.converters.head import Head
 from tf_odl.converters.rate import RateSettings, Schedule
 from tf_odl.converters.update_rule import UpdateRule
@@ -57,6 +58,10 @@ VARIANTS: dict[str, Callable[[int], dict[str, Any]]] = {
     "stochastic, sums of 8": lambda samples: {
         "update_rule": UpdateRule.STOCHASTIC,
         "accumulate": 8,
+    },
+    "residual, bfloat16 errors": lambda samples: {
+        "update_rule": UpdateRule.RESIDUAL,
+        "errors": ErrorType.BFLOAT16,
     },
     "residual, sums of 8": lambda samples: {"update_rule": UpdateRule.RESIDUAL, "accumulate": 8},
     "stochastic, float head": lambda samples: {

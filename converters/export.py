@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from tf_odl.converters.accuracy import accuracy_of, int8_accuracy
 from tf_odl.converters.calibration import FACTORS
+from tf_odl.converters.error_type import ErrorType, error_type_of
 from tf_odl.converters.fold import fold
 from tf_odl.converters.head import Head
 from tf_odl.converters.header import model_header
@@ -85,6 +86,7 @@ def export(
     rate: RateSettings = CONSTANT_RATE,
     accumulate: int = 1,
     head: Head = Head.INT8,
+    errors: ErrorType | None = None,
     headroom: float = 1.5,
     margin: float = 1.25,
     calibration: str = "min-max",
@@ -115,6 +117,8 @@ def export(
         rate: the schedule of the learning rate, warm-up and clipping.
         accumulate: how many samples train until their gradients change the weights together.
         head: what the weights of the output layer are; FLOAT32 takes four bytes for each.
+        errors: what the errors of activations are stored as; None for float32 where that fits, else
+            for bfloat16.
         headroom: weight range of trainable layers over their largest weight, >= 1.
         margin: range of internal activations over the calibrated one, >= 1.
         calibration: what sets that range: a name of `calibration.FACTORS`.
@@ -142,6 +146,7 @@ def export(
         rate=rate,
         accumulate=accumulate,
         head=head,
+        errors=errors,
     )
     _check_settings(learning_rate, headroom, margin)
     if calibration not in FACTORS:
@@ -160,6 +165,7 @@ def export(
         fitted = fit_or_refuse(data, allowed, board)
         check_known_to_tflm(data, folded.model)
         data, plan = fitted.model, fitted.plan
+        board = replace(board, errors=error_type_of(fitted.training))
         test = test if board.loss_of(data) in CLASSIFYING else None
         record = export_record(model.name, data, allowed, board) | {
             "headroom": headroom,
@@ -198,6 +204,7 @@ def export_tflite(
     rate: RateSettings = CONSTANT_RATE,
     accumulate: int = 1,
     head: Head = Head.INT8,
+    errors: ErrorType | None = None,
     test: tuple[np.ndarray, np.ndarray] | None = None,
     overwrite: bool = False,
     provenance: Mapping[str, Any] | None = None,
@@ -228,6 +235,7 @@ def export_tflite(
         rate=rate,
         accumulate=accumulate,
         head=head,
+        errors=errors,
     )
     _check_settings(learning_rate)
     _check_earlier(out_dir, overwrite)
@@ -238,6 +246,7 @@ def export_tflite(
         board = board.with_references(data, reference_x)
         fitted = fit_or_refuse(data, allowed, board)
         data, plan = fitted.model, fitted.plan
+        board = replace(board, errors=error_type_of(fitted.training))
         accuracy = None
         if test is not None and board.loss_of(data) in CLASSIFYING:
             accuracy = {"samples": len(test[0]), "int8": int8_accuracy(data, *test, progress)}

@@ -11,7 +11,7 @@ import numpy as np
 if TYPE_CHECKING:
     from tensorflow.lite.python import schema_py_generated as schema_types
 
-DTYPES = {0: np.float32, 2: np.int32, 9: np.int8}  # schema.TensorType
+DTYPES = {0: np.float32, 2: np.int32, 7: np.int16, 9: np.int8}  # schema.TensorType
 _DTYPES = {code: np.dtype(known) for code, known in DTYPES.items()}
 _ALIGNMENT = 16  # force_align of Buffer.data in the schema
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tf_odl.converters.costs import Work, measured_costs
+from tf_odl.converters.error_type import without_error_type
 from tf_odl.converters.flatbuffer import FlatModel
 from tf_odl.converters.head import FLOAT_HEAD_OP
 from tf_odl.converters.layers import WEIGHTED_OPS
@@ -84,7 +85,8 @@ def _variables(flat: FlatModel, *ops: Any) -> set[str]:
 def _partner(flat: FlatModel, op: Any) -> int | None:
     """The output of the forward op that a training op differentiates, by what both of them read."""
     weights = [int(i) for i in op.inputs[_WEIGHTS : _BIAS + 1] if i >= 0]
-    if flat.op_name(op) in {f"{_OWN}{kind}_BWD" for kind in WEIGHTED_OPS}:
+    kind = without_error_type(flat.op_name(op))
+    if kind in {f"{_OWN}{weighted}_BWD" for weighted in WEIGHTED_OPS}:
         readers = [r for i in weights for r in flat.consumers(i) if not _is_training(flat, r)]
         return int(readers[0].outputs[0]) if readers else _error_of(flat, op)
     return _error_of(flat, op)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tf_odl.converters import reference
+from tf_odl.converters.error_type import ErrorType
 from tf_odl.converters.flatbuffer import FlatModel
 from tf_odl.converters.head import Head
 from tf_odl.converters.losses import Loss, default_loss
@@ -28,8 +29,9 @@ class OnBoard:
     trains on; the learning rate is that of plain SGD, per sample, and a sketch may change it;
     `rate` is its schedule. `update_rule` is how int8 weights take steps, after `accumulate` samples
     each; `seed` is that of the stochastic rounding and of the first masks; `loss` None means what
-    the model ends in; `head` is what the weights of the output layer are; `references` are what a
-    reselection observes neurons on, int8 [N, *input].
+    the model ends in; `head` is what the weights of the output layer are; `errors` is what errors
+    are stored as, None for float32 unless only bfloat16 fits; `references` are what a reselection
+    observes neurons on, int8 [N, *input].
     """
 
     target: Target
@@ -45,6 +47,7 @@ class OnBoard:
     rate: RateSettings = CONSTANT_RATE
     accumulate: int = 1
     head: Head = Head.INT8
+    errors: ErrorType | None = None
 
     def with_references(self, model: bytes, samples: np.ndarray | None) -> OnBoard:
         """With the int8 samples that a reselection observes neurons on, where it does."""
@@ -81,5 +84,6 @@ class OnBoard:
             rate=self.rate,
             accumulate=self.accumulate,
             head=self.head,
+            errors=self.errors or ErrorType.FLOAT32,
         )
         return graph

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from tf_odl.converters.error_type import ErrorType
 from tf_odl.converters.flatbuffer import FlatModel, Packed, packed, parsed
+from tf_odl.converters.head import Head
 from tf_odl.converters.memory import Memory, plan_memory
 from tf_odl.converters.on_board import OnBoard
 from tf_odl.converters.own_convolutions import with_own_convolutions
@@ -27,10 +29,15 @@ class Fitted:
     training: bytes
     plan: dict[str, Any]
 
+    @property
+    def arena_bytes(self) -> int:
+        """What training needs."""
+        return int(self.plan["training"]["arena_bytes"])
+
 
 def fit_to_board(model: Packed, masks: Mapping[str, Mask], board: OnBoard) -> Fitted:
     """Windows of neurons where only some train; where the board is too small convolutions that
-    keep their multipliers in flash, and then groups of channels.
+    keep their multipliers in flash, then groups of channels, and last errors of half the size.
 
     Args:
         model: int8.
@@ -41,40 +48,61 @@ def fit_to_board(model: Packed, masks: Mapping[str, Mask], board: OnBoard) -> Fi
         narrowed, masks = narrow(model.flat, masks)
         if narrowed is not model.flat:
             model = packed(narrowed)
-
-    def training_graph(model: Packed) -> FlatModel:
-        return board.training_graph(model.flat, masks, zlib.crc32(model.data))
-
-    training = packed(training_graph(model))
-    plan = make_plan(model, training, board.target)
-    if plan["fits"]:
-        return Fitted(model.data, training.data, plan)
+    graphs = _Graphs(masks, board, board.errors or ErrorType.FLOAT32)
+    fitted = graphs.fitted(model)
+    if fitted.plan["fits"]:
+        return fitted
     # They cost nothing but the flash of two ops, so they come first.
-    own = packed(with_own_convolutions(training.flat))
-    smaller = make_plan(model, own, board.target)
-    notes: dict[str, Any] = {}
-    if smaller["training"]["arena_bytes"] < plan["training"]["arena_bytes"]:
-        training, plan, notes = own, smaller, {"own_convolutions": True}
+    own = replace(graphs, own_convolutions=True)
+    smaller = own.fitted(model)
+    if smaller.arena_bytes < fitted.arena_bytes:
+        graphs, fitted = own, smaller
+    grouped = graphs.in_groups(model, fitted)
+    is_too_large = grouped.arena_bytes > board.target.arena_bytes
+    if not is_too_large or board.errors is not None or board.head is not Head.INT8:
+        return grouped
+    # Rounded errors are other results, so they come last.
+    halved = replace(graphs, errors=ErrorType.BFLOAT16)
+    smallest = halved.in_groups(model, halved.fitted(model))
+    return smallest if smallest.arena_bytes < grouped.arena_bytes else grouped
 
-    def grouped(model: Packed) -> FlatModel:
-        graph = training_graph(model)
-        return with_own_convolutions(graph) if "own_convolutions" in notes else graph
 
-    def memory(flat: FlatModel) -> Memory:
-        return plan_memory(grouped(Packed(flat, b"")))
+@dataclass(frozen=True)
+class _Graphs:
+    """Builds the training graphs of a model, and plans them."""
 
-    arena = plan["training"]["arena_bytes"]
-    fixed = arena - plan["training"]["planned_bytes"]
-    # Groups of channels need less for activations, nothing else.
-    if fixed + least_bytes(model.flat) <= board.target.arena_bytes < arena:
-        trainable = [site for site, mask in masks.items() if trains(mask)]
-        flat, groups = split_to_fit(model.flat, trainable, memory, board.target.arena_bytes)
-        if groups:
-            model = packed(flat)
-            training = packed(grouped(model))
-            plan = make_plan(model, training, board.target)
-            notes["channel_groups"] = groups
-    return Fitted(model.data, training.data, plan | notes)
+    masks: Mapping[str, Mask]
+    board: OnBoard
+    errors: ErrorType
+    own_convolutions: bool = False
+
+    def fitted(self, model: Packed, **notes: Any) -> Fitted:
+        training = packed(self._graph(model))
+        if self.own_convolutions:
+            notes["own_convolutions"] = True
+        if self.errors is ErrorType.BFLOAT16 and self.board.errors is None:
+            notes["bfloat16_errors"] = True
+        plan = make_plan(model, training, self.board.target)
+        return Fitted(model.data, training.data, plan | notes)
+
+    def in_groups(self, model: Packed, fitted: Fitted) -> Fitted:
+        """With as many groups of channels as it takes; as it is where it fits, or never will."""
+        room = self.board.target.arena_bytes
+        # Groups of channels need less for activations, nothing else.
+        fixed = fitted.arena_bytes - fitted.plan["training"]["planned_bytes"]
+        if not fixed + least_bytes(model.flat) <= room < fitted.arena_bytes:
+            return fitted
+        trainable = [site for site, mask in self.masks.items() if trains(mask)]
+        flat, groups = split_to_fit(model.flat, trainable, self._memory, room)
+        return self.fitted(packed(flat), channel_groups=groups) if groups else fitted
+
+    def _memory(self, flat: FlatModel) -> Memory:
+        return plan_memory(self._graph(Packed(flat, b"")))
+
+    def _graph(self, model: Packed) -> FlatModel:
+        board = replace(self.board, errors=self.errors)
+        graph = board.training_graph(model.flat, self.masks, zlib.crc32(model.data))
+        return with_own_convolutions(graph) if self.own_convolutions else graph
 
 
 def fit_or_refuse(model: bytes, masks: Mapping[str, Mask], board: OnBoard) -> Fitted:

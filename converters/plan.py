@@ -92,8 +92,11 @@ def summary_rows(plan: dict[str, Any]) -> list[list[str]]:
 
 def measures(plan: dict[str, Any]) -> list[str]:
     """What was done so that the model fits, a sentence each."""
-    own = ["to fit: convolutions keep their multipliers in flash"]
-    return (own if plan.get("own_convolutions") else []) + [
+    done = {
+        "own_convolutions": "convolutions keep their multipliers in flash",
+        "bfloat16_errors": "errors are bfloat16, which takes half the memory of float32",
+    }
+    return [f"to fit: {what}" for key, what in done.items() if plan.get(key)] + [
         f"to fit: {layer} and the layer before it run in {groups} groups of channels"
         for layer, groups in plan.get("channel_groups", {}).items()
     ]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tf_odl.converters.error_type import ErrorType
 from tf_odl.converters.flatbuffer import parsed
 from tf_odl.converters.fold import fold
 from tf_odl.converters.head import Head
@@ -75,6 +76,7 @@ class Planner:
         update_rule: UpdateRule = UpdateRule.STOCHASTIC,
         accumulate: int = 1,
         head: Head = Head.INT8,
+        errors: ErrorType | None = None,
     ) -> dict[str, Any]:
         """The plan.json of an export; arguments and errors are those of `export`."""
         board = OnBoard(
@@ -87,6 +89,7 @@ class Planner:
             update_rule,
             accumulate=accumulate,
             head=head,
+            errors=errors,
         )
         allowed = allowed_masks(self._neurons, masks, layers, train_layers)
         model = self._model

@@ -7,6 +7,7 @@ from dataclasses import asdict, is_dataclass
 from typing import Any
 
 from tf_odl import __version__
+from tf_odl.converters.error_type import ErrorType
 from tf_odl.converters.flatbuffer import FlatModel
 from tf_odl.converters.on_board import OnBoard
 from tf_odl.converters.sketch import PROJECT, sketch_name
@@ -32,6 +33,7 @@ def export_record(
         "reselection": None if board.reselection is None else board.reselection.to_dict(),
         "accumulate": board.accumulate,
         "head": board.head.value,
+        "errors": (board.errors or ErrorType.FLOAT32).value,
         "rate": asdict(board.rate) | {"schedule": board.rate.schedule.value},
         "loss": board.loss_of(data).value,
     }

@@ -9,6 +9,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from tf_odl.converters.error_type import ErrorType, error_type_of
 from tf_odl.converters.flatbuffer import FlatModel
 from tf_odl.converters.head import FLOAT_HEAD_BWD_OP, FLOAT_HEAD_OP
 from tf_odl.converters.header import model_header
@@ -47,7 +48,9 @@ def write_project(
     name = sketch_name(model)
     sketch = folder / name
     sketch.mkdir(parents=True)
-    (sketch / f"{name}.ino").write_text(_filled("sketch.ino", model=model))
+    narrow = error_type_of(training) is ErrorType.BFLOAT16
+    add_ops = "AddBfloat16Ops" if narrow else "AddOps"
+    (sketch / f"{name}.ino").write_text(_filled("sketch.ino", model=model, add_ops=add_ops))
     (sketch / "model_data.h").write_text(model_header({"model_train_tflite": training}))
     ops = [f"resolver.{resolver_method(op)}();" for op in forward_ops(training)]
     ops += [f"tfodl::{add}(resolver);" for add in _ops_beside_add_ops(training)]

@@ -16,6 +16,7 @@ from tf_odl.converters.backward_path import (
     BackwardPath,
     backward_path,
 )
+from tf_odl.converters.error_type import ErrorType
 from tf_odl.converters.flatbuffer import FlatModel
 from tf_odl.converters.geometry import (
     NO_MAXIMUM,
@@ -80,6 +81,8 @@ SEED_OP = "TFODL_SEED"
 RATE_OP, RESELECT_OP, ACCUMULATE_OP = "TFODL_RATE", "TFODL_RESELECT", "TFODL_ACCUMULATE"
 
 _ABSENT = -1
+#: Of a fully connected layer, inputs whose sums become errors together (kInputsAtOnce).
+INPUTS_AT_ONCE = 256
 
 
 def build_training_graph(model: bytes, *arguments: Any, **how: Any) -> bytes:
@@ -107,6 +110,7 @@ def make_trainable(
     rate: RateSettings = CONSTANT_RATE,
     accumulate: int = 1,
     head: Head = Head.INT8,
+    errors: ErrorType = ErrorType.FLOAT32,
 ) -> None:
     """Add the training ops to an int8 model whose layers' outputs are named like the layers.
 
@@ -129,6 +133,7 @@ def make_trainable(
         rate: the schedule of the learning rate, and clipping.
         accumulate: how many samples train until their gradients change the weights together.
         head: what the weights of the output layer are.
+        errors: what errors are stored as.
 
     Raises:
         UserError: nothing to train, a mask of the wrong form, or a layer the error cannot cross.
@@ -139,8 +144,10 @@ def make_trainable(
     loss = loss or default_loss(flat)
     path = backward_path(flat, tensor_of(flat, loss), trainable, sites)
     check_accumulation(accumulate, variable_masks=variable_masks or reselection is not None)
-    builder = _Builder(flat, sites, trainable, sparsifier, update_rule, accumulate)
+    builder = _Builder(flat, sites, trainable, sparsifier, update_rule, accumulate, errors)
     if head is Head.FLOAT32:
+        if errors is not ErrorType.FLOAT32:
+            raise UserError("--head float32 has float32 errors: leave out --errors bfloat16")
         if variable_masks or reselection is not None:
             raise UserError(
                 "--head float32 has no variable mask: "
@@ -179,6 +186,7 @@ class _Builder:
         sparsifier: Sparsifier,
         update_rule: UpdateRule,
         accumulate: int,
+        errors: ErrorType,
     ) -> None:
         self.flat = flat
         self.sites = list(sites)
@@ -186,6 +194,7 @@ class _Builder:
         self.sparsifier = sparsifier
         self.update_rule = update_rule
         self.accumulate = accumulate
+        self.error_type = errors
         self.summed: list[SummedLayer] = []
         self.sums: list[int] = []  # the tensors of `summed`, as TFODL_ACCUMULATE reads them
         self.state = _ABSENT
@@ -321,21 +330,21 @@ class _Builder:
         scale, zero_point = float(flat.scales(start)[0]), flat.zero_point(start)
         if loss is Loss.CROSS_ENTROPY:
             options = xent_options(skip_rule, scale).pack()
-            self._append("TFODL_SOFTMAX_XENT", inputs, outputs, options)
+            self._append_with_errors("TFODL_SOFTMAX_XENT", inputs, outputs, options)
             return []
         if loss is Loss.BINARY:
             options = loss_options(skip_rule, (scale, zero_point)).pack()
-            self._append("TFODL_LOGISTIC_XENT", inputs, outputs, options)
+            self._append_with_errors("TFODL_LOGISTIC_XENT", inputs, outputs, options)
             return []
         if loss is Loss.RECONSTRUCTION:
             target = flat.inputs[0]
             given = (float(flat.scales(target)[0]), flat.zero_point(target))
             options = loss_options(skip_rule, (scale, zero_point), given).pack()
-            self._append("TFODL_SQUARED_ERROR", [*inputs, target], outputs, options)
+            self._append_with_errors("TFODL_SQUARED_ERROR", [*inputs, target], outputs, options)
             return []
         target = flat.add_tensor(TARGET, flat.shape(start), np.float32)
         options = loss_options(skip_rule, (scale, zero_point)).pack()
-        self._append("TFODL_SQUARED_ERROR", [*inputs, target], outputs, options)
+        self._append_with_errors("TFODL_SQUARED_ERROR", [*inputs, target], outputs, options)
         return [target]
 
     def _accumulate(self) -> None:
@@ -416,16 +425,22 @@ class _Builder:
     def _append(self, code: str, inputs: list[int], outputs: list[int], options: bytes) -> None:
         self.ops.append(self.flat.custom_op(code, inputs, outputs, options))
 
+    def _append_with_errors(
+        self, code: str, inputs: list[int], outputs: list[int], options: bytes
+    ) -> None:
+        """An op that reads or writes errors."""
+        self._append(self.error_type.op(code), inputs, outputs, options)
+
     def _error(self, tensor: int) -> int:
-        """The error of an activation, float32 of the same shape."""
+        """The error of an activation, of the same shape."""
         name = f"{self.flat.name(tensor)}/error"
-        return self.flat.add_tensor(name, self.flat.shape(tensor), np.float32)
+        return self.flat.add_tensor(name, self.flat.shape(tensor), self.error_type.dtype)
 
     def _hand_on(self, error: int, tensor: int) -> None:
         """An error has arrived at a tensor: from one more of its readers."""
         if tensor in self.errors:
             inputs = [self.errors[tensor], self.state, error]
-            self._append("TFODL_ADD_ERRORS", inputs, [], AddErrorsOptions().pack())
+            self._append_with_errors("TFODL_ADD_ERRORS", inputs, [], AddErrorsOptions().pack())
         else:
             self.errors[tensor] = error
 
@@ -489,10 +504,9 @@ class _Builder:
         if flags & Flags.ACCUMULATE:
             residual, bias = self._sum_gradients(kernel, bias, options)
         outputs = [] if below == _ABSENT else [below]
-        if updates and code != "TFODL_FULLY_CONNECTED_BWD":
-            depthwise = code == "TFODL_DEPTHWISE_CONV_2D_BWD"
-            row = window.window_h * window.window_w * (1 if depthwise else window.in_c)
-            outputs.append(flat.add_tensor(f"{site}/scratch", (row,), np.float32))
+        words = self._scratch_words(code, window, flags)
+        if words:
+            outputs.append(flat.add_tensor(f"{site}/scratch", (words,), np.float32))
         inputs = [
             error,
             self.state,
@@ -505,7 +519,19 @@ class _Builder:
         if offset is not None:
             assert self.variable_masks is not None
             inputs.append(self.variable_masks.tensor)
-        self._append(code, inputs, outputs, options.pack())
+        self._append_with_errors(code, inputs, outputs, options.pack())
+
+    def _scratch_words(self, code: str, window: Window, flags: Flags) -> int:
+        """The gradient of a neuron of a convolution, and before that sums that become an error."""
+        dense = code == "TFODL_FULLY_CONNECTED_BWD"
+        gradient, sums = 0, 0
+        if flags & Flags.UPDATE_WEIGHTS and not dense:
+            depthwise = code == "TFODL_DEPTHWISE_CONV_2D_BWD"
+            gradient = window.window_h * window.window_w * (1 if depthwise else window.in_c)
+        if flags & Flags.PROPAGATE and self.error_type is not ErrorType.FLOAT32:
+            rows = min(window.window_h, window.in_h) * window.in_w
+            sums = min(window.in_c, INPUTS_AT_ONCE) if dense else rows * window.in_c
+        return max(gradient, sums)
 
     def choose_float_head(self, op: Any) -> None:
         """The output layer has float32 weights."""
@@ -584,7 +610,7 @@ class _Builder:
         options = AddOptions(int(np.prod(flat.shape(y))), *activation_range(flat, op))
         fresh = [t for t in dict.fromkeys(below) if t not in self.errors]
         copies = [self._error(t) for t in fresh[1:]]
-        self._append("TFODL_ADD_BWD", [error, self.state, y], copies, options.pack())
+        self._append_with_errors("TFODL_ADD_BWD", [error, self.state, y], copies, options.pack())
         # First what is added to an error that exists: the error itself is handed on last.
         for tensor in below:
             if tensor not in fresh:
@@ -603,7 +629,9 @@ class _Builder:
                 continue
             options = CropOptions(*map_shape(flat.shape(tensor)), *whole, *first)
             error_x = self._error(tensor)
-            self._append("TFODL_CROP_BWD", [error, self.state], [error_x], options.pack())
+            self._append_with_errors(
+                "TFODL_CROP_BWD", [error, self.state], [error_x], options.pack()
+            )
             self._hand_on(error_x, tensor)
 
     def _box_origins(self, op: Any) -> list[tuple[int, tuple[int, int, int]]]:
@@ -656,7 +684,7 @@ class _Builder:
             x if is_max else _ABSENT,
             y if _has_activation(low, high) else _ABSENT,
         ]
-        self._append(code, inputs, [below], packed)
+        self._append_with_errors(code, inputs, [below], packed)
 
 
 def _origin(starts: list[int]) -> tuple[int, int, int]:

@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from tf_odl.converters.costs import Work
+from tf_odl.converters.error_type import without_error_type
 from tf_odl.converters.flatbuffer import FlatModel
 from tf_odl.converters.geometry import Window, sliding_window
 from tf_odl.converters.head import FLOAT_HEAD_BWD_OP, FLOAT_HEAD_OP
@@ -36,9 +38,10 @@ Sizes = dict[str, float]
 
 def work_of(flat: FlatModel, op: Any) -> Work:
     """The work of an op of a plain or training model, when no error is zero that can be another."""
-    kind = flat.op_name(op)
+    kind = without_error_type(flat.op_name(op))
     if kind in _WORK:
-        return _WORK[kind](flat, op)
+        work = _WORK[kind](flat, op)
+        return replace(work, kind=without_error_type(work.kind))
     reads = math.prod(flat.shape(int(op.inputs[0])))
     if kind == "TFODL_SEED":
         return Work(kind, 0, {"call": 1})
@@ -223,9 +226,10 @@ def _present(flat: FlatModel, op: Any, errors: int) -> float:
     error to one of its inputs."""
     error = int(op.inputs[0])
     writer = flat.producer(error)
-    if writer is None or flat.op_name(writer) != _MAX_POOL_BWD:
+    if writer is None or without_error_type(flat.op_name(writer)) != _MAX_POOL_BWD:
         return 1.0
-    if any(flat.op_name(reader) == "TFODL_ADD_ERRORS" for reader in flat.consumers(error)):
+    readers = (without_error_type(flat.op_name(reader)) for reader in flat.consumers(error))
+    if "TFODL_ADD_ERRORS" in readers:
         return 1.0
     return min(1.0, math.prod(flat.shape(int(writer.inputs[0]))) / errors)
 

@@ -102,7 +102,8 @@ class BranchingReference(Reference):
             self._add_backward(op)
         elif name == "TFODL_ADD_ERRORS":
             total, other = self.data[int(op.inputs[0])], self.data[int(op.inputs[2])]
-            self.data[int(op.inputs[0])] = total + other.reshape(total.shape)
+            both = total + other.reshape(total.shape)
+            self.data[int(op.inputs[0])] = self._rounded(int(op.inputs[0]), both)
         elif name == "TFODL_CROP_BWD":
             o = CropOptions.unpack(self._blob(op))
             error = self.data[int(op.inputs[0])].reshape(o.out_h, o.out_w, o.out_c)

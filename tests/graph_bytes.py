@@ -7,7 +7,7 @@ import numpy as np
 
 from tf_odl.converters.flatbuffer import FlatModel
 
-TYPES = {np.dtype(np.float32): 0, np.dtype(np.int32): 1, np.dtype(np.int8): 2}
+TYPES = {t: i for i, t in enumerate(map(np.dtype, ("float32", "int32", "int8", "int16")))}
 PREFIX = "TFODL_"
 
 

@@ -5,6 +5,7 @@ import struct
 from dataclasses import dataclass, field
 
 import numpy as np
+from bfloat16 import bfloat16_bits, from_bfloat16_bits
 
 from tf_odl.tflm_port import host
 from tf_odl.tflm_port.state import WORDS, State
@@ -35,6 +36,9 @@ def pointer(array: np.ndarray | None) -> ctypes.c_void_p:
         return ctypes.c_void_p(None)
     assert array.flags.c_contiguous
     return ctypes.c_void_p(array.ctypes.data)
+
+
+library.tfodl_scratch_words_bfloat16.restype = ctypes.c_uint32
 
 
 class LayerTensors(ctypes.Structure):
@@ -142,6 +146,23 @@ def run_layer(layer: Layer, error: np.ndarray, memory: Memory) -> Result:
     )
     assert accepted, "the options were refused"
     return Result(error, error_x)
+
+
+def run_layer_bfloat16(layer: Layer, error: np.ndarray, memory: Memory) -> np.ndarray:
+    """As `run_layer`, with an error that bfloat16 can hold; returns the error of the input."""
+    bits = bfloat16_bits(error)
+    error_x = np.full(layer.in_shape, -1, np.int16)
+    blob = layer.options()
+    words = library.tfodl_scratch_words_bfloat16(layer.kind, blob, len(blob))
+    scratch = np.full(words, -1, np.int32)
+    addresses = [bits, layer.x, layer.y, layer.weights, layer.bias, error_x, scratch]
+    addresses.append(layer.residual)
+    tensors = LayerTensors(*[pointer(array) for array in addresses])
+    accepted = library.tfodl_layer_step_bfloat16(
+        layer.kind, blob, len(blob), ctypes.byref(tensors), pointer(memory.words)
+    )
+    assert accepted, "the options were refused"
+    return from_bfloat16_bits(error_x)
 
 
 def pool_options(

@@ -22,7 +22,7 @@ class LossReference(BranchingReference):
             self.data[flat.inputs[2]] = target.astype(f32)
         report = np.array([-1, 0, 0, 0], f32)
         for op in flat.operators[1:]:
-            name = flat.op_name(op)
+            name = self._op_name(op)
             if name == "LOGISTIC":
                 continue  # nothing reads it
             if not name.startswith("TFODL"):
@@ -75,5 +75,5 @@ class LossReference(BranchingReference):
         decision = (f32(o.d_min) + share) * f32(o.beta)
         self.active = o.skip_rule == SkipRuleCode.NEVER or bool(decision > f32(o.threshold))
         self.counts["trained" if self.active else "skipped"] += 1
-        self.data[int(op.outputs[0])] = error.astype(f32)
+        self.data[int(op.outputs[0])] = self._rounded(int(op.outputs[0]), error.astype(f32))
         return np.array([loss, decision, self.active, alpha], f32)

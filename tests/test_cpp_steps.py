@@ -51,7 +51,7 @@ def test_the_steps_train(expected: str) -> None:
     found = re.findall(
         r"(.*): hash (\w{8}), (\d+) trained, (\d+) skipped, (\d+) saturated\n", expected
     )
-    assert len(found) == 2 * len(LAYERS) + 2 * len(LOSSES) + len(METHODS) + len(RULES)
+    assert len(found) == 3 * len(LAYERS) + 3 * len(LOSSES) + len(METHODS) + len(RULES)
     assert len({bits for _, bits, *_ in found}) == len(found)
     for name, _, trained, skipped, saturated in found:
         assert int(trained) + int(skipped) == STEPS and int(trained) > 50, name

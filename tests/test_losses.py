@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from losses_reference import LossReference
 from test_tflm_branching import assert_first_step
 
+from tf_odl.converters.error_type import ErrorType
 from tf_odl.converters.flatbuffer import FlatModel
 from tf_odl.converters.losses import Loss, tensor_of
 from tf_odl.converters.options import LossOptions
@@ -142,7 +143,12 @@ class Exported:
         if loss is Loss.MSE:
             self.targets = random.normal(size=(10, 3)).astype(np.float32)
 
-    def graph(self, learning_rate: float = 0.02, skip_rule: SkipRule | None = None) -> bytes:
+    def graph(
+        self,
+        learning_rate: float = 0.02,
+        skip_rule: SkipRule | None = None,
+        errors: ErrorType = ErrorType.FLOAT32,
+    ) -> bytes:
         masks = {s: Mask(np.ones(n, bool), np.ones(n, bool)) for s, n in self.neurons.items()}
         return build_training_graph(
             self.model,
@@ -153,6 +159,7 @@ class Exported:
             learning_rate=learning_rate,
             seed=1,
             loss=self.loss,
+            errors=errors,
         )
 
 
@@ -163,8 +170,11 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 @needs_tflm
 @pytest.mark.parametrize("skip_rule", [Never(), TinyPropV2(threshold=0.8)], ids=["never", "skip"])
-def test_every_step_equals_the_reference(exported: Exported, skip_rule: SkipRule) -> None:
-    model = exported.graph(skip_rule=skip_rule)
+@pytest.mark.parametrize("errors", ErrorType, ids=lambda errors: errors.value)
+def test_every_step_equals_the_reference(
+    exported: Exported, errors: ErrorType, skip_rule: SkipRule
+) -> None:
+    model = exported.graph(skip_rule=skip_rule, errors=errors)
     reference = LossReference(model)
     before = [value.copy() for value in reference.values()]
     labels = exported.labels.copy()

@@ -43,15 +43,15 @@ def test_the_page_shows_the_committed_figures() -> None:
     assert run.fill_page(page, COMMITTED) == page
 
 
-@pytest.mark.parametrize("name", ["W1.inference", "W4.dense_backward", "flash"])
+@pytest.mark.parametrize("name", ["W1.inference", "W4.dense_backward", "bfloat16"])
 @pytest.mark.parametrize(("growth", "refused"), [(0.96, False), (1.02, False), (1.04, True)])
 def test_more_than_three_percent_is_a_regression(name: str, growth: float, refused: bool) -> None:
-    now = {**COMMITTED, "counts": dict(COMMITTED["counts"])}
-    target = now if name == "flash" else now["counts"]
+    now = {**COMMITTED, "counts": dict(COMMITTED["counts"]), "flash": dict(COMMITTED["flash"])}
+    target = now["counts"] if name in now["counts"] else now["flash"]
     target[name] = int(target[name] * growth)
     found = run.regressions(now, COMMITTED)
     assert bool(found) == refused
-    assert all(line.startswith(name) for line in found)
+    assert all(name in line for line in found)
 
 
 def test_a_figure_that_is_gone_is_a_regression() -> None:

@@ -14,6 +14,7 @@ from branching_reference import BranchingReference
 from dequantized_gradients import Dequantized
 
 from tf_odl.converters.backward_path import logits_of
+from tf_odl.converters.error_type import ErrorType
 from tf_odl.converters.flatbuffer import FlatModel
 from tf_odl.converters.layers import WEIGHTED_OPS
 from tf_odl.converters.quantize import quantize
@@ -155,6 +156,10 @@ def test_the_models_have_the_ops_they_are_for() -> None:
         pytest.param({"share": 0.5, "sparsifier": TinyProp()}, id="tinyprop"),
         pytest.param({"lowest": 1, "sparsifier": MeProp()}, id="meprop"),
         pytest.param({"lowest": 2}, id="upper layers"),
+        pytest.param({"errors": ErrorType.BFLOAT16}, id="bfloat16"),
+        pytest.param(
+            {"errors": ErrorType.BFLOAT16, "sparsifier": MeProp(0.1)}, id="bfloat16, meprop"
+        ),
     ],
 )
 def test_every_step_equals_the_reference(exported: Exported, settings: dict) -> None:

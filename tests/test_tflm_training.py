@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from training_reference import Reference
 
+from tf_odl.converters.error_type import ErrorType
 from tf_odl.converters.flatbuffer import FlatModel
 from tf_odl.converters.head import Head
 from tf_odl.converters.layers import WEIGHTED_OPS
@@ -27,6 +28,7 @@ pytestmark = pytest.mark.skipif(available() is not None, reason=str(available())
 INPUT = (6, 6, 2)
 CLASSES = 4
 STEPS = 12
+BFLOAT16 = ErrorType.BFLOAT16
 
 
 def convolutions() -> keras.Model:
@@ -78,6 +80,7 @@ class Exported:
         rate: RateSettings = CONSTANT_RATE,
         accumulate: int = 1,
         head: Head = Head.INT8,
+        errors: ErrorType = ErrorType.FLOAT32,
     ) -> bytes:
         """A training graph with the lowest `frozen` layers left out, and a share of the neurons."""
         random = np.random.default_rng(1)
@@ -98,6 +101,7 @@ class Exported:
             rate=rate,
             accumulate=accumulate,
             head=head,
+            errors=errors,
         )
 
 
@@ -123,6 +127,20 @@ def exported() -> Exported:
         pytest.param({"learning_rate": 3.0}, id="saturating"),
         pytest.param({"rate": RateSettings(Schedule.STEP, 3, 0.5)}, id="step"),
         pytest.param({"accumulate": 5}, id="sums"),
+        pytest.param({"errors": BFLOAT16}, id="bfloat16"),
+        pytest.param({"errors": BFLOAT16, "frozen": 3, "share": 0.5}, id="bfloat16, upper layers"),
+        pytest.param(
+            {"errors": BFLOAT16, "sparsifier": MeProp(0.1), "share": 0.8}, id="bfloat16, meprop"
+        ),
+        pytest.param(
+            {
+                "errors": BFLOAT16,
+                "accumulate": 2,
+                "sparsifier": TinyProp(0.05, 0.2, zeta=1.0),
+                "skip_rule": TinyPropV2(threshold=0.8),
+            },
+            id="bfloat16, sums, tinypropv2",
+        ),
         pytest.param({"head": Head.FLOAT32}, id="float head"),
         pytest.param({"head": Head.FLOAT32, "share": 0.5}, id="float head, masked"),
         pytest.param({"head": Head.FLOAT32, "frozen": 4, "learning_rate": 9.0}, id="head alone"),

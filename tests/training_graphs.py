@@ -15,6 +15,7 @@ from test_losses import autoencoder, binary, regression
 from test_tflm_branching import CLASSES, Exported, doubled, inverted, joined, residual
 from test_tflm_training import convolutions
 
+from tf_odl.converters.error_type import ErrorType
 from tf_odl.converters.flatbuffer import FlatModel
 from tf_odl.converters.head import Head
 from tf_odl.converters.losses import Loss
@@ -61,6 +62,7 @@ METHODS: dict[str, dict[str, Any]] = {
 RULES: dict[str, dict[str, Any]] = {
     "stochastic rounding": {"seed": 5},
     "huge steps": {"learning_rate": 3.0},
+    "bfloat16": {"errors": ErrorType.BFLOAT16, "share": 0.6},
     "residual": {"update_rule": UpdateRule.RESIDUAL},
     "residual, huge steps": {"update_rule": UpdateRule.RESIDUAL, "learning_rate": 3.0},
     "sums": {"update_rule": UpdateRule.RESIDUAL, "accumulate": 4, "learning_rate": 0.2},
@@ -88,11 +90,14 @@ def training_graphs() -> dict[str, bytes]:
     for name, model in models.items():
         flat = with_own_convolutions(FlatModel(model.graph()))
         graphs[f"own convolutions of {name}"] = flat.pack()
+        narrow = model.graph(errors=ErrorType.BFLOAT16, update_rule=UpdateRule.RESIDUAL)
+        graphs[f"bfloat16 errors of {name}"] = narrow
     for loss, build in LOSSES.items():
         model = Exported(build)
         graphs[loss.value] = model.graph(loss=loss)
         skipping = model.graph(loss=loss, skip_rule=TinyPropV2(threshold=0.6))
         graphs[f"{loss.value}, tinypropv2"] = skipping
+        graphs[f"{loss.value}, bfloat16"] = model.graph(loss=loss, errors=ErrorType.BFLOAT16)
     tiny = Exported(small)
     for method, settings in METHODS.items():
         graphs[method] = tiny.graph(**settings, seed=4)

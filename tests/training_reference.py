@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from backward_reference import Generator, backward, fraction
+from bfloat16 import as_bfloat16
 from reselection_reference import Reselecting
 
 from tf_odl.converters.flatbuffer import FlatModel, schema
@@ -140,13 +141,21 @@ class Reference:
         self.alpha_max = f32(0)
         self.rate_factor = f32(1)
         weighted = (*LAYER_OPS, FLOAT_HEAD_BWD)
-        layers = sum(flat.op_name(op) in weighted for op in flat.operators)
+        layers = sum(self._op_name(op) in weighted for op in flat.operators)
         self.y_max = [f32(0)] * layers
         self.active = False
         self.reselecting: Reselecting | None = None
         if flat.op_name(flat.operators[-1]) == "TFODL_RESELECT":
             options = ReselectOptions.unpack(self._blob(flat.operators[-1]))
             self.reselecting = Reselecting(options)
+
+    def _op_name(self, op: Any) -> str:
+        """Without the type of its errors."""
+        return self.flat.op_name(op).removesuffix("_BF16")
+
+    def _rounded(self, tensor: int, values: np.ndarray) -> np.ndarray:
+        """What is left of errors when they are stored. They stay float32 here."""
+        return as_bfloat16(values) if self.flat.dtype(tensor) == np.int16 else values
 
     @staticmethod
     def _blob(op: Any) -> bytes:
@@ -178,7 +187,7 @@ class Reference:
         self.data[flat.inputs[0]] = sample.reshape(flat.shape(flat.inputs[0]))
         report = np.array([-1, 0, 0, 0], f32)
         for op in flat.operators[1:]:
-            name = flat.op_name(op)
+            name = self._op_name(op)
             if not name.startswith("TFODL"):
                 self.data[int(op.outputs[0])] = self._forward(op, name)
             elif name == "TFODL_FLOAT_HEAD":
@@ -326,7 +335,7 @@ class Reference:
         decision = (f32(o.d_min) + share) * f32(o.beta)
         self.active = o.skip_rule == SkipRuleCode.NEVER or bool(decision > f32(o.threshold))
         self.counts["trained" if self.active else "skipped"] += 1
-        self.data[int(op.outputs[0])] = error
+        self.data[int(op.outputs[0])] = self._rounded(int(op.outputs[0]), error)
         return np.array([loss, decision, self.active, alpha], f32)
 
     def _float_head(self, op: Any) -> np.ndarray:
@@ -493,7 +502,8 @@ class Reference:
         )
         self.counts["saturated"] += result.saturated
         if propagates:
-            self.data[int(op.outputs[0])] = result.error_x
+            below = int(op.outputs[0])
+            self.data[below] = self._rounded(below, result.error_x)
 
     def _sparsify(self, o: LayerOptions, delta: np.ndarray) -> np.ndarray:
         """Zeroes entries of delta in place. Returns which entries count as kept."""
@@ -521,6 +531,7 @@ class Reference:
         if op.inputs[3] >= 0:
             y_values = self.data[int(op.inputs[3])].reshape(delta.shape)
             delta[blocked(y_values, delta, o)] = 0
+        below = int(op.outputs[0])
         error_x = np.zeros((o.in_h, o.in_w, o.in_c), f32)
         for y in range(o.out_h):
             for column in range(o.out_w):
@@ -531,8 +542,10 @@ class Reference:
                         x = self.data[int(op.inputs[2])].reshape(error_x.shape)
                         values = [x[i, j, channel] for _, _, i, j in taps]
                         _, _, i, j = taps[int(np.argmax(values))]
-                        error_x[i, j, channel] += entry
+                        shares = [(i, j, entry)]
                     else:
-                        for _, _, i, j in taps:
-                            error_x[i, j, channel] += entry / f32(len(taps))
-        self.data[int(op.outputs[0])] = error_x
+                        shares = [(i, j, entry / f32(len(taps))) for _, _, i, j in taps]
+                    for i, j, share in shares:
+                        total = self._rounded(below, error_x[i, j, channel] + share)
+                        error_x[i, j, channel] = total
+        self.data[below] = error_x

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tf_odl.converters.error_type import ErrorType
 from tf_odl.converters.fit import Fit, Plan, fit_layers
 from tf_odl.converters.fold import fold
 from tf_odl.converters.head import Head
@@ -39,6 +40,7 @@ def layers_that_fit(
     update_rule: UpdateRule = UpdateRule.STOCHASTIC,
     accumulate: int = 1,
     head: Head = Head.INT8,
+    errors: ErrorType | None = None,
     progress: Progress | None = None,
 ) -> Fit:
     """The layers, and windows of their neurons, to train on a board.
@@ -67,6 +69,7 @@ def layers_that_fit(
             update_rule=rule,
             accumulate=accumulate,
             head=head,
+            errors=errors,
         )
 
     try:

@@ -81,7 +81,7 @@ class Interpreter:
         self._raw = raw
         self._library = library
         graph = model.subgraphs[0]
-        codes = [model.operatorCodes[op.opcodeIndex].customCode for op in graph.operators]
+        codes = [_code(model.operatorCodes[op.opcodeIndex]) for op in graph.operators]
         self.trains = b"TFODL_SEED" in codes
         self.is_logistic = b"TFODL_LOGISTIC_XENT" in codes
         # The shape of the third input, where the wanted outputs are given.
@@ -237,6 +237,11 @@ class Interpreter:
         if found is None:
             raise UserError("this tflite-micro wheel does not print its arena use as expected")
         return int(found.group(1))
+
+
+def _code(operator_code: Any) -> bytes:
+    """The name of a custom op, without the type of its errors."""
+    return (operator_code.customCode or b"").removesuffix(b"_BF16")
 
 
 def _masked_layers(graph: Any, codes: list[bytes]) -> tuple[str, ...]:

@@ -136,10 +136,10 @@ def count_instructions(folder: Path) -> dict[str, float]:
     return counts
 
 
-def flash_bytes(folder: Path) -> tuple[int, dict[str, int]]:
+def flash_bytes(folder: Path) -> tuple[dict[str, int], dict[str, int]]:
     """Code and constants of all training ops with what they need of libgcc and libc.
 
-    Also what the functions of SEPARATE add to them.
+    By the type of their errors; also what the functions of SEPARATE add to them.
     """
     sources = [*kernel_sources(), *sorted(SOURCE.glob("tfodl/ops/*.cpp"))]
     headers = [f"-I{path}" for path in TFLM_HEADERS]
@@ -149,17 +149,19 @@ def flash_bytes(folder: Path) -> tuple[int, dict[str, int]]:
     options = ["-Wl,--entry=Root", "-Wl,--unresolved-symbols=ignore-all"]
     (folder / "root").mkdir(exist_ok=True)
 
-    def size(*extra: str) -> int:
-        root = compile_all([HERE / "flash.cpp"], folder / "root", *headers, *extra)
+    def size(add_ops: str, *extra: str) -> int:
+        chosen = [f"-DTFODL_ADD_OPS={add_ops}", *extra]
+        root = compile_all([HERE / "flash.cpp"], folder / "root", *headers, *chosen)
         command([COMPILER, *LINK, *options, *root, *objects, "-o", program])
         return int(command(["arm-none-eabi-size", program]).splitlines()[1].split()[0])
 
     separate = {
-        what: size("-DTFODL_ADD(r)=" + ",".join(f"tfodl::{add}(r)" for add in adds))
+        what: size("AddOps", "-DTFODL_ADD(r)=" + ",".join(f"tfodl::{add}(r)" for add in adds))
         for what, adds in SEPARATE.items()
     }
-    all_ops = size()
-    return all_ops, {what: bytes_ - all_ops for what, bytes_ in separate.items()}
+    all_ops = {"float32": size("AddOps"), "bfloat16": size("AddBfloat16Ops")}
+    more = {what: bytes_ - all_ops["float32"] for what, bytes_ in separate.items()}
+    return all_ops, more
 
 
 def compiler_version() -> str:
@@ -193,7 +195,10 @@ def models() -> Any:
 def regressions(now: dict[str, Any], committed: dict[str, Any]) -> list[str]:
     """What costs more than the committed results allow; a figure that is gone counts, too."""
     found = []
-    pairs = [("flash", now["flash"], committed["flash"])]
+    pairs = [
+        (f"flash with errors of {name}", now["flash"].get(name, 0), before)
+        for name, before in committed["flash"].items()
+    ]
     for name, before in committed["flash_separate"].items():
         pairs.append((f"flash of {name}", now["flash_separate"].get(name, 0), before))
     for name, before in committed["counts"].items():
@@ -305,7 +310,8 @@ def memory_table(results: dict[str, Any]) -> str:
 def flash_text(results: dict[str, Any]) -> str:
     more = [f"{name} {number(size)}" for name, size in results["flash_separate"].items()]
     return (
-        f"All training ops together: {number(results['flash'])} bytes. "
+        f"All training ops together: {number(results['flash']['float32'])} bytes, with errors of "
+        f"bfloat16 {number(results['flash']['bfloat16'])}. "
         f"More where a graph needs it: {', '.join(more)}."
     )
 

@@ -19,7 +19,7 @@ void setup() {
   Serial.begin(115200);
   pinMode(LED_BUILTIN, OUTPUT);
   AddForwardOps(resolver);
-  tfodl::AddOps(resolver);
+  tfodl::$add_ops(resolver);
   while (!device.begin()) delay(1000);  // TensorFlow Lite Micro has printed why
   device.saveEvery(600);                // seconds; only if something was learned
 }

@@ -11,6 +11,7 @@
 #include "tfodl/accumulate_options.h"
 #include "tfodl/float_head_options.h"
 #include "tfodl/join_options.h"
+#include "tfodl/layer_step.h"
 #include "tfodl/loss_options.h"
 #include "tfodl/ops/compat.h"
 #include "tfodl/ops/register.h"
@@ -70,7 +71,7 @@ struct Tensor {
   size_t Bytes() const {
     size_t elements = 1;
     for (const int extent : shape) elements *= extent > 0 ? static_cast<size_t>(extent) : 0;
-    return elements * (type == kTfLiteInt8 ? 1 : 4);
+    return elements * (type == kTfLiteInt8 ? 1 : type == kTfLiteInt16 ? 2 : 4);
   }
 };
 
@@ -368,16 +369,22 @@ Node ConvNode(Random* random, LayerKind kind) {
   return node;
 }
 
-// The ops that are registered by themselves come after the others.
-constexpr int kAllOps = kOpCount + kSeparateOpCount;
+// The ops that are registered by themselves come after the others, then those with bfloat16 errors.
+constexpr int kFirstBfloat16 = kOpCount + kSeparateOpCount;
+constexpr int kAllOps = kFirstBfloat16 + kBfloat16OpCount;
 
 const char* Name(int op) {
+  if (op >= kFirstBfloat16) return Bfloat16OpName(op - kFirstBfloat16);
   return op < kOpCount ? OpName(op) : SeparateOpName(op - kOpCount);
 }
 
 Registration RegistrationAt(int op) {
+  if (op >= kFirstBfloat16) return Bfloat16OpRegistration(op - kFirstBfloat16);
   return op < kOpCount ? OpRegistration(op) : SeparateOpRegistration(op - kOpCount);
 }
+
+// The op with float errors. The two lists have the same order, but for TFODL_SEED.
+int WithFloats(int op) { return op < kFirstBfloat16 ? op : op - kFirstBfloat16 + 1; }
 
 // With the state as their first input; the float head has none, its backward op has it second.
 bool IsBehindAll(int op) { return op >= kOpCount && op < kOpCount + kFloatHead; }
@@ -385,14 +392,38 @@ bool IsReselect(int op) { return op == kOpCount + kReselection; }
 
 bool IsLoss(int op) { return op == 1 || op == 10 || op == 11; }
 
+LayerKind KindOf(int op) {
+  return op == 2   ? LayerKind::kFullyConnected
+         : op == 3 ? LayerKind::kConv2D
+                   : LayerKind::kDepthwiseConv2D;
+}
+
+// A node of `op`, which has float errors, with bfloat16 ones.
+void ToBfloat16(int op, Node* node) {
+  const bool is_layer = op >= 2 && op <= 4;
+  if (is_layer) {
+    const Layer layer = ReadLayer(node->options.data());
+    const bool propagates = layer.Has(kPropagate);
+    const uint32_t scratch = ScratchWords<Bfloat16>(layer, KindOf(op));
+    node->outputs.resize(propagates ? 1 : 0, kAbsent);
+    if (scratch > 0) node->outputs.push_back(Make(kTfLiteFloat32, scratch));
+    if (propagates) node->outputs[0].type = kTfLiteInt16;
+  } else if (!node->outputs.empty()) {
+    node->outputs[0].type = kTfLiteInt16;
+  }
+  if (!IsLoss(op)) node->inputs[0].type = kTfLiteInt16;
+  constexpr int kAddErrors = 8;
+  if (op == kAddErrors) node->inputs[2].type = kTfLiteInt16;
+}
+
 Node RandomNode(Random* random, int op) {
   Node node;
-  switch (op) {
+  switch (WithFloats(op)) {
     case 0: node = SeedNode(random); break;
     case 1: node = XentNode(random); break;
-    case 2: node = LayerNode(random, LayerKind::kFullyConnected); break;
-    case 3: node = LayerNode(random, LayerKind::kConv2D); break;
-    case 4: node = LayerNode(random, LayerKind::kDepthwiseConv2D); break;
+    case 2:
+    case 3:
+    case 4: node = LayerNode(random, KindOf(WithFloats(op))); break;
     case 5: node = PoolNode(random, true); break;
     case 6: node = PoolNode(random, false); break;
     case 7: node = AddNode(random); break;
@@ -408,6 +439,7 @@ Node RandomNode(Random* random, int op) {
     case kOpCount + kConvolution: node = ConvNode(random, LayerKind::kConv2D); break;
     default: node = ConvNode(random, LayerKind::kDepthwiseConv2D);
   }
+  if (op != WithFloats(op)) ToBfloat16(WithFloats(op), &node);
   node.op = op;
   node.label = random->Int(-1, 14);
   return node;
@@ -419,15 +451,15 @@ void Break(Random* random, Node* node) {
                                                                           : &node->outputs;
   const uint32_t last = static_cast<uint32_t>(list->size()) - 1;
   Tensor* tensor = &(*list)[random->Size(0, last)];
-  static const TfLiteType kTypes[] = {kTfLiteFloat32, kTfLiteInt32, kTfLiteInt8};
+  static const TfLiteType kTypes[] = {kTfLiteFloat32, kTfLiteInt32, kTfLiteInt16, kTfLiteInt8};
   switch (random->Int(0, 7)) {
-    case 0: tensor->type = kTypes[random->Int(0, 2)]; break;
+    case 0: tensor->type = kTypes[random->Int(0, 3)]; break;
     case 1: *tensor = kAbsent; break;
     case 2: tensor->constant = !tensor->constant; break;
     case 3: tensor->shape = {random->Int(1, 40)}; break;
     case 4: tensor->shape = {random->Int(-3, 0), random->Int(-3, 5)}; break;
     case 5: list->pop_back(); break;
-    case 6: list->push_back(Make(kTypes[random->Int(0, 2)], random->Size(1, 9))); break;
+    case 6: list->push_back(Make(kTypes[random->Int(0, 3)], random->Size(1, 9))); break;
     default: node->options = Corrupt(random, node->options);
   }
 }
@@ -500,13 +532,21 @@ class Run {
   // Numbers that a step would find: a state in use, an error, a label.
   void Fill(Random* random, int32_t label) {
     for (size_t i = 0; i < context_.tensors.size(); ++i) {
-      if (context_.tensors[i].type != kTfLiteFloat32) continue;
-      float* values = static_cast<float*>(context_.tensors[i].data.data);
-      const std::vector<float> error =
-          RandomError(random, static_cast<uint32_t>(sizes_[i] / sizeof(float)));
-      for (size_t j = 0; j < error.size(); ++j) values[j] = error[j];
+      void* const data = context_.tensors[i].data.data;
+      const bool is_float = context_.tensors[i].type == kTfLiteFloat32;
+      if (!is_float && context_.tensors[i].type != kTfLiteInt16) continue;
+      const size_t size = is_float ? sizeof(float) : sizeof(Bfloat16);
+      const std::vector<float> error = RandomError(random, static_cast<uint32_t>(sizes_[i] / size));
+      for (size_t j = 0; j < error.size(); ++j) {
+        if (is_float) {
+          static_cast<float*>(data)[j] = error[j];
+        } else {
+          StoreError(error[j], static_cast<Bfloat16*>(data) + j);
+        }
+      }
     }
-    const int state_position = op_ == 0 || IsBehindAll(op_) ? 0 : IsLoss(op_) ? 2 : 1;
+    const int op = WithFloats(op_);
+    const int state_position = op == 0 || IsBehindAll(op) ? 0 : IsLoss(op) ? 2 : 1;
     const bool stateless = op_ == kOpCount + kFloatHead || op_ == kOpCount + kConvolution ||
                            op_ == kOpCount + kDepthwiseConvolution;
     if (stateless) return;
@@ -514,7 +554,7 @@ class Run {
     const size_t index = static_cast<size_t>(tensors_inputs_[state_position]);
     memset(memories_[index].get(), 0, sizes_[index]);
     memcpy(memories_[index].get(), state.get(), sizeof(State));
-    if (IsLoss(op_)) memcpy(Memory(1), &label, 4);
+    if (IsLoss(op)) memcpy(Memory(1), &label, 4);
     if (IsReselect(op_)) {
       const int32_t reference = random->Chance(50) ? kReferenceLabel : label;
       memcpy(Memory(2), &reference, 4);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "tfodl/conv_options.h"
+#include "tfodl/kernels/error_type.h"
 #include "tfodl/options.h"
 
 namespace tfodl {
@@ -53,13 +54,16 @@ TfLiteIntArray* NewIntArray(int size) {
   return array;
 }
 
-constexpr int kAllOps = kOpCount + kSeparateOpCount;
+constexpr int kFirstBfloat16 = kOpCount + kSeparateOpCount;
+constexpr int kAllOps = kFirstBfloat16 + kBfloat16OpCount;
 
 const char* NameOf(int op) {
+  if (op >= kFirstBfloat16) return Bfloat16OpName(op - kFirstBfloat16);
   return op < kOpCount ? OpName(op) : SeparateOpName(op - kOpCount);
 }
 
 Registration RegistrationOf(int op) {
+  if (op >= kFirstBfloat16) return Bfloat16OpRegistration(op - kFirstBfloat16);
   return op < kOpCount ? OpRegistration(op) : SeparateOpRegistration(op - kOpCount);
 }
 
@@ -73,7 +77,13 @@ int OpOf(uint8_t hash) {
   return hash % kAllOps;
 }
 
-bool IsOp(int op, const char* name) { return strcmp(NameOf(op), name) == 0; }
+// Whatever the type of its errors.
+bool IsOp(int op, const char* name) {
+  const size_t length = strlen(name);
+  const char* const found = NameOf(op);
+  return strncmp(found, name, length) == 0 &&
+         (found[length] == 0 || strcmp(found + length, "_BF16") == 0);
+}
 
 uint64_t WorkOfLayer(const uint8_t* blob, uint32_t length, LayerKind kind) {
   Layer layer;
@@ -113,11 +123,11 @@ size_t Graph::Bytes(int tensor) const {
     elements *= t.dims->data[i] > 0 ? static_cast<size_t>(t.dims->data[i]) : 0;
     if (elements > 1u << 26) return 1u << 26;
   }
-  return elements * (t.type == kTfLiteInt8 ? 1 : 4);
+  return elements * (t.type == kTfLiteInt8 ? 1 : t.type == kTfLiteInt16 ? 2 : 4);
 }
 
 bool Graph::Read(const uint8_t* bytes, size_t size, size_t most_bytes) {
-  static const TfLiteType kTypes[] = {kTfLiteFloat32, kTfLiteInt32, kTfLiteInt8};
+  static const TfLiteType kTypes[] = {kTfLiteFloat32, kTfLiteInt32, kTfLiteInt8, kTfLiteInt16};
   constexpr int kMostDims = 6;
   Reader reader(bytes, size);
   const int tensors = reader.U16();
@@ -126,7 +136,7 @@ bool Graph::Read(const uint8_t* bytes, size_t size, size_t most_bytes) {
   size_t total = 0;
   for (; tensor_count_ < tensors; ++tensor_count_) {
     TfLiteEvalTensor* tensor = &context_->tensors[tensor_count_];
-    tensor->type = kTypes[reader.U8() % 3];
+    tensor->type = kTypes[reader.U8() % 4];
     constant_[tensor_count_] = reader.U8() % 2 != 0;
     const int rank = reader.U8() % (kMostDims + 1);
     tensor->dims = NewIntArray(rank);
@@ -226,12 +236,19 @@ void Graph::NewSample(Random* random) {
 
 void Graph::Disturb(Random* random) {
   for (int i = 0; i < tensor_count_; ++i) {
-    if (constant_[i] || context_->tensors[i].type != kTfLiteFloat32) continue;
-    float* data = static_cast<float*>(context_->tensors[i].data.data);
+    const TfLiteType type = context_->tensors[i].type;
+    if (constant_[i] || (type != kTfLiteFloat32 && type != kTfLiteInt16)) continue;
+    void* const data = context_->tensors[i].data.data;
     const bool wild = random->Chance(20);
     const int32_t zeros = random->Int(0, 90);
-    for (size_t j = 0; j < Bytes(i) / 4; ++j) {
-      data[j] = random->Chance(zeros) ? 0.0f : wild ? random->AnyFloat() : random->Float(-1, 1);
+    for (size_t j = 0; j < Bytes(i) / (type == kTfLiteFloat32 ? 4 : 2); ++j) {
+      const float value =
+          random->Chance(zeros) ? 0.0f : wild ? random->AnyFloat() : random->Float(-1, 1);
+      if (type == kTfLiteFloat32) {
+        static_cast<float*>(data)[j] = value;
+      } else {
+        StoreError(value, static_cast<Bfloat16*>(data) + j);
+      }
     }
   }
   State* s = state();

@@ -94,6 +94,7 @@ def export(
     warm_up: int,
     clip: float | None,
     update_rule: str,
+    errors: str | None,
     seed: int,
     overwrite: bool,
     as_json: bool,
@@ -104,6 +105,7 @@ def export(
     """
     load_tensorflow()
     from tf_odl import models
+    from tf_odl.converters.error_type import ErrorType
     from tf_odl.converters.export import AwareTraining, export_tflite
     from tf_odl.converters.export import export as run_export
     from tf_odl.converters.head import Head
@@ -157,6 +159,7 @@ def export(
         "reselection": reselection,
         "accumulate": accumulate,
         "head": Head(head),
+        "errors": None if errors is None else ErrorType(errors),
         "rate": RateSettings(Schedule(schedule), schedule_samples, schedule_factor, warm_up, clip),
         "overwrite": overwrite,
         "provenance": {
@@ -192,6 +195,7 @@ def export(
                 update_rule=UpdateRule(update_rule),
                 accumulate=accumulate,
                 head=Head(head),
+                errors=settings_of_board["errors"],
                 progress=progress,
             )
             settings_of_board["layers"] = found.best.layers

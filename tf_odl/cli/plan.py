@@ -32,6 +32,7 @@ def plan(
     loss: str | None,
     update_rule: str,
     head: str,
+    errors: str | None,
     accumulate: int,
     fit: bool,
     max_ms: float | None,
@@ -45,6 +46,7 @@ def plan(
     memory: to a run's own data by the gradient of its loss, else all alike.
     """
     load_tensorflow()
+    from tf_odl.converters.error_type import ErrorType
     from tf_odl.converters.head import Head
     from tf_odl.converters.losses import Loss
     from tf_odl.converters.plan_plot import plot_plan
@@ -60,6 +62,7 @@ def plan(
         raise UserError("--max-ms needs --fit and a positive number of milliseconds")
     board = get_target(target)
     minimised = None if loss is None else Loss(loss)
+    stored = None if errors is None else ErrorType(errors)
     given = read_source(source, method, mask_file, fit)
     found = data = None
     if fit:
@@ -76,6 +79,7 @@ def plan(
                 update_rule=UpdateRule(update_rule),
                 accumulate=accumulate,
                 head=Head(head),
+                errors=stored,
                 progress=progress,
             )
         result = found.best.plan
@@ -91,6 +95,7 @@ def plan(
             update_rule=UpdateRule(update_rule),
             accumulate=accumulate,
             head=Head(head),
+            errors=stored,
         )
     if plot is not None:
         try:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 UPDATE_RULES = ("residual", "stochastic")
 HEADS = ("int8", "float32")
+ERROR_TYPES = ("float32", "bfloat16")
 LOSSES = ("cross-entropy", "binary-cross-entropy", "mse", "reconstruction")
 
 _OPTIONS = (
@@ -42,6 +43,11 @@ _OPTIONS = (
         default="int8",
         show_default=True,
         help="The weights of the output layer; float32 ones take four bytes each.",
+    ),
+    click.option(
+        "--errors",
+        type=click.Choice(ERROR_TYPES),
+        help="What errors are stored as [bfloat16 where float32 does not fit].",
     ),
     click.option(
         "--accumulate",

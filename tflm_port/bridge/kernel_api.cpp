@@ -5,6 +5,7 @@
 #include "tfodl/kernels/conv_2d.h"
 #include "tfodl/kernels/delta.h"
 #include "tfodl/kernels/depthwise_conv_2d.h"
+#include "tfodl/kernels/error_type.h"
 #include "tfodl/kernels/integer_error.h"
 #include "tfodl/kernels/max_pool_2d_backward.h"
 #include "tfodl/kernels/softmax_cross_entropy.h"
@@ -20,10 +21,27 @@
 
 namespace {
 
+using tfodl::Bfloat16;
 using tfodl::Layer;
 using tfodl::LayerKind;
-using tfodl::LayerTensors;
+using tfodl::LayerTensorsOf;
 using tfodl::State;
+
+template <class Error>
+int LayerStep(int kind, const uint8_t* blob, uint32_t length, const LayerTensorsOf<Error>* tensors,
+              State* state) {
+  const LayerKind layer_kind = static_cast<LayerKind>(kind);
+  Layer layer;
+  if (!tfodl::ParseLayer(blob, length, layer_kind, &layer)) return 0;
+  tfodl::LayerStep(layer, layer_kind, *tensors, state);
+  return 1;
+}
+
+template <class Error>
+void KeepLargest(Error* values, uint32_t count, uint32_t k) {
+  const float largest = tfodl::MaskError(nullptr, -129, 128, count, values).largest;
+  tfodl::KeepLargest(values, count, k, largest);
+}
 
 }  // namespace
 
@@ -51,13 +69,26 @@ int tfodl_parse_pool(const uint8_t* blob, uint32_t length) {
 }
 
 // One weighted backward op. Returns 0 when the options are refused.
-int tfodl_layer_step(int kind, const uint8_t* blob, uint32_t length, const LayerTensors* tensors,
-                     State* state) {
+int tfodl_layer_step(int kind, const uint8_t* blob, uint32_t length,
+                     const LayerTensorsOf<float>* tensors, State* state) {
+  return LayerStep(kind, blob, length, tensors, state);
+}
+
+int tfodl_layer_step_bfloat16(int kind, const uint8_t* blob, uint32_t length,
+                              const LayerTensorsOf<Bfloat16>* tensors, State* state) {
+  return LayerStep(kind, blob, length, tensors, state);
+}
+
+// 0 when the options are refused.
+uint32_t tfodl_scratch_words_bfloat16(int kind, const uint8_t* blob, uint32_t length) {
   const LayerKind layer_kind = static_cast<LayerKind>(kind);
   Layer layer;
   if (!tfodl::ParseLayer(blob, length, layer_kind, &layer)) return 0;
-  tfodl::LayerStep(layer, layer_kind, *tensors, state);
-  return 1;
+  return tfodl::ScratchWords<Bfloat16>(layer, layer_kind);
+}
+
+void tfodl_to_bfloat16(const float* values, uint32_t count, Bfloat16* rounded) {
+  for (uint32_t i = 0; i < count; ++i) tfodl::StoreError(values[i], &rounded[i]);
 }
 
 // scratch: ConvScratchWords of them. Returns 0 when the options are refused.
@@ -112,8 +143,11 @@ int tfodl_xent_step(const uint8_t* blob, uint32_t length, const int8_t* logits, 
 }
 
 void tfodl_keep_largest(float* values, uint32_t count, uint32_t k) {
-  const float largest = tfodl::MaskError(nullptr, -129, 128, count, values).largest;
-  tfodl::KeepLargest(values, count, k, largest);
+  KeepLargest(values, count, k);
+}
+
+void tfodl_keep_largest_bfloat16(Bfloat16* values, uint32_t count, uint32_t k) {
+  KeepLargest(values, count, k);
 }
 
 uint32_t tfodl_count_of_fraction(float fraction, uint32_t count) {

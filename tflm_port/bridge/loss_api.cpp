@@ -21,9 +21,10 @@ void tfodl_logistic_cross_entropy(const float* z, int label, float* result) {
 
 // result: loss, alpha.
 void tfodl_mean_squared_error(uint32_t count, float* difference, float* result) {
-  const tfodl::SquaredError found = tfodl::MeanSquaredError(count, difference);
-  result[0] = found.loss;
-  result[1] = found.alpha;
+  tfodl::MeanSquaredError mean(count);
+  for (uint32_t i = 0; i < count; ++i) difference[i] = mean.Add(difference[i]);
+  result[0] = mean.loss();
+  result[1] = mean.alpha();
 }
 
 }  // extern "C"

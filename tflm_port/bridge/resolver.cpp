@@ -20,6 +20,7 @@ namespace bridge {
 namespace {
 
 constexpr unsigned kCapacity = 200;
+constexpr int kAllOps = kOpCount + kBfloat16OpCount + kSeparateOpCount;
 constexpr int32_t kBuiltinCustom = 32;
 constexpr int32_t kLargestBuiltin = 1000;
 constexpr int kVirtualFunctions = 4;  // destructors and the first FindOp come before the second
@@ -59,7 +60,7 @@ bool IsVirtualFunction(const ResolverLayout& resolver, const void* function) {
 
 // Confirms the layout with an op that the wheel has registered itself.
 bool IsLayoutConfirmed(const ResolverLayout& resolver, FindOpFunction find_op) {
-  if (resolver.length == 0 || resolver.length > kCapacity - kOpCount - kSeparateOpCount) {
+  if (resolver.length == 0 || resolver.length > kCapacity - kAllOps) {
     return Fail("the wheel's op table has an implausible length");
   }
   const Registration* known = nullptr;
@@ -100,6 +101,9 @@ bool AppendAll(void* object) {
   if (!IsLayoutConfirmed(*resolver, find_op)) return false;
   for (int op = 0; op < kOpCount; ++op) {
     if (!Append(resolver, find_op, OpName(op), OpRegistration(op))) return false;
+  }
+  for (int op = 0; op < kBfloat16OpCount; ++op) {
+    if (!Append(resolver, find_op, Bfloat16OpName(op), Bfloat16OpRegistration(op))) return false;
   }
   for (int op = 0; op < kSeparateOpCount; ++op) {
     if (!Append(resolver, find_op, SeparateOpName(op), SeparateOpRegistration(op))) return false;

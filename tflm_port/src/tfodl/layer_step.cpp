@@ -5,7 +5,7 @@
 #include "tfodl/kernels/delta.h"
 #include "tfodl/kernels/depthwise_conv_2d_backward.h"
 #include "tfodl/kernels/fully_connected_backward.h"
-#include "tfodl/kernels/integer_error.h"
+#include "tfodl/kernels/input_sums.h"
 #include "tfodl/kernels/sparsify.h"
 #include "tfodl/kernels/update.h"
 
@@ -25,14 +25,15 @@ uint32_t EntriesToKeep(const LayerOptions& options, float y_sum, uint32_t count,
 
 // Of the entries of `delta` that are kept, those whose neuron may update. Where fewer than
 // `entries.kept` are non-zero, the entries kept beside them are the first zeros in scan order.
-Entries OfNeuronsThatUpdate(const Layer& layer, const float* delta, const Entries& entries) {
+template <class Error>
+Entries OfNeuronsThatUpdate(const Layer& layer, const Error* delta, const Entries& entries) {
   if (layer.mask == nullptr) return entries;
   const uint32_t count = layer.OutputCount();
   uint32_t zeros_kept = entries.kept - entries.non_zero;
   Entries updating = {0, 0};
   uint32_t neuron = 0;
   for (uint32_t i = 0; i < count; ++i) {
-    const bool is_non_zero = MagnitudeBits(delta[i]) != 0;
+    const bool is_non_zero = ErrorMagnitude(delta[i]) != 0;
     const bool is_kept = is_non_zero || zeros_kept > 0;
     if (!is_non_zero && zeros_kept > 0) --zeros_kept;
     if (is_kept && layer.MayUpdate(neuron)) {
@@ -44,23 +45,48 @@ Entries OfNeuronsThatUpdate(const Layer& layer, const float* delta, const Entrie
   return updating;
 }
 
-void RunBackwardKernel(LayerKind kind, const BackwardArgs& args, WeightUpdater* updater) {
+template <class Error>
+void RunBackwardKernel(LayerKind kind, const BackwardArgs& args,
+                       const LayerTensorsOf<Error>& tensors, WeightUpdater* updater) {
   switch (kind) {
     case LayerKind::kFullyConnected:
-      FullyConnectedBackward(args, updater);
+      FullyConnectedBackward(args, tensors.error, tensors.error_x, updater);
       break;
     case LayerKind::kConv2D:
-      Conv2DBackward(args, updater);
+      Conv2DBackward(args, tensors.error_x, updater);
       break;
     case LayerKind::kDepthwiseConv2D:
-      DepthwiseConv2DBackward(args, updater);
+      DepthwiseConv2DBackward(args, tensors.error_x, updater);
       break;
   }
 }
 
+uint32_t WordsOfSums(const Layer&, LayerKind, const float*) { return 0; }
+
+uint32_t WordsOfSums(const Layer& layer, LayerKind kind, const Bfloat16*) {
+  const LayerOptions& o = layer.options;
+  if (!layer.Has(kPropagate)) return 0;
+  if (kind != LayerKind::kFullyConnected) {
+    return InputSums<Bfloat16>::RowsHeld(o) * o.in_w * o.in_c;
+  }
+  return o.in_c < kInputsAtOnce ? o.in_c : kInputsAtOnce;
+}
+
 }  // namespace
 
-bool SelectErrors(const Layer& layer, const int8_t* y, float* error, State* state,
+template <class Error>
+uint32_t ScratchWords(const Layer& layer, LayerKind kind) {
+  const bool has_gradient = kind != LayerKind::kFullyConnected && layer.Has(kUpdateWeights);
+  const uint32_t gradient = has_gradient ? FanIn(layer.options, kind) : 0;
+  const uint32_t sums = WordsOfSums(layer, kind, static_cast<const Error*>(nullptr));
+  return gradient > sums ? gradient : sums;
+}
+
+template uint32_t ScratchWords<float>(const Layer& layer, LayerKind kind);
+template uint32_t ScratchWords<Bfloat16>(const Layer& layer, LayerKind kind);
+
+template <class Error>
+bool SelectErrors(const Layer& layer, const int8_t* y, Error* error, State* state,
                   Selection* selection) {
   const LayerOptions& options = layer.options;
   const uint32_t count = layer.OutputCount();
@@ -81,6 +107,11 @@ bool SelectErrors(const Layer& layer, const int8_t* y, float* error, State* stat
   return true;
 }
 
+template bool SelectErrors(const Layer& layer, const int8_t* y, float* error, State* state,
+                           Selection* selection);
+template bool SelectErrors(const Layer& layer, const int8_t* y, Bfloat16* error, State* state,
+                           Selection* selection);
+
 void CountWork(const Layer& layer, LayerKind kind, const Selection& selection, State* state) {
   Entries work = selection.updating;
   if (layer.Has(kPropagate)) {
@@ -92,15 +123,18 @@ void CountWork(const Layer& layer, LayerKind kind, const Selection& selection, S
   AddToCounter(state->backward_macs_nonzero, uint64_t{work.non_zero} * fan_in);
 }
 
-void LayerStep(const Layer& layer, LayerKind kind, const LayerTensors& tensors, State* state) {
+template <class Error>
+void LayerStep(const Layer& layer, LayerKind kind, const LayerTensorsOf<Error>& tensors,
+               State* state) {
   if (state->active == 0) return;
   const LayerOptions& options = layer.options;
   Selection selection;
   if (!SelectErrors(layer, tensors.y, tensors.error, state, &selection)) return;
   ErrorUnit unit;
   ErrorList list = {};
-  if (kind != LayerKind::kFullyConnected && IsSparse(options, selection.entries.non_zero)) {
-    list = ListErrors(layer, kind, tensors.error, &unit);
+  if (kind != LayerKind::kFullyConnected &&
+      IsSparse<Error>(options, selection.entries.non_zero)) {
+    list = ListErrors(layer, kind, tensors.error, selection.largest, &unit);
   } else {
     unit = ErrorUnitOf(layer, kind, tensors.error, selection.largest);
   }
@@ -109,6 +143,12 @@ void LayerStep(const Layer& layer, LayerKind kind, const LayerTensors& tensors, 
     return;
   }
   CountWork(layer, kind, selection, state);
+  const int16_t* errors = nullptr;
+  if (list.entries != nullptr) {
+    SortByNeuron(options.out_c, list);
+  } else if (kind != LayerKind::kFullyConnected) {
+    errors = ToIntegerErrors(layer, kind, unit, tensors.error);
+  }
 
   int8_t* weights = tensors.weights;
   int8_t* residual = tensors.residual;
@@ -118,12 +158,16 @@ void LayerStep(const Layer& layer, LayerKind kind, const LayerTensors& tensors, 
   }
   const float rate = state->learning_rate * state->rate_factor;
   WeightUpdater updater(state->rng, weights, residual);
-  const BackwardArgs args = {layer,           rate,         tensors.error,   unit,           list,
-                             tensors.x,       tensors.weights, tensors.bias, tensors.error_x,
-                             tensors.scratch};
-  RunBackwardKernel(kind, args, &updater);
+  const BackwardArgs args = {layer,     rate,            unit,         errors,         list,
+                             tensors.x, tensors.weights, tensors.bias, tensors.scratch};
+  RunBackwardKernel(kind, args, tensors, &updater);
   state->rng = updater.rng();
   state->saturated += updater.saturated();
 }
+
+template void LayerStep(const Layer& layer, LayerKind kind, const LayerTensorsOf<float>& tensors,
+                        State* state);
+template void LayerStep(const Layer& layer, LayerKind kind,
+                        const LayerTensorsOf<Bfloat16>& tensors, State* state);
 
 }  // namespace tfodl

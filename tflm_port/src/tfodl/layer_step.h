@@ -5,22 +5,29 @@
 
 #include <stdint.h>
 
+#include "tfodl/kernels/error_type.h"
 #include "tfodl/options.h"
 #include "tfodl/state.h"
 
 namespace tfodl {
 
 // The tensors of the op. What the flags do not ask for is null.
-struct LayerTensors {
-  float* error;  // dLoss/dy, overwritten
+template <class Error>
+struct LayerTensorsOf {
+  Error* error;  // dLoss/dy, overwritten
   const int8_t* x;
   const int8_t* y;
   int8_t* weights;
   int32_t* bias;
-  float* error_x;
-  int32_t* scratch;
+  Error* error_x;
+  int32_t* scratch;  // ScratchWords of them
   int8_t* residual;  // with kAccumulate the sums; `bias` has those of the biases then
 };
+using LayerTensors = LayerTensorsOf<float>;
+
+// Words of scratch memory: the gradient of a neuron of a convolution, and before that sums of inputs.
+template <class Error>
+uint32_t ScratchWords(const Layer& layer, LayerKind kind);
 
 struct Entries {
   uint32_t kept, non_zero;
@@ -35,14 +42,17 @@ struct Selection {
 
 // Steps 1 to 3: delta_z with the entries that are kept, in the place of the error. Returns false
 // where it is not finite, which abandons the step.
-bool SelectErrors(const Layer& layer, const int8_t* y, float* error, State* state,
+template <class Error>
+bool SelectErrors(const Layer& layer, const int8_t* y, Error* error, State* state,
                   Selection* selection);
 
 // Step 6.
 void CountWork(const Layer& layer, LayerKind kind, const Selection& selection, State* state);
 
 // Does nothing unless the state says that the sample is being trained.
-void LayerStep(const Layer& layer, LayerKind kind, const LayerTensors& tensors, State* state);
+template <class Error>
+void LayerStep(const Layer& layer, LayerKind kind, const LayerTensorsOf<Error>& tensors,
+               State* state);
 
 }  // namespace tfodl
 

@@ -11,15 +11,17 @@
 
 namespace tfodl {
 
-// TFODL_LOGISTIC_XENT. label < 0 only infers. Returns false when label > 1. error: one float.
+// TFODL_LOGISTIC_XENT. label < 0 only infers. Returns false when label > 1. error: one.
+template <class Error>
 bool LogisticStep(const LossOptions& options, int8_t logit, int32_t label, State* state,
-                  float* error, Report* report);
+                  Error* error, Report* report);
 
-// TFODL_SQUARED_ERROR. label < 0 only infers. error: `count` floats. One of int8_target and
+// TFODL_SQUARED_ERROR. label < 0 only infers. error: `count` of them. One of int8_target and
 // float_target has the `count` wanted outputs, the other is null.
+template <class Error>
 void SquaredErrorStep(const LossOptions& options, const int8_t* output, uint32_t count,
                       int32_t label, const int8_t* int8_target, const float* float_target,
-                      State* state, float* error, Report* report);
+                      State* state, Error* error, Report* report);
 
 }  // namespace tfodl
 

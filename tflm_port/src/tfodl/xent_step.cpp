@@ -7,8 +7,9 @@
 
 namespace tfodl {
 
+template <class Error>
 bool XentStep(const Xent& xent, const int8_t* logits, uint32_t classes, int32_t label, State* state,
-              float* error, Report* report) {
+              Error* error, Report* report) {
   const uint32_t target = static_cast<uint32_t>(label);
   if (target >= classes) {
     StartReport(state, report);
@@ -20,5 +21,10 @@ bool XentStep(const Xent& xent, const int8_t* logits, uint32_t classes, int32_t 
   if (state->active != 0) SoftmaxError(found, logits, classes, target, error);
   return true;
 }
+
+template bool XentStep(const Xent& xent, const int8_t* logits, uint32_t classes, int32_t label,
+                       State* state, float* error, Report* report);
+template bool XentStep(const Xent& xent, const int8_t* logits, uint32_t classes, int32_t label,
+                       State* state, Bfloat16* error, Report* report);
 
 }  // namespace tfodl

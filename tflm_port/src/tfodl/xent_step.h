@@ -10,10 +10,11 @@
 
 namespace tfodl {
 
-// label < 0 only infers. Returns false when label >= classes. error: `classes` floats, written when
-// the sample trains.
+// label < 0 only infers. Returns false when label >= classes. error: `classes` floats or Bfloat16s,
+// written when the sample trains.
+template <class Error>
 bool XentStep(const Xent& xent, const int8_t* logits, uint32_t classes, int32_t label,
-              State* state, float* error, Report* report);
+              State* state, Error* error, Report* report);
 
 }  // namespace tfodl
 

@@ -1,4 +1,4 @@
-// The errors that a tensor gets from several readers, added up: sum[i] += other[i], `count` floats.
+// The errors that a tensor gets from several readers, added up: sum[i] += other[i], `count` of them.
 #ifndef TFODL_KERNELS_ADD_ERRORS_H_
 #define TFODL_KERNELS_ADD_ERRORS_H_
 
@@ -6,7 +6,8 @@
 
 namespace tfodl {
 
-void AddErrors(const float* other, uint32_t count, float* sum);
+template <class Error>
+void AddErrors(const Error* other, uint32_t count, Error* sum);
 
 }  // namespace tfodl
 

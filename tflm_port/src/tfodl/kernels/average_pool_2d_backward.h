@@ -1,7 +1,7 @@
 // Backward pass of AVERAGE_POOL_2D: each error is shared equally by the elements of its window that
 // lie inside the input (padding does not count, as in the forward op).
 //
-// delta: [out_h, out_w, in_c] floats, error_x: [in_h, in_w, in_c] floats.
+// delta: [out_h, out_w, in_c], error_x: [in_h, in_w, in_c].
 #ifndef TFODL_KERNELS_AVERAGE_POOL_2D_BACKWARD_H_
 #define TFODL_KERNELS_AVERAGE_POOL_2D_BACKWARD_H_
 
@@ -11,7 +11,8 @@
 
 namespace tfodl {
 
-void AveragePool2DBackward(const PoolOptions& options, const float* delta, float* error_x);
+template <class Error>
+void AveragePool2DBackward(const PoolOptions& options, const Error* delta, Error* error_x);
 
 }  // namespace tfodl
 

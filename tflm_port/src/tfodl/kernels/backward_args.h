@@ -15,14 +15,13 @@ namespace tfodl {
 struct BackwardArgs {
   const Layer& layer;
   float learning_rate;
-  float* delta;      // [out_h, out_w, out_c], dLoss/dz in real units, finite; overwritten
-  ErrorUnit unit;    // of the layer's errors as integers
-  ErrorList list;    // in the place of delta where it is sparse
+  ErrorUnit unit;         // of the layer's errors as integers
+  const int16_t* errors;  // [out_h, out_w, out_c]; null where the errors are sparse
+  ErrorList list;         // in their place
   const int8_t* x;   // [in_h, in_w, in_c]
   int8_t* weights;   // written only with kUpdateWeights
   int32_t* bias;     // [out_c], units x_scale * weight scale
-  float* error_x;    // [in_h, in_w, in_c], dLoss/dx in real units
-  int32_t* scratch;  // one row of weights
+  int32_t* scratch;  // ScratchWords of them
 };
 
 }  // namespace tfodl

@@ -3,7 +3,7 @@
 #include "tfodl/dsp.h"
 #include "tfodl/kernels/add_scaled.h"
 #include "tfodl/kernels/conv_2d_sparse.h"
-#include "tfodl/kernels/integer_error.h"
+#include "tfodl/kernels/input_sums.h"
 #include "tfodl/kernels/patch.h"
 #include "tfodl/float_contract.h"
 
@@ -14,16 +14,20 @@ TFODL_INLINE WindowRange RowsOf(const LayerOptions& o, uint32_t out_y) {
   return WindowRange(out_y, o.stride_h, o.pad_top, o.kernel_h, o.in_h);
 }
 
-void InputGradient(const BackwardArgs& args, const int16_t* errors, int32_t* sums) {
+template <class Error>
+void InputGradient(const BackwardArgs& args, Error* error_x) {
   const LayerOptions& o = args.layer.options;
   const uint32_t fan_in = FanIn(o, LayerKind::kConv2D);
   const uint32_t positions = o.out_h * o.out_w;
+  const int16_t* errors = args.errors;
+  InputSums<Error> sums(args, LayerKind::kConv2D, error_x);
   for (uint32_t position = 0; position < positions; ++position) {
     const Patch patch = PatchOf(o, position);
     const uint32_t count = patch.columns * o.in_c;
     const RowBlock block = {patch.rows, count, o.kernel_w * o.in_c - count,
                             o.in_w * o.in_c - count};
-    int32_t* const pixel = sums + patch.pixel * o.in_c;
+    int32_t* const pixel =
+        sums.From(position / o.out_w) + (patch.pixel - sums.first_pixel()) * o.in_c;
     const int8_t* waiting = nullptr;
     int32_t waiting_error = 0;
     const int8_t* row = args.weights + patch.tap * o.in_c;
@@ -42,6 +46,7 @@ void InputGradient(const BackwardArgs& args, const int16_t* errors, int32_t* sum
       AddScaled(block, waiting, waiting, MakePair(waiting_error, 0), 0, pixel);
     }
   }
+  sums.Finish();
 }
 
 // Sums of whole rows of a window. A position waits for the next one: two at a time cost less.
@@ -119,7 +124,7 @@ TFODL_FAST NeuronErrors WeightGradient(const BackwardArgs& args, const int16_t* 
   return found;
 }
 
-void Update(const BackwardArgs& args, const int16_t* errors, WeightUpdater* updater) {
+void Update(const BackwardArgs& args, WeightUpdater* updater) {
   const Layer& layer = args.layer;
   const LayerOptions& o = layer.options;
   const uint32_t fan_in = FanIn(o, LayerKind::kConv2D);
@@ -127,11 +132,11 @@ void Update(const BackwardArgs& args, const int16_t* errors, WeightUpdater* upda
   for (uint32_t neuron = 0; neuron < o.out_c; ++neuron) {
     if (!layer.MayUpdate(neuron)) continue;
     NeuronErrors found = {0, true};
-    if (errors == nullptr) found = args.list.ErrorsOf(neuron);
+    if (args.errors == nullptr) found = args.list.ErrorsOf(neuron);
     if (!found.any) continue;
     if (gradient != nullptr) Clear(gradient, fan_in);
-    if (errors != nullptr) {
-      found = WeightGradient(args, errors + neuron, gradient);
+    if (args.errors != nullptr) {
+      found = WeightGradient(args, args.errors + neuron, gradient);
     } else if (gradient != nullptr) {
       SparseConv2DWeightGradient(args, neuron, gradient);
     }
@@ -150,25 +155,20 @@ void Update(const BackwardArgs& args, const int16_t* errors, WeightUpdater* upda
 
 }  // namespace
 
-void Conv2DBackward(const BackwardArgs& args, WeightUpdater* updater) {
+template <class Error>
+void Conv2DBackward(const BackwardArgs& args, Error* error_x, WeightUpdater* updater) {
   const Layer& layer = args.layer;
-  const int16_t* errors = nullptr;
-  if (args.list.entries == nullptr) {
-    errors = ToIntegerErrors(layer, LayerKind::kConv2D, args.unit, args.delta);
-  } else {
-    SortByNeuron(layer.options.out_c, args.list);
-  }
   if (layer.Has(kPropagate)) {
-    int32_t* const sums = reinterpret_cast<int32_t*>(args.error_x);
-    Clear(sums, layer.InputCount());
-    if (errors == nullptr) {
-      SparseConv2DInputGradient(args, sums);
+    if (args.errors == nullptr) {
+      SparseConv2DInputGradient(args, error_x);
     } else {
-      InputGradient(args, errors, sums);
+      InputGradient(args, error_x);
     }
-    ToRealErrors(layer, LayerKind::kConv2D, args.unit, sums);
   }
-  if (layer.Has(kUpdateWeights) || layer.Has(kUpdateBias)) Update(args, errors, updater);
+  if (layer.Has(kUpdateWeights) || layer.Has(kUpdateBias)) Update(args, updater);
 }
+
+template void Conv2DBackward(const BackwardArgs& args, float* error_x, WeightUpdater* updater);
+template void Conv2DBackward(const BackwardArgs& args, Bfloat16* error_x, WeightUpdater* updater);
 
 }  // namespace tfodl

@@ -8,9 +8,9 @@
 //   w[o, ...]    -= SR(lr * x_scale * E / s[o]^2 * g)
 //   b[o]         -= SR(lr * E / (x_scale * s[o]^2) * sum over p of e[p, o])
 //
-// delta: [out_h, out_w, out_c] floats, x: [in_h, in_w, in_c] int8, weights:
-// [out_c, kernel_h, kernel_w, in_c] int8, bias: [out_c] int32, error_x: [in_h, in_w, in_c] floats,
-// scratch: kernel_h * kernel_w * in_c int32 (g of one neuron). Only entries with e != 0 cost
+// errors: [out_h, out_w, out_c], x: [in_h, in_w, in_c] int8, weights:
+// [out_c, kernel_h, kernel_w, in_c] int8, bias: [out_c] int32, error_x: [in_h, in_w, in_c]. scratch
+// holds g of one neuron, and before that sums of error_x (input_sums.h). Only entries with e != 0 cost
 // anything: two neurons at a time for error_x, two positions at a time for g.
 #ifndef TFODL_KERNELS_CONV_2D_BACKWARD_H_
 #define TFODL_KERNELS_CONV_2D_BACKWARD_H_
@@ -20,7 +20,8 @@
 
 namespace tfodl {
 
-void Conv2DBackward(const BackwardArgs& args, WeightUpdater* updater);
+template <class Error>
+void Conv2DBackward(const BackwardArgs& args, Error* error_x, WeightUpdater* updater);
 
 }  // namespace tfodl
 

@@ -2,13 +2,16 @@
 
 #include "tfodl/dsp.h"
 #include "tfodl/kernels/add_scaled.h"
+#include "tfodl/kernels/input_sums.h"
 #include "tfodl/kernels/patch.h"
 
 namespace tfodl {
 
 // Two errors of a position at a time.
-void SparseConv2DInputGradient(const BackwardArgs& args, int32_t* sums) {
+template <class Error>
+void SparseConv2DInputGradient(const BackwardArgs& args, Error* error_x) {
   const LayerOptions& o = args.layer.options;
+  InputSums<Error> sums(args, LayerKind::kConv2D, error_x);
   const uint32_t fan_in = FanIn(o, LayerKind::kConv2D);
   const uint32_t* entry = args.list.entries;
   const uint32_t* const end = entry + args.list.count;
@@ -20,6 +23,8 @@ void SparseConv2DInputGradient(const BackwardArgs& args, int32_t* sums) {
     const RowBlock block = {patch.rows, count, o.kernel_w * o.in_c - count,
                             o.in_w * o.in_c - count};
     const int8_t* const weights = args.weights + patch.tap * o.in_c;
+    int32_t* const pixel =
+        sums.From(position / o.out_w) + (patch.pixel - sums.first_pixel()) * o.in_c;
     do {
       const int8_t* const row = weights + (PlaceOf(*entry) - first) * fan_in;
       const int8_t* other = row;
@@ -29,10 +34,14 @@ void SparseConv2DInputGradient(const BackwardArgs& args, int32_t* sums) {
         other = weights + (PlaceOf(*entry) - first) * fan_in;
         other_error = ErrorOf(*entry++);
       }
-      AddScaled(block, row, other, MakePair(error, other_error), 0, sums + patch.pixel * o.in_c);
+      AddScaled(block, row, other, MakePair(error, other_error), 0, pixel);
     } while (entry != end && PlaceOf(*entry) < first + o.out_c);
   }
+  sums.Finish();
 }
+
+template void SparseConv2DInputGradient(const BackwardArgs& args, float* error_x);
+template void SparseConv2DInputGradient(const BackwardArgs& args, Bfloat16* error_x);
 
 // Two positions at a time where they follow each other in the list and both see all of the window
 // or the same part of it.

@@ -7,8 +7,9 @@
 
 namespace tfodl {
 
-// sums: [in_h, in_w, in_c], zeros before.
-void SparseConv2DInputGradient(const BackwardArgs& args, int32_t* sums);
+// error_x: [in_h, in_w, in_c].
+template <class Error>
+void SparseConv2DInputGradient(const BackwardArgs& args, Error* error_x);
 
 // gradient: one row of weights, zeros before.
 void SparseConv2DWeightGradient(const BackwardArgs& args, uint32_t neuron, int32_t* gradient);

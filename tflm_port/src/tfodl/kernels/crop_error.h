@@ -2,7 +2,7 @@
 //
 //   error_x[y, x, c] = error[top + y, left + x, first_c + c]
 //
-// error: [out_h, out_w, out_c] floats, error_x: [in_h, in_w, in_c] floats.
+// error: [out_h, out_w, out_c], error_x: [in_h, in_w, in_c].
 #ifndef TFODL_KERNELS_CROP_ERROR_H_
 #define TFODL_KERNELS_CROP_ERROR_H_
 
@@ -10,7 +10,8 @@
 
 namespace tfodl {
 
-void CropError(const CropOptions& options, const float* error, float* error_x);
+template <class Error>
+void CropError(const CropOptions& options, const Error* error, Error* error_x);
 
 }  // namespace tfodl
 

@@ -18,10 +18,11 @@ struct ErrorSummary {
   uint32_t non_zero;  // entries that are not 0
 };
 
-// error: dLoss/dy in real units, `count` floats, overwritten with delta_z. y: the op's int8 output,
-// or null to let every error pass. `largest` means nothing where `sum` is not finite.
+// error: dLoss/dy in real units, `count` floats or Bfloat16s, overwritten with delta_z. y: the op's
+// int8 output, or null to let every error pass. `largest` means nothing where `sum` is not finite.
+template <class Error>
 ErrorSummary MaskError(const int8_t* y, int32_t act_min, int32_t act_max, uint32_t count,
-                       float* error);
+                       Error* error);
 
 }  // namespace tfodl
 

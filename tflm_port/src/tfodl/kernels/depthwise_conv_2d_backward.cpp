@@ -2,7 +2,7 @@
 
 #include "tfodl/dsp.h"
 #include "tfodl/kernels/depthwise_conv_2d_sparse.h"
-#include "tfodl/kernels/integer_error.h"
+#include "tfodl/kernels/input_sums.h"
 #include "tfodl/float_contract.h"
 
 namespace tfodl {
@@ -53,14 +53,18 @@ TFODL_FAST void PropagateFour(const ChannelPatch& patch, uint32_t low, uint32_t 
 
 #endif  // TFODL_HAS_DSP
 
-void InputGradient(const BackwardArgs& args, const int16_t* errors, int32_t* sums) {
+template <class Error>
+void InputGradient(const BackwardArgs& args, Error* error_x) {
   const LayerOptions& o = args.layer.options;
   const uint32_t multiplier = o.out_c / o.in_c;
   const uint32_t positions = o.out_h * o.out_w;
+  const int16_t* errors = args.errors;
+  InputSums<Error> sums(args, kKind, error_x);
   for (uint32_t position = 0; position < positions; ++position, errors += o.out_c) {
     const ChannelPatch patch = ChannelPatchOf(o, position);
     const int8_t* const weights = args.weights + patch.tap;
-    int32_t* const pixel = sums + patch.pixel;
+    int32_t* const pixel =
+        sums.From(position / o.out_w) + (patch.pixel - sums.first_pixel() * o.in_c);
     uint32_t neuron = 0;
 #if TFODL_HAS_DSP
     if (multiplier == 1) {
@@ -83,6 +87,7 @@ void InputGradient(const BackwardArgs& args, const int16_t* errors, int32_t* sum
       }
     }
   }
+  sums.Finish();
 }
 
 // Up to four neurons that follow each other.
@@ -105,8 +110,7 @@ struct Tap {
 #if TFODL_HAS_DSP
 
 // Of four neurons and the four channels of the same numbers, from `first` on.
-TFODL_FAST FourSums FourChannels(const BackwardArgs& args, const int16_t* errors,
-                                     const Tap& tap, uint32_t first) {
+TFODL_FAST FourSums FourChannels(const BackwardArgs& args, const Tap& tap, uint32_t first) {
   const LayerOptions& o = args.layer.options;
   const uint32_t offsets = MakePair(-o.x_zero_point, -o.x_zero_point);
   const uint32_t step = o.stride_w * o.in_c;
@@ -114,7 +118,7 @@ TFODL_FAST FourSums FourChannels(const BackwardArgs& args, const int16_t* errors
   FourSums v = {0, 0, 0, 0};
   uint32_t in_y = tap.y.first;
   for (uint32_t out_y = tap.y.begin; out_y < tap.y.end; ++out_y, in_y += o.stride_h) {
-    const int16_t* error = errors + (out_y * o.out_w + tap.x.begin) * neurons + first;
+    const int16_t* error = args.errors + (out_y * o.out_w + tap.x.begin) * neurons + first;
     const int8_t* pixel = args.x + (in_y * o.in_w + tap.x.first) * o.in_c + first;
     for (uint32_t left = tap.x.end - tap.x.begin; left > 0; --left) {
       const uint32_t low = LoadWord(error);
@@ -129,15 +133,14 @@ TFODL_FAST FourSums FourChannels(const BackwardArgs& args, const int16_t* errors
 
 #endif  // TFODL_HAS_DSP
 
-int32_t OneNeuron(const BackwardArgs& args, const int16_t* errors, const Tap& tap,
-                  uint32_t neuron) {
+int32_t OneNeuron(const BackwardArgs& args, const Tap& tap, uint32_t neuron) {
   const LayerOptions& o = args.layer.options;
   const uint32_t channel = neuron / (o.out_c / o.in_c);
   const uint32_t step = o.stride_w * o.in_c;
   int32_t sum = 0;
   uint32_t in_y = tap.y.first;
   for (uint32_t out_y = tap.y.begin; out_y < tap.y.end; ++out_y, in_y += o.stride_h) {
-    const int16_t* error = errors + (out_y * o.out_w + tap.x.begin) * o.out_c + neuron;
+    const int16_t* error = args.errors + (out_y * o.out_w + tap.x.begin) * o.out_c + neuron;
     const int8_t* pixel = args.x + (in_y * o.in_w + tap.x.first) * o.in_c + channel;
     for (uint32_t left = tap.x.end - tap.x.begin; left > 0; --left) {
       sum += *error * (*pixel - o.x_zero_point);
@@ -160,7 +163,7 @@ TFODL_FAST NeuronErrors ErrorsOf(const int16_t* error, uint32_t positions, uint3
 }
 
 // Returns whether a neuron of the block has to be updated.
-bool Prepare(const BackwardArgs& args, const int16_t* errors, Block* block) {
+bool Prepare(const BackwardArgs& args, Block* block) {
   const Layer& layer = args.layer;
   const LayerOptions& o = layer.options;
   bool touched = false;
@@ -170,8 +173,8 @@ bool Prepare(const BackwardArgs& args, const int16_t* errors, Block* block) {
     block->scales[lane] = StepScale{0, 32};
     if (!layer.MayUpdate(neuron)) continue;
     const NeuronErrors found =
-        errors == nullptr ? args.list.ErrorsOf(neuron)
-                          : ErrorsOf(errors + neuron, o.out_h * o.out_w, o.out_c);
+        args.errors == nullptr ? args.list.ErrorsOf(neuron)
+                               : ErrorsOf(args.errors + neuron, o.out_h * o.out_w, o.out_c);
     if (!found.any) continue;
     touched = true;
     const float weight_scale = layer.WeightScale(neuron);
@@ -183,11 +186,10 @@ bool Prepare(const BackwardArgs& args, const int16_t* errors, Block* block) {
   return touched;
 }
 
-void UpdateWeights(const BackwardArgs& args, const int16_t* errors, const Block& block,
-                   WeightUpdater* updater) {
+void UpdateWeights(const BackwardArgs& args, const Block& block, WeightUpdater* updater) {
   const LayerOptions& o = args.layer.options;
   uint32_t first = block.first;
-  if (errors == nullptr) {
+  if (args.errors == nullptr) {
     const uint32_t taps = o.kernel_h * o.kernel_w;
     int32_t* const gradient = args.list.room;
     Clear(gradient, kLanes * taps);
@@ -205,7 +207,7 @@ void UpdateWeights(const BackwardArgs& args, const int16_t* errors, const Block&
       int32_t gradient[kLanes];
 #if TFODL_HAS_DSP
       if (block.lanes == kLanes && o.out_c == o.in_c) {
-        const FourSums v = FourChannels(args, errors, tap, block.first);
+        const FourSums v = FourChannels(args, tap, block.first);
         gradient[0] = v.s0;
         gradient[1] = v.s1;
         gradient[2] = v.s2;
@@ -215,22 +217,22 @@ void UpdateWeights(const BackwardArgs& args, const int16_t* errors, const Block&
       }
 #endif
       for (uint32_t lane = 0; lane < block.lanes; ++lane) {
-        gradient[lane] = OneNeuron(args, errors, tap, block.first + lane);
+        gradient[lane] = OneNeuron(args, tap, block.first + lane);
       }
       updater->UpdateFour(first, gradient, block.scales, block.lanes);
     }
   }
 }
 
-void Update(const BackwardArgs& args, const int16_t* errors, WeightUpdater* updater) {
+void Update(const BackwardArgs& args, WeightUpdater* updater) {
   const Layer& layer = args.layer;
   const LayerOptions& o = layer.options;
   Block block;
   for (block.first = 0; block.first < o.out_c; block.first += kLanes) {
     const uint32_t left = o.out_c - block.first;
     block.lanes = left < kLanes ? left : kLanes;
-    if (!Prepare(args, errors, &block)) continue;
-    if (layer.Has(kUpdateWeights)) UpdateWeights(args, errors, block, updater);
+    if (!Prepare(args, &block)) continue;
+    if (layer.Has(kUpdateWeights)) UpdateWeights(args, block, updater);
     if (!layer.Has(kUpdateBias)) continue;
     for (uint32_t lane = 0; lane < block.lanes; ++lane) {
       if (block.rates[lane] == 0.0f) continue;
@@ -242,25 +244,22 @@ void Update(const BackwardArgs& args, const int16_t* errors, WeightUpdater* upda
 
 }  // namespace
 
-void DepthwiseConv2DBackward(const BackwardArgs& args, WeightUpdater* updater) {
+template <class Error>
+void DepthwiseConv2DBackward(const BackwardArgs& args, Error* error_x, WeightUpdater* updater) {
   const Layer& layer = args.layer;
-  const int16_t* errors = nullptr;
-  if (args.list.entries == nullptr) {
-    errors = ToIntegerErrors(layer, kKind, args.unit, args.delta);
-  } else {
-    SortByNeuron(layer.options.out_c, args.list);
-  }
   if (layer.Has(kPropagate)) {
-    int32_t* const sums = reinterpret_cast<int32_t*>(args.error_x);
-    Clear(sums, layer.InputCount());
-    if (errors == nullptr) {
-      SparseDepthwiseInputGradient(args, sums);
+    if (args.errors == nullptr) {
+      SparseDepthwiseInputGradient(args, error_x);
     } else {
-      InputGradient(args, errors, sums);
+      InputGradient(args, error_x);
     }
-    ToRealErrors(layer, kKind, args.unit, sums);
   }
-  if (layer.Has(kUpdateWeights) || layer.Has(kUpdateBias)) Update(args, errors, updater);
+  if (layer.Has(kUpdateWeights) || layer.Has(kUpdateBias)) Update(args, updater);
 }
+
+template void DepthwiseConv2DBackward(const BackwardArgs& args, float* error_x,
+                                      WeightUpdater* updater);
+template void DepthwiseConv2DBackward(const BackwardArgs& args, Bfloat16* error_x,
+                                      WeightUpdater* updater);
 
 }  // namespace tfodl

@@ -9,8 +9,8 @@
 //   w[.., o]     -= SR(lr * x_scale * E / (s[o] q[o]) * g)
 //   b[o]         -= SR(lr * E / (x_scale * s[o] q[o]) * sum over p of e[p, o])
 //
-// delta: [out_h, out_w, out_c] floats, x: [in_h, in_w, in_c] int8, weights:
-// [kernel_h, kernel_w, out_c] int8, bias: [out_c] int32, error_x: [in_h, in_w, in_c] floats.
+// errors: [out_h, out_w, out_c], x: [in_h, in_w, in_c] int8, weights:
+// [kernel_h, kernel_w, out_c] int8, bias: [out_c] int32, error_x: [in_h, in_w, in_c].
 // Neurons are updated four at a time, tap by tap; where none of the four has an error or may
 // update, no random number is drawn.
 #ifndef TFODL_KERNELS_DEPTHWISE_CONV_2D_BACKWARD_H_
@@ -21,7 +21,8 @@
 
 namespace tfodl {
 
-void DepthwiseConv2DBackward(const BackwardArgs& args, WeightUpdater* updater);
+template <class Error>
+void DepthwiseConv2DBackward(const BackwardArgs& args, Error* error_x, WeightUpdater* updater);
 
 }  // namespace tfodl
 

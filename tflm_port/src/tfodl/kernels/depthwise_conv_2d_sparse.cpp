@@ -1,5 +1,6 @@
 #include "tfodl/kernels/depthwise_conv_2d_sparse.h"
 
+#include "tfodl/kernels/input_sums.h"
 #include "tfodl/kernels/patch.h"
 
 namespace tfodl {
@@ -28,8 +29,11 @@ void PropagateOne(const ChannelPatch& patch, uint32_t neurons, int32_t error,
   }
 }
 
-void SparseDepthwiseInputGradient(const BackwardArgs& args, int32_t* sums) {
+template <class Error>
+void SparseDepthwiseInputGradient(const BackwardArgs& args, Error* error_x) {
   const LayerOptions& o = args.layer.options;
+  InputSums<Error> sums(args, LayerKind::kDepthwiseConv2D, error_x);
+  int32_t* pixel = nullptr;  // of `patch`
   const uint32_t multiplier = o.out_c / o.in_c;
   ChannelPatch patch = {};
   uint32_t last = UINT32_MAX;  // the position of `patch`
@@ -37,12 +41,19 @@ void SparseDepthwiseInputGradient(const BackwardArgs& args, int32_t* sums) {
     const uint32_t entry = args.list.entries[i];
     const uint32_t position = PlaceOf(entry) / o.out_c;
     const uint32_t neuron = PlaceOf(entry) - position * o.out_c;
-    if (position != last) patch = ChannelPatchOf(o, position);
+    if (position != last) {
+      patch = ChannelPatchOf(o, position);
+      pixel = sums.From(position / o.out_w) + (patch.pixel - sums.first_pixel() * o.in_c);
+    }
     last = position;
     PropagateOne(patch, o.out_c, ErrorOf(entry), args.weights + patch.tap + neuron,
-                 sums + patch.pixel + neuron / multiplier);
+                 pixel + neuron / multiplier);
   }
+  sums.Finish();
 }
+
+template void SparseDepthwiseInputGradient(const BackwardArgs& args, float* error_x);
+template void SparseDepthwiseInputGradient(const BackwardArgs& args, Bfloat16* error_x);
 
 void SparseDepthwiseWeightGradient(const BackwardArgs& args, uint32_t neuron, uint32_t step,
                                    int32_t* gradient) {

@@ -21,8 +21,9 @@ ChannelPatch ChannelPatchOf(const LayerOptions& options, uint32_t position);
 void PropagateOne(const ChannelPatch& patch, uint32_t neurons, int32_t error,
                   const int8_t* weights, int32_t* sums);
 
-// sums: [in_h, in_w, in_c], zeros before.
-void SparseDepthwiseInputGradient(const BackwardArgs& args, int32_t* sums);
+// error_x: [in_h, in_w, in_c].
+template <class Error>
+void SparseDepthwiseInputGradient(const BackwardArgs& args, Error* error_x);
 
 // Adds g of one neuron: tap i is gradient[i * step].
 void SparseDepthwiseWeightGradient(const BackwardArgs& args, uint32_t neuron, uint32_t step,

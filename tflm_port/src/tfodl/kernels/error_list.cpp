@@ -13,15 +13,59 @@ constexpr uint32_t kInfinity = 0x7f800000u;
 
 uint32_t Window(const LayerOptions& o) { return o.kernel_h * o.kernel_w; }
 
+uint32_t Count(const LayerOptions& o) { return o.out_h * o.out_w * o.out_c; }
+
+// The list with what lies behind it.
+ErrorList ListAt(uint32_t* entries, uint32_t count, uint32_t neurons) {
+  ErrorList list = {entries, count, entries + count, entries + 2 * count, nullptr};
+  list.room = reinterpret_cast<int32_t*>(list.ends + neurons);
+  return list;
+}
+
+// An int16 that no error is: the number of zeros follows.
+constexpr int16_t kZeros = INT16_MIN;
+
+// Leaves out all zeros that follow each other: two numbers take the place of two or more, and the last
+// ones are lost. In place; returns how many numbers there are.
+uint32_t PackZeros(int16_t* errors, uint32_t count) {
+  int16_t* to = errors;
+  uint32_t zeros = 0;
+  for (const int16_t* const end = errors + count; errors != end; ++errors) {
+    const int16_t error = *errors;
+    if (__builtin_expect(error == 0, 1)) {
+      ++zeros;
+      continue;
+    }
+    if (zeros == 1) *to++ = 0;
+    if (zeros > 1) {
+      *to++ = kZeros;
+      *to++ = static_cast<int16_t>(static_cast<uint16_t>(zeros));
+    }
+    zeros = 0;
+    *to++ = error;
+  }
+  return static_cast<uint32_t>(to - (errors - count));
+}
+
 }  // namespace
 
-bool IsSparse(const LayerOptions& options, uint32_t non_zero) {
-  const uint32_t count = options.out_h * options.out_w * options.out_c;
+template <>
+bool IsSparse<float>(const LayerOptions& options, uint32_t non_zero) {
+  const uint32_t count = Count(options);
   return count <= kMostPlaces &&
          uint64_t{4} * (non_zero + Window(options)) + options.out_c <= count;
 }
 
-ErrorList ListErrors(const Layer& layer, LayerKind kind, float* delta, ErrorUnit* unit) {
+// The list with all that lies behind it has to fit, too, where an error is half a word.
+template <>
+bool IsSparse<Bfloat16>(const LayerOptions& options, uint32_t non_zero) {
+  const uint32_t count = Count(options);
+  return count <= kMostPlaces && uint64_t{4} * (non_zero + 2 * Window(options)) +
+                                         uint64_t{2} * options.out_c <= count;
+}
+
+ErrorList ListErrors(const Layer& layer, LayerKind kind, float* delta, float,
+                     ErrorUnit* unit) {
   const LayerOptions& o = layer.options;
   const bool own = HasOwnChannels(o, kind);
   // First the errors times q, with the lengths of the gaps between them.
@@ -59,9 +103,35 @@ ErrorList ListErrors(const Layer& layer, LayerKind kind, float* delta, ErrorUnit
     if (error != 0) StoreWord(memory + 4 * count++, MakePair(error, static_cast<int32_t>(place)));
     ++place;
   }
-  ErrorList list = {entries, count, entries + count, entries + 2 * count, nullptr};
-  list.room = reinterpret_cast<int32_t*>(list.ends + o.out_c);
-  return list;
+  return ListAt(entries, count, o.out_c);
+}
+
+// An entry is twice as large as an error, so the errors go to the end of their memory first, with the
+// zeros packed: at most three numbers for an entry, of which at most a quarter as many as errors.
+ErrorList ListErrors(const Layer& layer, LayerKind kind, Bfloat16* delta, float largest,
+                     ErrorUnit* unit) {
+  const uint32_t all = layer.OutputCount();
+  *unit = ErrorUnitOf(layer, kind, delta, largest);
+  if (unit->unit == 0.0f) return ErrorList{};
+  ToIntegerErrors(layer, kind, *unit, delta);
+  int16_t* const errors = reinterpret_cast<int16_t*>(delta);
+  const uint32_t packed = PackZeros(errors, all);
+  const int16_t* from = errors + (all - packed);
+  memmove(errors + (all - packed), errors, packed * sizeof *errors);
+
+  uint8_t* const memory = reinterpret_cast<uint8_t*>(delta);
+  uint32_t count = 0;
+  uint32_t place = 0;
+  for (const int16_t* const end = errors + all; from != end; ++from) {
+    const int16_t error = *from;
+    if (error == kZeros) {
+      place += static_cast<uint16_t>(*++from);
+      continue;
+    }
+    if (error != 0) StoreWord(memory + 4 * count++, MakePair(error, static_cast<int32_t>(place)));
+    ++place;
+  }
+  return ListAt(reinterpret_cast<uint32_t*>(delta), count, layer.options.out_c);
 }
 
 void SortByNeuron(uint32_t neurons, const ErrorList& list) {

@@ -1,7 +1,7 @@
 // The integer errors of a sparse layer (integer_error.h) as a list of those that are not 0, so that
 // the backward pass costs what they cost.
 //
-// An entry is a word: where it is, in the high half, and e. The list takes the place of the floats,
+// An entry is a word: where it is, in the high half, and e. The list takes the place of the error,
 // in scan order (NHWC); behind it lies the same list ordered by neuron, with the end of each
 // neuron's part, and then room for a kernel of four neurons.
 #ifndef TFODL_KERNELS_ERROR_LIST_H_
@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "tfodl/inline.h"
+#include "tfodl/kernels/error_type.h"
 #include "tfodl/kernels/integer_error.h"
 #include "tfodl/options.h"
 
@@ -37,11 +38,20 @@ TFODL_INLINE uint32_t PlaceOf(uint32_t entry) { return entry >> 16; }
 TFODL_INLINE int32_t ErrorOf(uint32_t entry) { return static_cast<int16_t>(entry & 0xffffu); }
 
 // Whether a list is the better form: at most a quarter of the errors is not 0.
+template <class Error>
 bool IsSparse(const LayerOptions& options, uint32_t non_zero);
+template <>
+bool IsSparse<float>(const LayerOptions& options, uint32_t non_zero);
+template <>
+bool IsSparse<Bfloat16>(const LayerOptions& options, uint32_t non_zero);
 
 // Replaces delta, of which IsSparse says that it is sparse, by the list. Places are elements of the
-// output. `unit` becomes that of ErrorUnitOf; the list means nothing where it is 0.
-ErrorList ListErrors(const Layer& layer, LayerKind kind, float* delta, ErrorUnit* unit);
+// output. largest: max |delta|. `unit` becomes that of ErrorUnitOf; the list means nothing where it
+// is 0.
+ErrorList ListErrors(const Layer& layer, LayerKind kind, float* delta, float largest,
+                     ErrorUnit* unit);
+ErrorList ListErrors(const Layer& layer, LayerKind kind, Bfloat16* delta, float largest,
+                     ErrorUnit* unit);
 
 // Fills by_neuron and ends. There places are positions, elements without the channel.
 void SortByNeuron(uint32_t neurons, const ErrorList& list);

@@ -3,26 +3,54 @@
 #include "tfodl/dsp.h"
 #include "tfodl/float_math.h"
 #include "tfodl/kernels/add_scaled.h"
+#include "tfodl/kernels/error_type.h"
 #include "tfodl/kernels/integer_error.h"
 #include "tfodl/float_contract.h"
 
 namespace tfodl {
 namespace {
 
-// error_x += what neurons `first` and `second` hand down. second = out_c stands for none.
-void Propagate(const BackwardArgs& args, uint32_t first, uint32_t second, int32_t* sums) {
+// sums[i] = sum over o of e[o] w[o, first + i] of `count` inputs.
+template <class Error>
+void SumInputs(const BackwardArgs& args, const Error* delta, uint32_t first, uint32_t count,
+               int32_t* sums) {
   const Layer& layer = args.layer;
-  const uint32_t inputs = layer.options.in_c;
-  const int32_t factor_1 = IntegerError(args.delta[first], layer.WeightScale(first), args.unit);
-  int32_t factor_2 = 0;
-  if (second < layer.options.out_c) {
-    factor_2 = IntegerError(args.delta[second], layer.WeightScale(second), args.unit);
-  } else {
-    second = first;
+  const RowBlock part = {1, count, 0, 0};
+  const int8_t* waiting = nullptr;
+  int32_t waiting_error = 0;
+  const int8_t* row = args.weights + first;
+  Clear(sums, count);
+  for (uint32_t o = 0; o < layer.options.out_c; ++o, row += layer.options.in_c) {
+    if (ErrorMagnitude(delta[o]) == 0) continue;
+    const int32_t error = IntegerError(ToFloat(delta[o]), layer.WeightScale(o), args.unit);
+    if (waiting == nullptr) {
+      waiting = row;
+      waiting_error = error;
+      continue;
+    }
+    AddScaled(part, waiting, row, MakePair(waiting_error, error), 0, sums);
+    waiting = nullptr;
   }
-  const RowBlock row = {1, inputs, 0, 0};
-  AddScaled(row, args.weights + first * inputs, args.weights + second * inputs,
-            MakePair(factor_1, factor_2), 0, sums);
+  if (waiting != nullptr) {
+    AddScaled(part, waiting, waiting, MakePair(waiting_error, 0), 0, sums);
+  }
+}
+
+void Propagate(const BackwardArgs& args, const float* delta, float* error_x) {
+  int32_t* const sums = reinterpret_cast<int32_t*>(error_x);
+  SumInputs(args, delta, 0, args.layer.options.in_c, sums);
+  ToRealErrors(args.layer, LayerKind::kFullyConnected, args.unit, 1, sums);
+}
+
+void Propagate(const BackwardArgs& args, const Bfloat16* delta, Bfloat16* error_x) {
+  const uint32_t inputs = args.layer.options.in_c;
+  for (uint32_t first = 0; first < inputs; first += kInputsAtOnce) {
+    const uint32_t count = inputs - first < kInputsAtOnce ? inputs - first : kInputsAtOnce;
+    SumInputs(args, delta, first, count, args.scratch);
+    for (uint32_t i = 0; i < count; ++i) {
+      StoreError(static_cast<float>(args.scratch[i]) * args.unit.unit, error_x++);
+    }
+  }
 }
 
 // Factors that the neurons with the same weight scale share.
@@ -37,33 +65,30 @@ struct Rates {
 
 }  // namespace
 
-void FullyConnectedBackward(const BackwardArgs& args, WeightUpdater* updater) {
+template <class Error>
+void FullyConnectedBackward(const BackwardArgs& args, const Error* delta, Error* error_x,
+                            WeightUpdater* updater) {
   const Layer& layer = args.layer;
+  if (layer.Has(kPropagate)) Propagate(args, delta, error_x);
+  if (!layer.Has(kUpdateWeights) && !layer.Has(kUpdateBias)) return;
   const uint32_t inputs = layer.options.in_c;
-  const uint32_t outputs = layer.options.out_c;
-  int32_t* const sums = reinterpret_cast<int32_t*>(args.error_x);
-  if (layer.Has(kPropagate)) Clear(sums, inputs);
-  uint32_t to_propagate = layer.Has(kPropagate) ? 0 : outputs;  // neurons from here on
   Rates rates(args, layer.WeightScale(0));
-  for (uint32_t o = 0; o < outputs; ++o) {
-    const float delta = args.delta[o];
-    if (MagnitudeBits(delta) == 0) continue;
-    if (o >= to_propagate) {
-      uint32_t second = o + 1;
-      while (second < outputs && MagnitudeBits(args.delta[second]) == 0) ++second;
-      Propagate(args, o, second, sums);
-      to_propagate = second + 1;
-    }
-    if (!layer.MayUpdate(o)) continue;
+  for (uint32_t o = 0; o < layer.options.out_c; ++o) {
+    const float error = ToFloat(delta[o]);
+    if (MagnitudeBits(error) == 0 || !layer.MayUpdate(o)) continue;
     const uint32_t row = layer.RowOf(o);
     if (layer.options.n_scales > 1) rates = Rates(args, layer.WeightScale(o));
     if (layer.Has(kUpdateWeights)) {
       updater->UpdateOuter(row * inputs, args.x, layer.options.x_zero_point,
-                           rates.weights * delta, inputs);
+                           rates.weights * error, inputs);
     }
-    if (layer.Has(kUpdateBias)) updater->UpdateBias(&args.bias[row], rates.bias * delta);
+    if (layer.Has(kUpdateBias)) updater->UpdateBias(&args.bias[row], rates.bias * error);
   }
-  if (layer.Has(kPropagate)) ToRealErrors(layer, LayerKind::kFullyConnected, args.unit, sums);
 }
+
+template void FullyConnectedBackward(const BackwardArgs& args, const float* delta, float* error_x,
+                                     WeightUpdater* updater);
+template void FullyConnectedBackward(const BackwardArgs& args, const Bfloat16* delta,
+                                     Bfloat16* error_x, WeightUpdater* updater);
 
 }  // namespace tfodl

@@ -4,6 +4,7 @@
 
 #include "tfodl/dsp.h"
 #include "tfodl/float_math.h"
+#include "tfodl/kernels/error_type.h"
 
 namespace tfodl {
 namespace {
@@ -49,15 +50,16 @@ ErrorUnit MakeErrorUnit(float largest, uint32_t limit) {
   return ErrorUnit{PowerOfTwo(exponent), 1.5f * PowerOfTwo(exponent + 23)};
 }
 
-ErrorUnit ErrorUnitOf(const Layer& layer, LayerKind kind, const float* delta, float largest) {
+template <class Error>
+ErrorUnit ErrorUnitOf(const Layer& layer, LayerKind kind, const Error* delta, float largest) {
   const uint32_t limit = LargestIntegerError(layer, kind);
   if (HasOwnChannels(layer.options, kind)) return MakeErrorUnit(largest, limit);
   if (layer.options.n_scales == 1) return MakeErrorUnit(largest * layer.WeightScale(0), limit);
   uint32_t bits = 0;  // magnitudes order like their bits
   for (uint32_t p = layer.options.out_h * layer.options.out_w; p > 0; --p) {
     const uint8_t* scale = layer.scales;
-    for (const float* const end = delta + layer.options.out_c; delta != end; ++delta) {
-      const uint32_t magnitude = MagnitudeBits(*delta * FloatFromBits(LoadWord(scale)));
+    for (const Error* const end = delta + layer.options.out_c; delta != end; ++delta) {
+      const uint32_t magnitude = MagnitudeBits(ToFloat(*delta) * FloatFromBits(LoadWord(scale)));
       if (magnitude > bits) bits = magnitude;
       scale += sizeof(float);
     }
@@ -65,20 +67,26 @@ ErrorUnit ErrorUnitOf(const Layer& layer, LayerKind kind, const float* delta, fl
   return MakeErrorUnit(FloatFromBits(bits), limit);
 }
 
+template ErrorUnit ErrorUnitOf(const Layer& layer, LayerKind kind, const float* delta,
+                               float largest);
+template ErrorUnit ErrorUnitOf(const Layer& layer, LayerKind kind, const Bfloat16* delta,
+                               float largest);
+
 // Both write by bytes: numbers of another type take the place of those that have been read.
 
+template <class Error>
 const int16_t* ToIntegerErrors(const Layer& layer, LayerKind kind, const ErrorUnit& unit,
-                               float* delta) {
+                               Error* delta) {
   const float one = 1.0f;
   const bool own = HasOwnChannels(layer.options, kind);
   const uint32_t next = own || layer.options.n_scales == 1 ? 0 : sizeof one;
   const float magic = unit.magic;
-  const float* from = delta;
+  const Error* from = delta;
   uint8_t* to = reinterpret_cast<uint8_t*>(delta);
   for (uint32_t p = layer.options.out_h * layer.options.out_w; p > 0; --p) {
     const uint8_t* q = own ? reinterpret_cast<const uint8_t*>(&one) : layer.scales;
-    for (const float* const end = from + layer.options.out_c; from != end; ++from) {
-      const float sum = *from * FloatFromBits(LoadWord(q)) + magic;
+    for (const Error* const end = from + layer.options.out_c; from != end; ++from) {
+      const float sum = ToFloat(*from) * FloatFromBits(LoadWord(q)) + magic;
       const uint16_t error = static_cast<uint16_t>(FloatBits(sum) & 0xffffu);
       memcpy(to, &error, sizeof error);
       to += sizeof error;
@@ -88,10 +96,16 @@ const int16_t* ToIntegerErrors(const Layer& layer, LayerKind kind, const ErrorUn
   return reinterpret_cast<const int16_t*>(delta);
 }
 
-void ToRealErrors(const Layer& layer, LayerKind kind, const ErrorUnit& unit, int32_t* sums) {
+template const int16_t* ToIntegerErrors(const Layer& layer, LayerKind kind, const ErrorUnit& unit,
+                                        float* delta);
+template const int16_t* ToIntegerErrors(const Layer& layer, LayerKind kind, const ErrorUnit& unit,
+                                        Bfloat16* delta);
+
+void ToRealErrors(const Layer& layer, LayerKind kind, const ErrorUnit& unit, uint32_t pixels,
+                  int32_t* sums) {
   const float one_unit = unit.unit;
   uint8_t* memory = reinterpret_cast<uint8_t*>(sums);
-  const uint8_t* const all = memory + layer.InputCount() * sizeof(float);
+  const uint8_t* const all = memory + pixels * layer.options.in_c * sizeof(float);
   if (!HasOwnChannels(layer.options, kind)) {
     while (memory != all) {
       const float value = static_cast<float>(static_cast<int32_t>(LoadWord(memory))) * one_unit;

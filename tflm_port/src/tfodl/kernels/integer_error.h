@@ -38,18 +38,22 @@ inline bool HasOwnChannels(const LayerOptions& options, LayerKind kind) {
 }
 
 // E of a layer. largest: max |delta|, which is all that matters with one q. 0 as above.
-ErrorUnit ErrorUnitOf(const Layer& layer, LayerKind kind, const float* delta, float largest);
+template <class Error>
+ErrorUnit ErrorUnitOf(const Layer& layer, LayerKind kind, const Error* delta, float largest);
 
 TFODL_INLINE int32_t IntegerError(float delta, float q, const ErrorUnit& unit) {
   return static_cast<int16_t>(FloatBits(delta * q + unit.magic) & 0xffffu);
 }
 
-// Converts the whole error in place; what is returned lies where delta lay.
+// Converts the whole error, floats or Bfloat16s, in place; what is returned lies where delta lay.
+template <class Error>
 const int16_t* ToIntegerErrors(const Layer& layer, LayerKind kind, const ErrorUnit& unit,
-                               float* delta);
+                               Error* delta);
 
-// In place: from int32 sums to floats in real units, sum * E, where q = 1 sum * (E * s).
-void ToRealErrors(const Layer& layer, LayerKind kind, const ErrorUnit& unit, int32_t* sums);
+// In place: from the int32 sums of `pixels` inputs, in_c each, to floats in real units, sum * E, where
+// q = 1 sum * (E * s).
+void ToRealErrors(const Layer& layer, LayerKind kind, const ErrorUnit& unit, uint32_t pixels,
+                  int32_t* sums);
 
 }  // namespace tfodl
 

@@ -17,6 +17,7 @@
 #include "tfodl/dsp.h"
 #include "tfodl/float_math.h"
 #include "tfodl/inline.h"
+#include "tfodl/kernels/error_type.h"
 #include "tfodl/options.h"
 #include "tfodl/float_contract.h"
 
@@ -64,12 +65,15 @@ TFODL_INLINE CrossEntropy SoftmaxCrossEntropy(const Xent& xent, const int8_t* lo
   return found;
 }
 
-// error: `classes` floats, of what SoftmaxCrossEntropy has found for the same arguments.
+// error: `classes` of them, of what SoftmaxCrossEntropy has found for the same arguments.
+template <class Error>
 TFODL_INLINE void SoftmaxError(const CrossEntropy& found, const int8_t* logits, uint32_t classes,
-                               uint32_t label, float* error) {
+                               uint32_t label, Error* error) {
   const float share = 1.0f / found.sum;
-  for (uint32_t i = 0; i < classes; ++i) error[i] = EntryOf(logits[i], found.entry) * share;
-  error[label] = -found.wrong;
+  for (uint32_t i = 0; i < classes; ++i) {
+    StoreError(EntryOf(logits[i], found.entry) * share, &error[i]);
+  }
+  StoreError(-found.wrong, &error[label]);
 }
 
 }  // namespace tfodl

@@ -4,6 +4,7 @@
 
 #include "tfodl/dsp.h"
 #include "tfodl/float_math.h"
+#include "tfodl/kernels/error_type.h"
 
 namespace tfodl {
 namespace {
@@ -22,12 +23,13 @@ struct Range {
 };
 
 // Narrows the range to one of its 64 parts of 2^shift. Returns whether the k-th largest is in it.
-bool Narrow(const float* values, uint32_t count, uint32_t shift, uint32_t* parts, Range* range) {
+template <class Error>
+bool Narrow(const Error* values, uint32_t count, uint32_t shift, uint32_t* parts, Range* range) {
   Clear(reinterpret_cast<int32_t*>(parts), kParts);
   const uint32_t top = range->top;
   const uint32_t covered = kParts << shift;
-  for (const float* const end = values + count; values != end; ++values) {
-    const uint32_t below = top - MagnitudeBits(*values);
+  for (const Error* const end = values + count; values != end; ++values) {
+    const uint32_t below = top - ErrorMagnitude(*values);
     if (below < covered) ++parts[below >> shift];
   }
   uint32_t left = range->wanted;
@@ -42,8 +44,8 @@ bool Narrow(const float* values, uint32_t count, uint32_t shift, uint32_t* parts
 }
 
 // Whether it is cheaper to put what is wanted in order than to look at all values once more.
-bool AreFew(const Range& range, uint32_t count) {
-  return range.size == 1 || (range.wanted <= kParts && range.wanted * range.wanted <= count);
+bool AreFew(const Range& range, uint32_t spacing, uint32_t count) {
+  return range.size <= spacing || (range.wanted <= kParts && range.wanted * range.wanted <= count);
 }
 
 // The largest values of a range that have come, in order: at most as many as are wanted.
@@ -52,20 +54,22 @@ struct Kept {
   int32_t floor;  // a magnitude up to here is not kept, as a signed number
 };
 
-TFODL_INLINE int32_t SignedMagnitude(float value) {
-  return static_cast<int32_t>(MagnitudeBits(value));
+template <class Error>
+TFODL_INLINE int32_t SignedMagnitude(Error value) {
+  return static_cast<int32_t>(ErrorMagnitude(value));
 }
 
 // Adds the value at `place`, which is above the floor; the last one makes room for it.
-TFODL_NOINLINE void Keep(float* values, uint32_t place, uint32_t* places, const Range& range,
+template <class Error>
+TFODL_NOINLINE void Keep(Error* values, uint32_t place, uint32_t* places, const Range& range,
                          Kept* kept) {
   uint32_t i = kept->count;
   if (i < range.wanted) {
     ++kept->count;
   } else {
-    values[places[--i]] = 0.0f;
+    ClearError(&values[places[--i]]);
   }
-  if (range.size > 1) {  // else they are equal, and more than have places
+  if (range.size > MagnitudeSpacing(values)) {  // else they are equal, and more than have places
     const int32_t magnitude = SignedMagnitude(values[place]);
     for (; i > 0 && SignedMagnitude(values[places[i - 1]]) < magnitude; --i) {
       places[i] = places[i - 1];
@@ -78,12 +82,13 @@ TFODL_NOINLINE void Keep(float* values, uint32_t place, uint32_t* places, const 
 
 }  // namespace
 
-void KeepLargest(float* values, uint32_t count, uint32_t k, float largest) {
+template <class Error>
+void KeepLargest(Error* values, uint32_t count, uint32_t k, float largest) {
   if (k >= count) return;
   uint32_t parts[kParts];  // a histogram, then places
   Range range = {FloatBits(largest), UINT32_MAX >> 1, k};
   uint32_t shift = kFirstShift + kPartBits;
-  while (!AreFew(range, count)) {
+  while (!AreFew(range, MagnitudeSpacing(values), count)) {
     shift = shift > kPartBits ? shift - kPartBits : 0;
     if (!Narrow(values, count, shift, parts, &range)) {
       shift = kCoarseShift;
@@ -94,16 +99,19 @@ void KeepLargest(float* values, uint32_t count, uint32_t k, float largest) {
   const int32_t top = static_cast<int32_t>(range.top);
   const int32_t bottom = static_cast<int32_t>(range.top - range.size);
   Kept kept = {0, bottom > 0 ? bottom : 0};
-  float* const end = values + count;
-  for (float* value = values; value != end; ++value) {
+  Error* const end = values + count;
+  for (Error* value = values; value != end; ++value) {
     const int32_t magnitude = SignedMagnitude(*value);
     if (magnitude <= kept.floor) {
-      *value = 0.0f;
+      ClearError(value);
     } else if (magnitude <= top) {
       Keep(values, static_cast<uint32_t>(value - values), parts, range, &kept);
     }
   }
 }
+
+template void KeepLargest(float* values, uint32_t count, uint32_t k, float largest);
+template void KeepLargest(Bfloat16* values, uint32_t count, uint32_t k, float largest);
 
 uint32_t CountOfFraction(float fraction, uint32_t count) {
   const float exact = fraction * static_cast<float>(count);

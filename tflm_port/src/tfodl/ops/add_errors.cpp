@@ -16,6 +16,7 @@ const char kName[] = "TFODL_ADD_ERRORS";
 
 enum Inputs { kSum, kState, kOther, kInputs };
 
+template <class Error>
 TfLiteStatus Prepare(TfLiteContext* context, TfLiteNode* node) {
   const OpData* data = GetOpData(node);
   uint32_t version = 0;
@@ -29,22 +30,25 @@ TfLiteStatus Prepare(TfLiteContext* context, TfLiteNode* node) {
     return Refuse(kName, "the state tensor does not fit");
   }
   const uint32_t count = ElementCount(Input(context, node, kSum));
-  if (!IsWritable(Input(context, node, kSum), kTfLiteFloat32, count) ||
-      !IsTensor(Input(context, node, kOther), kTfLiteFloat32, count)) {
+  if (!IsWritable(Input(context, node, kSum), TypeOfErrors<Error>(), count) ||
+      !IsTensor(Input(context, node, kOther), TypeOfErrors<Error>(), count)) {
     return Refuse(kName, "an input does not fit");
   }
   return kTfLiteOk;
 }
 
+template <class Error>
 TfLiteStatus Invoke(TfLiteContext* context, TfLiteNode* node) {
   if (Data<State>(Input(context, node, kState))->active == 0) return kTfLiteOk;
   const TfLiteEvalTensor* sum = Input(context, node, kSum);
-  AddErrors(Data<float>(Input(context, node, kOther)), ElementCount(sum), Data<float>(sum));
+  AddErrors(Data<Error>(Input(context, node, kOther)), ElementCount(sum), Data<Error>(sum));
   return kTfLiteOk;
 }
 
 }  // namespace
 
-const OpDefinition kAddErrorsOp = {kName, InitOpData, Prepare, Invoke};
+const OpDefinition kAddErrorsOp = {kName, InitOpData, Prepare<float>, Invoke<float>};
+const OpDefinition kAddErrorsBf16Op = {"TFODL_ADD_ERRORS_BF16", InitOpData, Prepare<Bfloat16>,
+                                       Invoke<Bfloat16>};
 
 }  // namespace tfodl

@@ -8,12 +8,14 @@ namespace {
 
 const char kName[] = "TFODL_AVERAGE_POOL_2D_BWD";
 
+template <class Error>
 TfLiteStatus Prepare(TfLiteContext* context, TfLiteNode* node) {
-  return PreparePoolBwd(context, node, false, kName);
+  return PreparePoolBwd<Error>(context, node, false, kName);
 }
 
+template <class Error>
 TfLiteStatus Invoke(TfLiteContext* context, TfLiteNode* node) {
-  const PoolTensors tensors = GetPoolTensors(context, node);
+  const PoolTensors<Error> tensors = GetPoolTensors<Error>(context, node);
   if (tensors.state->active == 0) return kTfLiteOk;
   const PoolOptions options = ReadPool(GetOpData(node)->options);
   if (PreparePoolError(options, tensors)) {
@@ -24,6 +26,8 @@ TfLiteStatus Invoke(TfLiteContext* context, TfLiteNode* node) {
 
 }  // namespace
 
-const OpDefinition kAveragePool2DBwdOp = {kName, InitOpData, Prepare, Invoke};
+const OpDefinition kAveragePool2DBwdOp = {kName, InitOpData, Prepare<float>, Invoke<float>};
+const OpDefinition kAveragePool2DBwdBf16Op = {"TFODL_AVERAGE_POOL_2D_BWD_BF16", InitOpData, Prepare<Bfloat16>,
+                                              Invoke<Bfloat16>};
 
 }  // namespace tfodl

@@ -21,7 +21,12 @@
 namespace tfodl {
 
 enum TfLiteStatus : int { kTfLiteOk = 0, kTfLiteError = 1 };
-enum TfLiteType : int { kTfLiteFloat32 = 1, kTfLiteInt32 = 2, kTfLiteInt8 = 9 };
+enum TfLiteType : int {
+  kTfLiteFloat32 = 1,
+  kTfLiteInt32 = 2,
+  kTfLiteInt16 = 7,
+  kTfLiteInt8 = 9
+};
 
 struct TfLiteContext;  // opaque: only its address is handed on
 

@@ -7,16 +7,20 @@ namespace {
 
 const char kName[] = "TFODL_CONV_2D_BWD";
 
+template <class Error>
 TfLiteStatus Prepare(TfLiteContext* context, TfLiteNode* node) {
-  return PrepareLayerBwd(context, node, LayerKind::kConv2D, kName);
+  return PrepareLayerBwd<Error>(context, node, LayerKind::kConv2D, kName);
 }
 
+template <class Error>
 TfLiteStatus Invoke(TfLiteContext* context, TfLiteNode* node) {
-  return InvokeLayerBwd(context, node, LayerKind::kConv2D);
+  return InvokeLayerBwd<Error>(context, node, LayerKind::kConv2D);
 }
 
 }  // namespace
 
-const OpDefinition kConv2DBwdOp = {kName, InitOpData, Prepare, Invoke};
+const OpDefinition kConv2DBwdOp = {kName, InitOpData, Prepare<float>, Invoke<float>};
+const OpDefinition kConv2DBwdBf16Op = {"TFODL_CONV_2D_BWD_BF16", InitOpData, Prepare<Bfloat16>,
+                                       Invoke<Bfloat16>};
 
 }  // namespace tfodl

@@ -7,16 +7,20 @@ namespace {
 
 const char kName[] = "TFODL_DEPTHWISE_CONV_2D_BWD";
 
+template <class Error>
 TfLiteStatus Prepare(TfLiteContext* context, TfLiteNode* node) {
-  return PrepareLayerBwd(context, node, LayerKind::kDepthwiseConv2D, kName);
+  return PrepareLayerBwd<Error>(context, node, LayerKind::kDepthwiseConv2D, kName);
 }
 
+template <class Error>
 TfLiteStatus Invoke(TfLiteContext* context, TfLiteNode* node) {
-  return InvokeLayerBwd(context, node, LayerKind::kDepthwiseConv2D);
+  return InvokeLayerBwd<Error>(context, node, LayerKind::kDepthwiseConv2D);
 }
 
 }  // namespace
 
-const OpDefinition kDepthwiseConv2DBwdOp = {kName, InitOpData, Prepare, Invoke};
+const OpDefinition kDepthwiseConv2DBwdOp = {kName, InitOpData, Prepare<float>, Invoke<float>};
+const OpDefinition kDepthwiseConv2DBwdBf16Op = {"TFODL_DEPTHWISE_CONV_2D_BWD_BF16", InitOpData, Prepare<Bfloat16>,
+                                                Invoke<Bfloat16>};
 
 }  // namespace tfodl

@@ -7,16 +7,20 @@ namespace {
 
 const char kName[] = "TFODL_FULLY_CONNECTED_BWD";
 
+template <class Error>
 TfLiteStatus Prepare(TfLiteContext* context, TfLiteNode* node) {
-  return PrepareLayerBwd(context, node, LayerKind::kFullyConnected, kName);
+  return PrepareLayerBwd<Error>(context, node, LayerKind::kFullyConnected, kName);
 }
 
+template <class Error>
 TfLiteStatus Invoke(TfLiteContext* context, TfLiteNode* node) {
-  return InvokeLayerBwd(context, node, LayerKind::kFullyConnected);
+  return InvokeLayerBwd<Error>(context, node, LayerKind::kFullyConnected);
 }
 
 }  // namespace
 
-const OpDefinition kFullyConnectedBwdOp = {kName, InitOpData, Prepare, Invoke};
+const OpDefinition kFullyConnectedBwdOp = {kName, InitOpData, Prepare<float>, Invoke<float>};
+const OpDefinition kFullyConnectedBwdBf16Op = {"TFODL_FULLY_CONNECTED_BWD_BF16", InitOpData, Prepare<Bfloat16>,
+                                               Invoke<Bfloat16>};
 
 }  // namespace tfodl

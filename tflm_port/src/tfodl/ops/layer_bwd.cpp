@@ -9,10 +9,6 @@ namespace {
 // With kVariableMask the masks are one input more.
 enum Inputs { kError, kState, kX, kY, kWeights, kBias, kResiduals, kInputs };
 
-bool NeedsScratch(const Layer& layer, LayerKind kind) {
-  return kind != LayerKind::kFullyConnected && layer.Has(kUpdateWeights);
-}
-
 uint32_t WeightCount(const LayerOptions& options, LayerKind kind) {
   return FanIn(options, kind) * options.out_c;
 }
@@ -28,6 +24,7 @@ bool IsOptionalTensor(const TfLiteEvalTensor* tensor, bool needed, uint32_t elem
 
 }  // namespace
 
+template <class Error>
 TfLiteStatus PrepareLayerBwd(TfLiteContext* context, TfLiteNode* node, LayerKind kind,
                              const char* name) {
   const OpData* data = GetOpData(node);
@@ -39,7 +36,8 @@ TfLiteStatus PrepareLayerBwd(TfLiteContext* context, TfLiteNode* node, LayerKind
   const bool propagates = layer.Has(kPropagate);
   const bool updates_weights = layer.Has(kUpdateWeights);
   const bool has_activation = options.act_min >= -128 || options.act_max <= 127;
-  const int outputs = (propagates ? 1 : 0) + (NeedsScratch(layer, kind) ? 1 : 0);
+  const uint32_t scratch = ScratchWords<Error>(layer, kind);
+  const int outputs = (propagates ? 1 : 0) + (scratch > 0 ? 1 : 0);
   const int inputs = kInputs + (layer.Has(kVariableMask) ? 1 : 0);
   if (InputCount(node) != inputs || OutputCount(node) != outputs) {
     return Refuse(name, "wrong number of tensors");
@@ -48,7 +46,7 @@ TfLiteStatus PrepareLayerBwd(TfLiteContext* context, TfLiteNode* node, LayerKind
   if (!IsState(Input(context, node, kState), options.layer + 1)) {
     return Refuse(name, "the state tensor does not fit");
   }
-  if (!IsWritable(Input(context, node, kError), kTfLiteFloat32, layer.OutputCount()) ||
+  if (!IsWritable(Input(context, node, kError), TypeOfErrors<Error>(), layer.OutputCount()) ||
       !IsOptionalTensor(Input(context, node, kX), updates_weights, layer.InputCount()) ||
       !IsOptionalTensor(Input(context, node, kY), has_activation, layer.OutputCount()) ||
       !IsOptionalTensor(Input(context, node, kWeights), propagates || updates_weights,
@@ -77,14 +75,14 @@ TfLiteStatus PrepareLayerBwd(TfLiteContext* context, TfLiteNode* node, LayerKind
   }
   int position = 0;
   if ((propagates &&
-       !IsWritable(Output(context, node, position++), kTfLiteFloat32, layer.InputCount())) ||
-      (NeedsScratch(layer, kind) &&
-       !IsWritable(Output(context, node, position), kTfLiteFloat32, FanIn(options, kind)))) {
+       !IsWritable(Output(context, node, position++), TypeOfErrors<Error>(), layer.InputCount())) ||
+      (scratch > 0 && !IsWritable(Output(context, node, position), kTfLiteFloat32, scratch))) {
     return Refuse(name, "an output does not fit");
   }
   return kTfLiteOk;
 }
 
+template <class Error>
 TfLiteStatus InvokeLayerBwd(TfLiteContext* context, TfLiteNode* node, LayerKind kind) {
   State* state = Data<State>(Input(context, node, kState));
   if (state->active == 0) return kTfLiteOk;
@@ -92,18 +90,27 @@ TfLiteStatus InvokeLayerBwd(TfLiteContext* context, TfLiteNode* node, LayerKind 
   if (layer.Has(kVariableMask)) {
     layer.mask = Data<uint8_t>(Input(context, node, kInputs)) + layer.mask_offset;
   }
-  LayerTensors tensors = {};
-  tensors.error = Data<float>(Input(context, node, kError));
+  LayerTensorsOf<Error> tensors = {};
+  tensors.error = Data<Error>(Input(context, node, kError));
   tensors.x = Data<int8_t>(Input(context, node, kX));
   tensors.y = Data<int8_t>(Input(context, node, kY));
   tensors.weights = Data<int8_t>(Input(context, node, kWeights));
   tensors.bias = Data<int32_t>(Input(context, node, kBias));
   if (HasResidual(layer)) tensors.residual = Data<int8_t>(Input(context, node, kResiduals));
   int position = 0;
-  if (layer.Has(kPropagate)) tensors.error_x = Data<float>(Output(context, node, position++));
-  if (NeedsScratch(layer, kind)) tensors.scratch = Data<int32_t>(Output(context, node, position));
+  if (layer.Has(kPropagate)) tensors.error_x = Data<Error>(Output(context, node, position++));
+  if (position < OutputCount(node)) tensors.scratch = Data<int32_t>(Output(context, node, position));
   LayerStep(layer, kind, tensors, state);
   return kTfLiteOk;
 }
+
+template TfLiteStatus PrepareLayerBwd<float>(TfLiteContext* context, TfLiteNode* node,
+                                             LayerKind kind, const char* name);
+template TfLiteStatus PrepareLayerBwd<Bfloat16>(TfLiteContext* context, TfLiteNode* node,
+                                                LayerKind kind, const char* name);
+template TfLiteStatus InvokeLayerBwd<float>(TfLiteContext* context, TfLiteNode* node,
+                                            LayerKind kind);
+template TfLiteStatus InvokeLayerBwd<Bfloat16>(TfLiteContext* context, TfLiteNode* node,
+                                               LayerKind kind);
 
 }  // namespace tfodl

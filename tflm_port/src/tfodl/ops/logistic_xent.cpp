@@ -1,6 +1,6 @@
 // TFODL_LOGISTIC_XENT: sigmoid and binary cross entropy, for two classes and one logit.
 //
-// inputs: logit (int8, one), label (int32 [1]: 0 or 1), state; outputs: error (float32, one), report.
+// inputs: logit (int8, one), label (int32 [1]: 0 or 1), state; outputs: error (one), report.
 #include "tfodl/loss_step.h"
 #include "tfodl/ops/loss.h"
 #include "tfodl/ops/ops.h"
@@ -10,6 +10,7 @@ namespace {
 
 const char kName[] = "TFODL_LOGISTIC_XENT";
 
+template <class Error>
 TfLiteStatus Prepare(TfLiteContext* context, TfLiteNode* node) {
   const OpData* data = GetOpData(node);
   LossOptions options;
@@ -19,14 +20,15 @@ TfLiteStatus Prepare(TfLiteContext* context, TfLiteNode* node) {
   if (ElementCount(Input(context, node, kLossOutput)) != 1) {
     return Refuse(kName, "a tensor does not fit");
   }
-  return PrepareLoss(context, node, kLossInputs, kName);
+  return PrepareLoss<Error>(context, node, kLossInputs, kName);
 }
 
+template <class Error>
 TfLiteStatus Invoke(TfLiteContext* context, TfLiteNode* node) {
   const OpData* data = GetOpData(node);
   LossOptions options;
   if (!ParseLoss(data->options, data->length, &options)) return kTfLiteError;
-  const LossTensors t = GetLossTensors(context, node);
+  const LossTensors<Error> t = GetLossTensors<Error>(context, node);
   const bool known_label =
       LogisticStep(options, *t.output, t.label, t.state, t.error, t.report);
   return known_label ? kTfLiteOk : Refuse(kName, "the label is neither 0 nor 1");
@@ -34,6 +36,8 @@ TfLiteStatus Invoke(TfLiteContext* context, TfLiteNode* node) {
 
 }  // namespace
 
-const OpDefinition kLogisticXentOp = {kName, InitOpData, Prepare, Invoke};
+const OpDefinition kLogisticXentOp = {kName, InitOpData, Prepare<float>, Invoke<float>};
+const OpDefinition kLogisticXentBf16Op = {"TFODL_LOGISTIC_XENT_BF16", InitOpData, Prepare<Bfloat16>,
+                                          Invoke<Bfloat16>};
 
 }  // namespace tfodl

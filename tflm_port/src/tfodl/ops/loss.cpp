@@ -7,6 +7,7 @@ enum Outputs { kError, kReport, kOutputs };
 
 }  // namespace
 
+template <class Error>
 TfLiteStatus PrepareLoss(TfLiteContext* context, TfLiteNode* node, int inputs, const char* name) {
   if (InputCount(node) != inputs || OutputCount(node) != kOutputs) {
     return Refuse(name, "wrong number of tensors");
@@ -16,21 +17,30 @@ TfLiteStatus PrepareLoss(TfLiteContext* context, TfLiteNode* node, int inputs, c
   if (!IsTensor(output, kTfLiteInt8, count) ||
       !IsTensor(Input(context, node, kLossLabel), kTfLiteInt32, 1) ||
       !IsState(Input(context, node, kLossState)) ||
-      !IsWritable(Output(context, node, kError), kTfLiteFloat32, count) ||
+      !IsWritable(Output(context, node, kError), TypeOfErrors<Error>(), count) ||
       !IsWritable(Output(context, node, kReport), kTfLiteFloat32, sizeof(Report) / sizeof(float))) {
     return Refuse(name, "a tensor does not fit");
   }
   return kTfLiteOk;
 }
 
-LossTensors GetLossTensors(const TfLiteContext* context, const TfLiteNode* node) {
+template <class Error>
+LossTensors<Error> GetLossTensors(const TfLiteContext* context, const TfLiteNode* node) {
   const TfLiteEvalTensor* output = Input(context, node, kLossOutput);
-  return LossTensors{Data<int8_t>(output),
+  return {Data<int8_t>(output),
                      ElementCount(output),
                      *Data<int32_t>(Input(context, node, kLossLabel)),
                      Data<State>(Input(context, node, kLossState)),
-                     Data<float>(Output(context, node, kError)),
+                     Data<Error>(Output(context, node, kError)),
                      Data<Report>(Output(context, node, kReport))};
 }
+
+template TfLiteStatus PrepareLoss<float>(TfLiteContext* context, TfLiteNode* node, int inputs,
+                                         const char* name);
+template TfLiteStatus PrepareLoss<Bfloat16>(TfLiteContext* context, TfLiteNode* node, int inputs,
+                                            const char* name);
+template LossTensors<float> GetLossTensors(const TfLiteContext* context, const TfLiteNode* node);
+template LossTensors<Bfloat16> GetLossTensors(const TfLiteContext* context,
+                                              const TfLiteNode* node);
 
 }  // namespace tfodl

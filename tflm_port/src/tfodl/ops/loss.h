@@ -1,7 +1,7 @@
 // The tensors that every loss op has.
 //
 // inputs: the model's output (int8), label (int32 [1]), state, and what a loss adds; outputs: error
-// (float32, one per element of the output), report (float32 [4]).
+// (one per element of the output), report (float32 [4]).
 #ifndef TFODL_OPS_LOSS_H_
 #define TFODL_OPS_LOSS_H_
 
@@ -12,18 +12,21 @@ namespace tfodl {
 
 enum LossInputs { kLossOutput, kLossLabel, kLossState, kLossInputs };
 
+template <class Error>
 TfLiteStatus PrepareLoss(TfLiteContext* context, TfLiteNode* node, int inputs, const char* name);
 
+template <class Error>
 struct LossTensors {
   const int8_t* output;
   uint32_t count;
   int32_t label;
   State* state;
-  float* error;
+  Error* error;
   Report* report;
 };
 
-LossTensors GetLossTensors(const TfLiteContext* context, const TfLiteNode* node);
+template <class Error>
+LossTensors<Error> GetLossTensors(const TfLiteContext* context, const TfLiteNode* node);
 
 }  // namespace tfodl
 

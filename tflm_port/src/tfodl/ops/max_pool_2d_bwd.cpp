@@ -8,12 +8,14 @@ namespace {
 
 const char kName[] = "TFODL_MAX_POOL_2D_BWD";
 
+template <class Error>
 TfLiteStatus Prepare(TfLiteContext* context, TfLiteNode* node) {
-  return PreparePoolBwd(context, node, true, kName);
+  return PreparePoolBwd<Error>(context, node, true, kName);
 }
 
+template <class Error>
 TfLiteStatus Invoke(TfLiteContext* context, TfLiteNode* node) {
-  const PoolTensors tensors = GetPoolTensors(context, node);
+  const PoolTensors<Error> tensors = GetPoolTensors<Error>(context, node);
   if (tensors.state->active == 0) return kTfLiteOk;
   const PoolOptions options = ReadPool(GetOpData(node)->options);
   if (PreparePoolError(options, tensors)) {
@@ -24,6 +26,8 @@ TfLiteStatus Invoke(TfLiteContext* context, TfLiteNode* node) {
 
 }  // namespace
 
-const OpDefinition kMaxPool2DBwdOp = {kName, InitOpData, Prepare, Invoke};
+const OpDefinition kMaxPool2DBwdOp = {kName, InitOpData, Prepare<float>, Invoke<float>};
+const OpDefinition kMaxPool2DBwdBf16Op = {"TFODL_MAX_POOL_2D_BWD_BF16", InitOpData, Prepare<Bfloat16>,
+                                          Invoke<Bfloat16>};
 
 }  // namespace tfodl

@@ -5,6 +5,7 @@
 
 #include <stdint.h>
 
+#include "tfodl/kernels/error_type.h"
 #include "tfodl/ops/compat.h"
 
 namespace tfodl {
@@ -40,6 +41,18 @@ int OutputCount(const TfLiteNode* node);
 // Null when the tensor is absent.
 TfLiteEvalTensor* Input(const TfLiteContext* context, const TfLiteNode* node, int position);
 TfLiteEvalTensor* Output(const TfLiteContext* context, const TfLiteNode* node, int position);
+
+// The type of tensors with errors; TensorFlow Lite Micro has no bfloat16.
+template <class Error>
+constexpr TfLiteType TypeOfErrors();
+template <>
+constexpr TfLiteType TypeOfErrors<float>() {
+  return kTfLiteFloat32;
+}
+template <>
+constexpr TfLiteType TypeOfErrors<Bfloat16>() {
+  return kTfLiteInt16;
+}
 
 // Elements of a tensor; 0 when it is null or its shape is not usable.
 uint32_t ElementCount(const TfLiteEvalTensor* tensor);

@@ -10,6 +10,7 @@ enum Inputs { kError, kState, kX, kY, kInputs };
 
 }  // namespace
 
+template <class Error>
 TfLiteStatus PreparePoolBwd(TfLiteContext* context, TfLiteNode* node, bool needs_x,
                             const char* name) {
   const OpData* data = GetOpData(node);
@@ -28,24 +29,26 @@ TfLiteStatus PreparePoolBwd(TfLiteContext* context, TfLiteNode* node, bool needs
   if (!IsState(Input(context, node, kState))) {
     return Refuse(name, "the state tensor does not fit");
   }
-  if (!IsWritable(Input(context, node, kError), kTfLiteFloat32, out_count) ||
+  if (!IsWritable(Input(context, node, kError), TypeOfErrors<Error>(), out_count) ||
       !(x == nullptr ? !needs_x : IsTensor(x, kTfLiteInt8, in_count)) ||
       !(y == nullptr ? !has_activation : IsTensor(y, kTfLiteInt8, out_count)) ||
-      !IsWritable(Output(context, node, 0), kTfLiteFloat32, in_count)) {
+      !IsWritable(Output(context, node, 0), TypeOfErrors<Error>(), in_count)) {
     return Refuse(name, "a tensor does not fit");
   }
   return kTfLiteOk;
 }
 
-PoolTensors GetPoolTensors(const TfLiteContext* context, const TfLiteNode* node) {
-  return PoolTensors{Data<State>(Input(context, node, kState)),
-                     Data<float>(Input(context, node, kError)),
+template <class Error>
+PoolTensors<Error> GetPoolTensors(const TfLiteContext* context, const TfLiteNode* node) {
+  return {Data<State>(Input(context, node, kState)),
+                     Data<Error>(Input(context, node, kError)),
                      Data<int8_t>(Input(context, node, kX)),
                      Data<int8_t>(Input(context, node, kY)),
-                     Data<float>(Output(context, node, 0))};
+                     Data<Error>(Output(context, node, 0))};
 }
 
-bool PreparePoolError(const PoolOptions& options, const PoolTensors& tensors) {
+template <class Error>
+bool PreparePoolError(const PoolOptions& options, const PoolTensors<Error>& tensors) {
   const uint32_t count = options.out_h * options.out_w * options.in_c;
   const ErrorSummary error =
       MaskError(tensors.y, options.act_min, options.act_max, count, tensors.error);
@@ -53,5 +56,14 @@ bool PreparePoolError(const PoolOptions& options, const PoolTensors& tensors) {
   AbandonStep(tensors.state);
   return false;
 }
+
+template TfLiteStatus PreparePoolBwd<float>(TfLiteContext* context, TfLiteNode* node, bool needs_x,
+                                            const char* name);
+template TfLiteStatus PreparePoolBwd<Bfloat16>(TfLiteContext* context, TfLiteNode* node, bool needs_x,
+                                               const char* name);
+template PoolTensors<float> GetPoolTensors(const TfLiteContext* context, const TfLiteNode* node);
+template PoolTensors<Bfloat16> GetPoolTensors(const TfLiteContext* context, const TfLiteNode* node);
+template bool PreparePoolError(const PoolOptions& options, const PoolTensors<float>& tensors);
+template bool PreparePoolError(const PoolOptions& options, const PoolTensors<Bfloat16>& tensors);
 
 }  // namespace tfodl

@@ -10,23 +10,27 @@
 
 namespace tfodl {
 
+template <class Error>
 struct PoolTensors {
   State* state;
-  float* error;  // dLoss/dy, overwritten
+  Error* error;  // dLoss/dy, overwritten
   const int8_t* x;
   const int8_t* y;
-  float* error_x;
+  Error* error_x;
 };
 
 // needs_x: the op looks at its forward input.
+template <class Error>
 TfLiteStatus PreparePoolBwd(TfLiteContext* context, TfLiteNode* node, bool needs_x,
                             const char* name);
 
-PoolTensors GetPoolTensors(const TfLiteContext* context, const TfLiteNode* node);
+template <class Error>
+PoolTensors<Error> GetPoolTensors(const TfLiteContext* context, const TfLiteNode* node);
 
 // Applies the mask of the fused activation. Returns false, and abandons the step, when the error is
 // not finite.
-bool PreparePoolError(const PoolOptions& options, const PoolTensors& tensors);
+template <class Error>
+bool PreparePoolError(const PoolOptions& options, const PoolTensors<Error>& tensors);
 
 }  // namespace tfodl
 

@@ -15,6 +15,17 @@ const OpDefinition& Definition(int op) {
   return *kOps[op];
 }
 
+const OpDefinition& Bfloat16Definition(int op) {
+  static const OpDefinition* const kOps[] = {
+      &kSoftmaxXentBf16Op,     &kFullyConnectedBwdBf16Op, &kConv2DBwdBf16Op,
+      &kDepthwiseConv2DBwdBf16Op, &kMaxPool2DBwdBf16Op,   &kAveragePool2DBwdBf16Op,
+      &kAddBwdBf16Op,          &kAddErrorsBf16Op,         &kCropBwdBf16Op,
+      &kLogisticXentBf16Op,    &kSquaredErrorBf16Op,
+  };
+  static_assert(sizeof(kOps) / sizeof(kOps[0]) == kBfloat16OpCount, "one for each with errors");
+  return *kOps[op];
+}
+
 const OpDefinition& SeparateDefinition(int op) {
   static const OpDefinition* const kOps[] = {&kReselectOp, &kRateOp, &kAccumulateOp, &kFloatHeadOp,
                                              &kFloatHeadBwdOp, &kConv2DOp,
@@ -36,6 +47,14 @@ Registration RegistrationOf(const OpDefinition& definition) {
 const char* OpName(int op) { return Definition(op).name; }
 
 Registration OpRegistration(int op) { return RegistrationOf(Definition(op)); }
+
+const char* SeedOpName() { return kSeedOp.name; }
+
+Registration SeedOpRegistration() { return RegistrationOf(kSeedOp); }
+
+const char* Bfloat16OpName(int op) { return Bfloat16Definition(op).name; }
+
+Registration Bfloat16OpRegistration(int op) { return RegistrationOf(Bfloat16Definition(op)); }
 
 const char* SeparateOpName(int op) { return SeparateDefinition(op).name; }
 

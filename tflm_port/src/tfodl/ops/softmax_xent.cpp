@@ -1,6 +1,6 @@
 // TFODL_SOFTMAX_XENT: loss, output error and the decision whether this sample trains.
 //
-// inputs: logits (int8), label (int32 [1]), state; outputs: error (float32, one per class), report.
+// inputs: logits (int8), label (int32 [1]), state; outputs: error (one per class), report.
 #include "tfodl/ops/loss.h"
 #include "tfodl/ops/ops.h"
 #include "tfodl/options.h"
@@ -11,17 +11,19 @@ namespace {
 
 const char kName[] = "TFODL_SOFTMAX_XENT";
 
+template <class Error>
 TfLiteStatus Prepare(TfLiteContext* context, TfLiteNode* node) {
   const OpData* data = GetOpData(node);
   Xent xent;
   if (data == nullptr || !ParseXent(data->options, data->length, &xent)) {
     return Refuse(kName, "invalid options");
   }
-  return PrepareLoss(context, node, kLossInputs, kName);
+  return PrepareLoss<Error>(context, node, kLossInputs, kName);
 }
 
+template <class Error>
 TfLiteStatus Invoke(TfLiteContext* context, TfLiteNode* node) {
-  const LossTensors t = GetLossTensors(context, node);
+  const LossTensors<Error> t = GetLossTensors<Error>(context, node);
   const bool known_label = XentStep(ReadXent(GetOpData(node)->options), t.output, t.count, t.label,
                                     t.state, t.error, t.report);
   return known_label ? kTfLiteOk : Refuse(kName, "the label is not a class of the model");
@@ -29,6 +31,8 @@ TfLiteStatus Invoke(TfLiteContext* context, TfLiteNode* node) {
 
 }  // namespace
 
-const OpDefinition kSoftmaxXentOp = {kName, InitOpData, Prepare, Invoke};
+const OpDefinition kSoftmaxXentOp = {kName, InitOpData, Prepare<float>, Invoke<float>};
+const OpDefinition kSoftmaxXentBf16Op = {"TFODL_SOFTMAX_XENT_BF16", InitOpData, Prepare<Bfloat16>,
+                                         Invoke<Bfloat16>};
 
 }  // namespace tfodl

@@ -1,7 +1,7 @@
 // TFODL_SQUARED_ERROR: mean squared error, for regression and for autoencoders.
 //
 // inputs: output (int8), label (int32 [1]: negative only infers), state, target (float32, or int8 as
-// the input of an autoencoder); outputs: error (float32, one per output), report.
+// the input of an autoencoder); outputs: error (one per output), report.
 #include "tfodl/loss_step.h"
 #include "tfodl/ops/loss.h"
 #include "tfodl/ops/ops.h"
@@ -17,6 +17,7 @@ bool IsInt8Tensor(const TfLiteEvalTensor* tensor) {
   return tensor != nullptr && tensor->type == kTfLiteInt8;
 }
 
+template <class Error>
 TfLiteStatus Prepare(TfLiteContext* context, TfLiteNode* node) {
   const OpData* data = GetOpData(node);
   LossOptions options;
@@ -28,14 +29,15 @@ TfLiteStatus Prepare(TfLiteContext* context, TfLiteNode* node) {
                 ElementCount(Input(context, node, kLossOutput)))) {
     return Refuse(kName, "a tensor does not fit");
   }
-  return PrepareLoss(context, node, kInputs, kName);
+  return PrepareLoss<Error>(context, node, kInputs, kName);
 }
 
+template <class Error>
 TfLiteStatus Invoke(TfLiteContext* context, TfLiteNode* node) {
   const OpData* data = GetOpData(node);
   LossOptions options;
   if (!ParseLoss(data->options, data->length, &options)) return kTfLiteError;
-  const LossTensors t = GetLossTensors(context, node);
+  const LossTensors<Error> t = GetLossTensors<Error>(context, node);
   const TfLiteEvalTensor* target = Input(context, node, kTarget);
   const bool is_int8 = IsInt8Tensor(target);
   SquaredErrorStep(options, t.output, t.count, t.label,
@@ -46,6 +48,8 @@ TfLiteStatus Invoke(TfLiteContext* context, TfLiteNode* node) {
 
 }  // namespace
 
-const OpDefinition kSquaredErrorOp = {kName, InitOpData, Prepare, Invoke};
+const OpDefinition kSquaredErrorOp = {kName, InitOpData, Prepare<float>, Invoke<float>};
+const OpDefinition kSquaredErrorBf16Op = {"TFODL_SQUARED_ERROR_BF16", InitOpData, Prepare<Bfloat16>,
+                                          Invoke<Bfloat16>};
 
 }  // namespace tfodl

@@ -1,0 +1,49 @@
+// What an error is stored as between ops: float, or bfloat16, its upper half.
+//
+// A bfloat16 has the range of a float and 8 bits of precision, at half the memory. Values are rounded
+// to it, halves to even, wherever an op writes an error; ops compute with floats and integers.
+#ifndef TFODL_KERNELS_ERROR_TYPE_H_
+#define TFODL_KERNELS_ERROR_TYPE_H_
+
+#include <stdint.h>
+
+#include "tfodl/float_math.h"
+#include "tfodl/inline.h"
+
+namespace tfodl {
+
+struct Bfloat16 {
+  uint16_t bits;
+};
+
+TFODL_INLINE float ToFloat(float error) { return error; }
+
+TFODL_INLINE float ToFloat(Bfloat16 error) { return FloatFromBits(uint32_t{error.bits} << 16); }
+
+TFODL_INLINE void StoreError(float value, float* error) { *error = value; }
+
+// A NaN stays one: no sum of floats is a NaN whose upper half alone means infinity or zero.
+TFODL_INLINE void StoreError(float value, Bfloat16* error) {
+  const uint32_t bits = FloatBits(value);
+  error->bits = static_cast<uint16_t>((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
+}
+
+TFODL_INLINE void ClearError(float* error) { *error = 0.0f; }
+
+TFODL_INLINE void ClearError(Bfloat16* error) { error->bits = 0; }
+
+// The distance of neighbours among those bits.
+TFODL_INLINE constexpr uint32_t MagnitudeSpacing(const float*) { return 1; }
+
+TFODL_INLINE constexpr uint32_t MagnitudeSpacing(const Bfloat16*) { return 0x10000u; }
+
+// The bits of |error| as a float.
+TFODL_INLINE uint32_t ErrorMagnitude(float error) { return MagnitudeBits(error); }
+
+TFODL_INLINE uint32_t ErrorMagnitude(Bfloat16 error) {
+  return (error.bits & 0x7fffu) * 0x10000u;
+}
+
+}  // namespace tfodl
+
+#endif  // TFODL_KERNELS_ERROR_TYPE_H_
