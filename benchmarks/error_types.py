@@ -53,7 +53,7 @@ def summary(stream: str) -> str:
     }
     floats = {key[:3]: a for key, a in accuracy.items() if key[3] == ErrorType.FLOAT32.value}
     difference = np.array(
-        [accuracy[*key, ErrorType.BFLOAT16.value] - exact for key, exact in floats.items()]
+        [accuracy[(*key, ErrorType.BFLOAT16.value)] - exact for key, exact in floats.items()]
     )
     by_model: dict[str, list[float]] = {}
     for (_, seed, _), exact in floats.items():
