@@ -268,7 +268,7 @@ def _write(
     (folder / "model_data.h").write_text(header)
     write_project(
         folder / PROJECT,
-        model=record["model"],
+        record=record,
         training=training,
         target=get_target(record["target"]),
         arena_bytes=plan["training"]["arena_bytes"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from string import Template
@@ -14,6 +15,7 @@ from tf_odl.converters.flatbuffer import FlatModel
 from tf_odl.converters.head import FLOAT_HEAD_BWD_OP, FLOAT_HEAD_OP
 from tf_odl.converters.header import model_header
 from tf_odl.converters.own_convolutions import OWN_CONVOLUTIONS
+from tf_odl.converters.sample_header import sample_header
 from tf_odl.converters.targets import Target
 from tf_odl.converters.training_graph import ACCUMULATE_OP, RATE_OP, RESELECT_OP
 
@@ -35,16 +37,22 @@ _OWN_FUNCTION = {
 
 
 def write_project(
-    folder: Path, *, model: str, training: bytes, target: Target, arena_bytes: int
+    folder: Path,
+    *,
+    record: Mapping[str, Any],
+    training: bytes,
+    target: Target,
+    arena_bytes: int,
 ) -> str:
     """Create `folder` as an Arduino sketchbook; returns the name of the sketch in it.
 
     Args:
-        model: a name for the sketch.
+        record: the contents of export.json; the sketch is called as its `model`.
         training: model_train.tflite.
         target: the board.
         arena_bytes: of the tensor arena, as planned.
     """
+    model = record["model"]
     name = sketch_name(model)
     sketch = folder / name
     sketch.mkdir(parents=True)
@@ -52,6 +60,7 @@ def write_project(
     add_ops = "AddBfloat16Ops" if narrow else "AddOps"
     (sketch / f"{name}.ino").write_text(_filled("sketch.ino", model=model, add_ops=add_ops))
     (sketch / "model_data.h").write_text(model_header({"model_train_tflite": training}))
+    (sketch / "sample.h").write_text(sample_header(record), encoding="utf-8")
     ops = [f"resolver.{resolver_method(op)}();" for op in forward_ops(training)]
     ops += [f"tfodl::{add}(resolver);" for add in _ops_beside_add_ops(training)]
     (sketch / "model_ops.h").write_text(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
+import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from click.testing import CliRunner
@@ -15,6 +18,7 @@ from tf_odl.cli import main
 from tf_odl.converters.flatbuffer import FlatModel
 from tf_odl.converters.own_convolutions import with_own_convolutions
 from tf_odl.converters.quantize import TFLM_OPS
+from tf_odl.converters.sample_header import sample_header
 from tf_odl.converters.sketch import forward_ops, resolver_method, sketch_name, write_project
 from tf_odl.converters.targets import TARGETS, get_target
 from tf_odl.models.digits_cnn import digits_cnn
@@ -108,6 +112,7 @@ def test_a_project_is_complete(exports, target):
         f"{name}.ino",
         "model_data.h",
         "model_ops.h",
+        "sample.h",
         "sketch.yaml",
     }
     profile = yaml.safe_load((sketch / "sketch.yaml").read_text())["profiles"][target]
@@ -166,8 +171,9 @@ def test_ops_that_few_models_have_are_registered_where_they_are_used(
 def test_own_convolutions_are_registered_in_place_of_the_builtin_ones(exports, tmp_path):
     plain = FlatModel((exports["nano33"] / "model_train.tflite").read_bytes())
     graph = with_own_convolutions(plain).pack()
+    record = json.loads((exports["nano33"] / "export.json").read_text())
     name = write_project(
-        tmp_path / "p", model="m", training=graph, target=get_target("nano33"), arena_bytes=1
+        tmp_path / "p", record=record, training=graph, target=get_target("nano33"), arena_bytes=1
     )
     header = (tmp_path / "p" / name / "model_ops.h").read_text()
     builtin = re.findall(r"resolver\.(Add\w+)\(\);", header)
@@ -175,6 +181,36 @@ def test_own_convolutions_are_registered_in_place_of_the_builtin_ones(exports, t
     own = ["AddConv2D", "AddDepthwiseConv2D"]
     assert re.findall(r"  tfodl::(\w+)\(resolver\);", header) == own
     assert f"kForwardOps = {len(builtin) + 2};" in header
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="g++ is missing (Debian: g++)")
+def test_the_header_of_a_sample_standardises_as_the_data_were(tmp_path):
+    rng = np.random.default_rng(0)
+    mean, deviation = rng.normal(3, 100, 3), rng.uniform(1e-4, 50, 3)
+    sample = rng.normal(0, 100, (4, 3)).astype(np.float32)
+    names = ["cat", 'a "dog"', "öwl"]
+    provenance = {"mean": mean.tolist(), "deviation": deviation.tolist(), "class_names": names}
+    header = sample_header({"input": {"shape": [1, 4, 3]}, "provenance": provenance})
+    (tmp_path / "sample.h").write_text(header, encoding="utf-8")
+    numbers = ", ".join(f"{v!r}f" for v in sample.reshape(-1).tolist())
+    (tmp_path / "main.cpp").write_text(
+        f"""#include <cstdio>
+        #include "sample.h"
+        int main() {{
+          float sample[kSampleSize] = {{{numbers}}};
+          Standardise(sample);
+          for (float v : sample) std::printf("%.9g\\n", v);
+          for (const char* name : kClassNames) std::puts(name);
+        }}"""
+    )
+    command = ["g++", "-std=c++14", "-Wall", "-Wextra", "-Werror", "main.cpp", "-o", "main"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    lines = subprocess.run([tmp_path / "main"], capture_output=True, check=True).stdout
+    found = lines.decode().splitlines()
+    np.testing.assert_allclose(
+        np.array(found[:12], float).reshape(4, 3), (sample - mean) / deviation, rtol=1e-4, atol=1e-4
+    )
+    assert found[12:] == names
 
 
 def test_the_sketch_is_the_example_of_the_library(exports):

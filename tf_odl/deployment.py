@@ -95,7 +95,7 @@ def project_for_qemu(export_dir: Path) -> Project:
         with new_folder(folder, replaces=_COMPLETE) as temporary:
             write_project(
                 temporary,
-                model=record["model"],
+                record=record,
                 training=(export_dir / "model_train.tflite").read_bytes(),
                 target=target,
                 arena_bytes=read_plan(export_dir)["training"]["arena_bytes"],

@@ -69,7 +69,9 @@ def read_export(export_dir: Path) -> dict[str, Any]:
     try:
         return json.loads(path.read_text())
     except FileNotFoundError:
-        raise UserError(f"{export_dir} is no export (export.json is missing)") from None
+        inside = sorted(p.parent for p in Path(export_dir).glob("*/export.json"))
+        hint = f": did you mean {' or '.join(map(str, inside))}?" if inside else ""
+        raise UserError(f"{export_dir} is no export (export.json is missing){hint}") from None
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read: {error}") from error
 

@@ -2,7 +2,8 @@
 //
 //   tf-odl teach EXPORT_DIR
 //
-// What was learned and saved is there again after a power cut. Written by tf-odl export.
+// What was learned and saved is there again after a power cut. sample.h has the form of a sample and
+// the names of the classes, for sensors of your own. Written by tf-odl export.
 #include <Chirale_TensorFlowLite.h>
 #include <TfOdl.h>
 

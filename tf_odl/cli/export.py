@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tf_odl.cli.export_data import form_of
 from tf_odl.cli.output import emit_json, print_table, progress_bar
 from tf_odl.cli.source import named_layers, read_source, training_options
 from tf_odl.cli.tensorflow import load_tensorflow
@@ -113,8 +114,9 @@ def export(
     from tf_odl.converters.rate import RateSettings, Schedule
     from tf_odl.converters.targets import get_target
     from tf_odl.converters.update_rule import UpdateRule
-    from tf_odl.data import load
+    from tf_odl.data import load, standardisation, standardised_as
     from tf_odl.fitting import layers_that_fit
+    from tf_odl.trainer.finetune import read_record
 
     names = named_layers(layers, train_layers, mask_file, fit)
     if mask_file is not None and (selector, reselect) != (None, None):
@@ -124,15 +126,16 @@ def export(
     model, chosen, masks, settings = given.model, given.method, given.masks, given.settings
     of_run: dict[str, Any] = {}
     if settings is not None:
-        if data is None:
-            of_run = {
-                "person": settings.person,
-                "person_split": settings.person_split,
-                "validation": settings.validation,
-                "size": settings.data_size,
-                "features": settings.features,
-                "standardise": settings.standardise,
-            }
+        of_run = {
+            "person": settings.person,
+            "person_split": settings.person_split,
+            "validation": settings.validation,
+            "size": settings.data_size,
+            "features": settings.features,
+            "standardise": settings.standardise,
+        }
+        if data is not None:
+            of_run = form_of(of_run, data)
         data, data_dir = data or settings.data or "digits", data_dir or settings.data_dir
         shift = shift or settings.shift
     elif data is None and not isinstance(model, bytes):
@@ -182,7 +185,13 @@ def export(
         )
         if not isinstance(model, bytes):
             dataset = models.as_the_model_takes(model, dataset)
-        settings_of_board["provenance"]["pixels"] = dataset.pixels
+        if settings is not None:
+            dataset = standardised_as(dataset, read_record(source)["data"])
+        settings_of_board["provenance"] |= {
+            "pixels": dataset.pixels,
+            "class_names": list(dataset.class_names) if classifier else [],
+            **standardisation(dataset),
+        }
         settings_of_board["test"] = (dataset.x_test, dataset.y_test)
     with progress_bar(quiet=as_json) as progress:
         if fit:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,19 +50,28 @@ def data_of_export(
     Raises:
         UserError: there are none.
     """
-    from tf_odl.data import as_bytes, load
+    from tf_odl.data import as_bytes, load, standardised_as
 
     provenance = record["provenance"]
     labelled = record.get("loss") not in ("mse", "reconstruction")
-
     if data is None and provenance.get("data") is None:
         raise UserError("the export was made without data: name the data to learn from with --data")
+    options = provenance.get("data_options", {})
+    if data is not None:
+        options = form_of(options, data)
     directory = data_dir or provenance.get("data_dir")
     found = load(
         data or provenance["data"],
         data_dir=Path(directory) if directory else None,
         labelled=labelled,
         shift=shift or (None if data else provenance.get("shift")),
-        **({} if data else provenance.get("data_options", {})),
+        **options,
     )
-    return as_bytes(found) if (provenance.get("pixels") or 1) > 1 else found
+    found = as_bytes(found) if (provenance.get("pixels") or 1) > 1 else found
+    return standardised_as(found, provenance)
+
+
+def form_of(options: Mapping[str, Any], data: str) -> dict[str, Any]:
+    """Those of a run's data options that other data need, too, to be what its model reads."""
+    names = ("size", "features") if Path(data).is_dir() else ("features",)
+    return {name: options[name] for name in names if name in options}

@@ -153,4 +153,8 @@ def _print(result: dict[str, Any]) -> None:
     print_table(headers, cost_rows(result), title=f"time and energy, {board}")
     for measure in measures(result):
         click.echo(measure)
-    click.echo("it fits" if result["fits"] else "it does NOT fit: train fewer layers, see --help")
+    click.echo(
+        "it fits"
+        if result["fits"]
+        else "it does NOT fit: --fit chooses layers that do, or name them with --layers"
+    )

@@ -95,6 +95,10 @@ def read_source(path: Path, method: str | None, mask_file: Path | None, fit: boo
     chosen = get_method(method or "tinypropv2")
     masks = settings = None
     model: Any
+    if not path.exists():
+        raise UserError(
+            f"{path} does not exist: give the folder of a run, a .keras or an int8 .tflite file"
+        )
     if path.is_dir():
         record = run.read_record(path)
         if record["status"] != "complete":

@@ -77,6 +77,11 @@ def load(
     elif path.is_dir():
         data = load_folder(path, size)
     else:
+        if path.is_file():
+            raise UserError(
+                f"{name} is no data we read: make it an .npz file (docs/data.md shows how for a "
+                "table) or a folder with one sub-folder of images or .npy arrays per class"
+            )
         known = ", ".join(DATASETS)
         raise UserError(f"no data {name!r}: use {known}, an .npz file or a folder of classes")
     always = entry is not None and entry.standardise

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from tf_odl.data.dataset import Dataset
+from tf_odl.errors import UserError
 
 
 def statistics(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -22,6 +25,28 @@ def statistics(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     deviation = x.std(axes, dtype=np.float64)
     deviation[deviation < 1e-6 * np.maximum(1, np.abs(mean))] = 1
     return mean.astype(np.float32), deviation.astype(np.float32)
+
+
+def standardised_as(data: Dataset, record: Mapping[str, Any]) -> Dataset:
+    """`data` standardised as those of a record with `mean` and `deviation`, lists or None.
+
+    Data that are standardised already, as sound always is, stay as they are.
+    """
+    if record.get("mean") is None or data.mean is not None:
+        return data
+    mean, deviation = (np.asarray(record[k], np.float32) for k in ("mean", "deviation"))
+    if data.x_train.shape[-1] != len(mean):
+        raise UserError(
+            f"{data.name} has {data.x_train.shape[-1]} channels, the model was trained on samples "
+            f"with {len(mean)} that were standardised"
+        )
+    return standardised(data, mean, deviation)
+
+
+def standardisation(data: Dataset) -> dict[str, list[float] | None]:
+    """What `standardised_as` reads."""
+    values = {"mean": data.mean, "deviation": data.deviation}
+    return {k: None if v is None else [float(x) for x in v] for k, v in values.items()}
 
 
 def standardised(data: Dataset, mean: np.ndarray, deviation: np.ndarray) -> Dataset:

@@ -1,0 +1,64 @@
+"""What a model reads and says, as a C header beside its sketch."""
+
+from __future__ import annotations
+
+import json
+import math
+import textwrap
+from collections.abc import Mapping
+from typing import Any
+
+
+def sample_header(record: Mapping[str, Any]) -> str:
+    """`sample.h` of an export.
+
+    Args:
+        record: the contents of export.json; of its provenance `pixels`, `mean` and `deviation`
+            (float [channels]) and `class_names` are used where they are.
+    """
+    shape, given = record["input"]["shape"][1:], record.get("provenance", {})
+    form = " x ".join(str(d) for d in shape) + (", the last index fastest" if shape[1:] else "")
+    lines = [
+        "/* Written by tf-odl export: what the model reads and says. */",
+        "#ifndef TFODL_SAMPLE_H_",
+        "#define TFODL_SAMPLE_H_",
+        "",
+        f"/* Of a sample, float: {form}. */",
+        f"constexpr unsigned kSampleSize = {math.prod(shape)};",
+    ]
+    if given.get("pixels"):
+        lines += [
+            f"/* The value of a white pixel. */\nconstexpr float kWhite = {given['pixels']}f;"
+        ]
+    if given.get("mean") is not None:
+        lines += _standardising(given["mean"], given["deviation"])
+    names = given.get("class_names") or []
+    if names:
+        quoted = ", ".join(json.dumps(str(name)) for name in names)
+        lines += [
+            "",
+            "/* By their numbers, which predict() gives and learn() takes. */",
+            f"constexpr unsigned kClasses = {len(names)};",
+            f"static const char* const kClassNames[kClasses] = {{{quoted}}};",
+        ]
+    return "\n".join([*lines, "", "#endif /* TFODL_SAMPLE_H_ */", ""])
+
+
+def _standardising(mean: list[float], deviation: list[float]) -> list[str]:
+    def values(name: str, of: list[float]) -> str:
+        text = ", ".join(f"{v:.9g}" for v in of)
+        return textwrap.fill(f"static const float {name}[kChannels] = {{{text}}};", 100)
+
+    return [
+        "",
+        "/* The model was trained on standardised samples: before predict() and learn(). */",
+        f"constexpr unsigned kChannels = {len(mean)};",
+        values("kMean", mean),
+        values("kDeviation", deviation),
+        "",
+        "inline void Standardise(float* sample) {",
+        "  for (unsigned i = 0; i < kSampleSize; ++i) {",
+        "    sample[i] = (sample[i] - kMean[i % kChannels]) / kDeviation[i % kChannels];",
+        "  }",
+        "}",
+    ]
