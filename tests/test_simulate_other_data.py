@@ -72,6 +72,28 @@ def test_other_data_are_standardised_as_those_of_the_run(folder: Path) -> None:
     np.testing.assert_allclose(given["deviation"], deviation, rtol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("scales", "options", "warned"),
+    [
+        ([1, 1, 1], (), False),
+        ([1, 50, 0], (), False),
+        ([1, 0.001, 1], (), True),
+        ([1, 1, 1000], (), True),
+        ([1000, 1000, 1000], (), True),
+        ([1, 1, 1000], ("--standardise",), False),
+    ],
+)
+def test_channels_of_unlike_scales_are_warned_of(
+    folder: Path, tmp_path: Path, scales: list[float], options: tuple[str, ...], warned: bool
+) -> None:
+    x = np.random.default_rng(0).normal(size=(100, 3)) * scales
+    np.savez(tmp_path / "x.npz", x=x, y=np.arange(100) % 3)
+    mine = ("--model", folder / "mine.keras", "--data", tmp_path / "x.npz", "--epochs", 1)
+    result = invoke("finetune", *mine, "--lr", 1e-9, *options, "--out", tmp_path / "run")
+    assert result.exit_code == 0, result.output
+    assert ("warning: " in result.stderr and "--standardise" in result.stderr) == warned
+
+
 def test_other_channels_are_refused(folder: Path, tmp_path: Path) -> None:
     np.savez(tmp_path / "two.npz", x=X[:, :2], y=Y)
     refused = invoke("simulate", folder / "run" / "export-nano33", "--data", tmp_path / "two.npz")

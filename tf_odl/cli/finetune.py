@@ -131,6 +131,8 @@ def _train(out: Path, record: dict[str, Any], quiet: bool) -> dict[str, Any]:
     )
     if (record["data"].get("pixels") or 1) > 1:
         console.print("images are fed as 0..255: the model scales them itself")
+    if record["data"].get("warning"):
+        console.print(f"warning: {record['data']['warning']}")
     if record["status"] == "complete":
         console.print(f"all {settings.epochs} epochs are done")
     columns = (

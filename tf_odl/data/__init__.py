@@ -3,6 +3,14 @@
 from tf_odl.data.catalogue import DATASETS
 from tf_odl.data.dataset import Dataset, as_bytes
 from tf_odl.data.registry import load
-from tf_odl.data.standardise import standardisation, standardised_as
+from tf_odl.data.standardise import standardisation, standardised_as, uneven
 
-__all__ = ["DATASETS", "Dataset", "as_bytes", "load", "standardisation", "standardised_as"]
+__all__ = [
+    "DATASETS",
+    "Dataset",
+    "as_bytes",
+    "load",
+    "standardisation",
+    "standardised_as",
+    "uneven",
+]

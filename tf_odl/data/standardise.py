@@ -11,6 +11,8 @@ import numpy as np
 from tf_odl.data.dataset import Dataset
 from tf_odl.errors import UserError
 
+LARGEST_RATIO = 100  # of channels' deviations, and the largest deviation
+
 
 def statistics(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of the last axis of float32 [N, .., channels].
@@ -25,6 +27,24 @@ def statistics(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     deviation = x.std(axes, dtype=np.float64)
     deviation[deviation < 1e-6 * np.maximum(1, np.abs(mean))] = 1
     return mean.astype(np.float32), deviation.astype(np.float32)
+
+
+def uneven(data: Dataset) -> str | None:
+    """What is wrong with the scales of the channels and what helps, None if nothing is.
+
+    An int8 input has one scale for all channels, and SGD one learning rate.
+    """
+    if data.mean is not None or data.pixels is not None:
+        return None
+    deviation = data.x_train.std(tuple(range(data.x_train.ndim - 1)), dtype=np.float64)
+    deviation = deviation[deviation > 0]
+    if not len(deviation) or deviation.max() <= LARGEST_RATIO * min(deviation.min(), 1):
+        return None
+    return (
+        f"the samples' channels have deviations of {deviation.min():.2g} to {deviation.max():.2g}: "
+        "SGD and int8 want similar ones near 1. Use --standardise, with a model that has no "
+        "Normalization in front"
+    )
 
 
 def standardised_as(data: Dataset, record: Mapping[str, Any]) -> Dataset:

@@ -22,7 +22,7 @@ import numpy as np
 
 import tf_odl
 from tf_odl import models
-from tf_odl.data import Dataset, load, standardisation
+from tf_odl.data import Dataset, load, standardisation, uneven
 from tf_odl.data.dataset import at_most
 from tf_odl.errors import UserError
 from tf_odl.files import new_folder, write_file, write_json
@@ -278,6 +278,7 @@ def _record(settings: Settings, data: Dataset, trainer: OdlModel) -> dict[str, A
             "classes": data.classes,
             "pixels": data.pixels,
             **standardisation(data),
+            "warning": uneven(data),
             "train": list(data.x_train.shape),
             "test": list(data.x_test.shape),
         },
