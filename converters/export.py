@@ -105,7 +105,7 @@ def export(
         out_dir: the folder to create; nothing is left behind if the export fails.
         sparsifier: which entries of a layer's error the board keeps.
         skip_rule: which samples the board trains on.
-        masks: which neurons of which layer may update; by default all of all layers.
+        masks: which neurons of which layer may update; by default all of the trainable layers.
         layers: freeze all layers but these; `conv[8:16]` is the neurons 8 to 15 of a layer.
         train_layers: freeze all but the last so many weighted layers.
         learning_rate: of plain SGD, per sample; a sketch may change it.
@@ -154,7 +154,7 @@ def export(
     _check_earlier(out_dir, overwrite)
     with new_folder(Path(out_dir), replaces=RECORD) as folder:
         folded = fold(model)
-        allowed = allowed_masks(folded.neurons, masks, layers, train_layers)
+        allowed = allowed_masks(folded.neurons, masks, layers, train_layers, folded.frozen)
         if aware is not None:
             train_aware(
                 folded.model, aware.x, aware.y, epochs=aware.epochs, seed=seed, progress=progress

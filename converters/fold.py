@@ -38,11 +38,13 @@ class Folded:
     """A model without batch normalization, and which of its layers can be trained.
 
     `sites` maps the name by which methods know a weighted layer (`conv1`, `sep/depthwise`) to
-    the folded model's layer, in the order of the forward pass.
+    the folded model's layer, in the order of the forward pass. `frozen` are the sites whose layers
+    are not trainable in the original model.
     """
 
     model: keras.Model
     sites: dict[str, str]
+    frozen: frozenset[str] = frozenset()
 
     @property
     def neurons(self) -> dict[str, int]:
@@ -59,6 +61,7 @@ def fold(model: keras.Model) -> Folded:
         UserError: the model or one of its layers has a form that cannot be exported.
     """
     graph = trace(model)
+    fixed = {node.name for node in graph.nodes if not node.trainable}
     _drop_training_only(graph)
     mark_sites(graph)
     split_separable(graph)
@@ -70,7 +73,8 @@ def fold(model: keras.Model) -> Folded:
     add_missing_biases(graph)
     check_sites(graph)
     sites = {node.site: node.name for node in graph.nodes if node.site is not None}
-    return Folded(build(graph, model.name), sites)
+    frozen = frozenset(s for s in sites if s in fixed or s.rpartition("/")[0] in fixed)
+    return Folded(build(graph, model.name), sites, frozen)
 
 
 def _drop_training_only(graph: Graph) -> None:

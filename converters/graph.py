@@ -24,7 +24,7 @@ class Node:
 
     `args` and `kwargs` are those of the layer's call, with nodes in place of tensors; `shape` is
     the output's, without the batch dimension. `site` is the name under which methods know the
-    layer, None for a layer that has no weights of its own to train.
+    layer, None for a layer that has no weights of its own to train. `trainable` is the layer's.
     """
 
     kind: Any  # a subclass of keras.Operation
@@ -35,6 +35,7 @@ class Node:
     kwargs: dict[str, Any]
     shape: tuple[int, ...]
     site: str | None = None
+    trainable: bool = True
 
     @property
     def inputs(self) -> list[Node]:
@@ -184,6 +185,7 @@ def _copy(operation: Any, args: Any, kwargs: Any, shape: tuple[int | None, ...])
         args=tuple(args),
         kwargs=kwargs,
         shape=tuple(int(d) for d in shape[1:] if d is not None),
+        trainable=getattr(operation, "trainable", True),
     )
 
 

@@ -44,9 +44,10 @@ class Planner:
         if isinstance(model, bytes):
             data, self._neurons = adapt(model)
             self._model = parsed(data)
+            self._frozen: frozenset[str] = frozenset()
             return
         folded = fold(model)
-        self._neurons = folded.neurons
+        self._neurons, self._frozen = folded.neurons, folded.frozen
         x = np.random.default_rng(0).normal(size=(4, *model.input_shape[1:])).astype(np.float32)
         everything = allowed_masks(self._neurons, None, None, None)
         self._model = parsed(int8_model(folded, x, everything, Room(1, 1, "min-max"), None))
@@ -91,7 +92,7 @@ class Planner:
             head=head,
             errors=errors,
         )
-        allowed = allowed_masks(self._neurons, masks, layers, train_layers)
+        allowed = allowed_masks(self._neurons, masks, layers, train_layers, self._frozen)
         model = self._model
         if self._from_file:
             model = parsed(with_biases(model.data, allowed))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
@@ -16,9 +16,15 @@ def allowed_masks(
     masks: Mapping[str, Mask] | None,
     layers: Sequence[str] | None,
     train_layers: int | None,
+    frozen: Collection[str] = (),
 ) -> dict[str, Mask]:
-    """The mask of every weighted layer."""
+    """The mask of every weighted layer.
+
+    Where nothing else says what trains, that are all layers but `frozen`, or all if all are frozen.
+    """
     sites = list(neurons)
+    if (masks, layers, train_layers) == (None, None, None) and set(frozen) < set(sites):
+        layers = [site for site in sites if site not in frozen]
     if not sites:
         raise UserError("the model has no Dense or convolution layer to train")
     if train_layers is not None and not 1 <= train_layers <= len(sites):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -13,6 +14,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tf_odl.converters.fold import fold
+from tf_odl.converters.trainable import allowed_masks, trains
 from tf_odl.errors import UserError
 
 L = keras.layers
@@ -270,6 +272,27 @@ def test_models_in_models_are_flattened() -> None:
     assert folded.sites == {"conv": "conv", "deep": "deep", "out": "out"}
     assert not of_kind(folded.model, keras.Model)
     assert folded.model.get_layer("deep").activation is keras.activations.relu
+
+
+def test_layers_that_are_not_trainable_are_known(tmp_path: Path) -> None:
+    """Also after saving, in models within the model, and as halves of a separable convolution."""
+    base = keras.Sequential([keras.Input((6, 6, 2)), L.SeparableConv2D(3, 2, name="sep")])
+    base.trainable = False
+    layers = [keras.Input((6, 6, 2)), base, L.Flatten(), L.Dense(4, name="hidden")]
+    model = keras.Sequential([*layers, L.Dense(2, name="out")])
+    model.get_layer("hidden").trainable = False
+    model.save(tmp_path / "mine.keras")
+    for each in (model, keras.models.load_model(tmp_path / "mine.keras")):
+        folded = fold(each)
+        assert folded.frozen == {"sep/depthwise", "sep/pointwise", "hidden"}
+        masks = allowed_masks(folded.neurons, None, None, None, folded.frozen)
+        assert [site for site, mask in masks.items() if trains(mask)] == ["out"]
+        named = allowed_masks(folded.neurons, None, ["hidden"], None, folded.frozen)
+        assert [site for site, mask in named.items() if trains(mask)] == ["hidden"]
+    model.trainable = False
+    folded = fold(model)
+    masks = allowed_masks(folded.neurons, None, None, None, folded.frozen)
+    assert all(trains(mask) for mask in masks.values())
 
 
 def test_halves_of_a_separable_convolution_are_sites() -> None:

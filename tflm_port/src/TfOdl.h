@@ -5,6 +5,18 @@
 //   #include <Chirale_TensorFlowLite.h>
 //   #include <TfOdl.h>
 //
+// Then, with model_data.h of an export (examples/Teach has the whole sketch):
+//
+//   static tflite::MicroMutableOpResolver<5 + tfodl::kOpCount> resolver;
+//   static tfodl::TflmLearner learner(model_train_tflite, resolver, tfodl::MakeArena<9000>(), 9000);
+//   static tfodl::BoardStorage storage;
+//   static tfodl::ArduinoDevice device(learner, storage, Serial);
+//
+//   setup():  resolver.AddFullyConnected(); ...; tfodl::AddOps(resolver); device.begin();
+//   loop():   device.poll();                                  // answers tf-odl teach, saves
+//             tfodl::Step step = device.predict(sample);      // step.prediction, step.probability
+//             device.learn(sample, label);                    // one training step
+//
 // Without it there is LinearLearner, for features that something else computes.
 #ifndef TFODL_H_
 #define TFODL_H_

@@ -1,9 +1,9 @@
 // A board that learns to tell classes of feature vectors apart, taught over the serial port:
 //
-//   tf-odl teach --port PORT --data hapt
+//   tf-odl teach --port PORT --data hapt --data-dir DIR
 //
 // The features are the 561 of the data set HAPT (six activities of a person who carries a phone),
-// each from -1 to 1. Softmax regression needs no TensorFlow Lite Micro. What was learned and saved
+// with mean 0 and deviation 1. Softmax regression needs no TensorFlow Lite Micro. What was learned and saved
 // is there again after a power cut.
 #include <TfOdl.h>
 
