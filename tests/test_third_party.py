@@ -364,7 +364,7 @@ def test_the_command_takes_the_file(file: bytes, tmp_path: Path) -> None:
     accuracy = json.loads(done.stdout)["export"]["accuracy"]
     assert accuracy["samples"] == 12 and 0 <= accuracy["int8"] <= 1
     done = CliRunner().invoke(main, ["export", str(tmp_path / "none.tflite")])
-    assert done.exit_code == 2 and "none.tflite cannot be read" in done.stderr
+    assert done.exit_code == 2 and "none.tflite does not exist" in done.stderr
 
 
 @needs_tflm
