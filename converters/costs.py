@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from tf_odl.converters.error_type import without_error_type
+
 Costs = Mapping[str, Mapping[str, float]]  # of each kind of op: instructions per unit of a size
 
 
@@ -29,8 +31,11 @@ class Work:
     sizes: Mapping[str, float]
 
     def instructions(self, costs: Costs) -> float:
-        """By the costs of its sizes; 0 for an unknown kind."""
-        per = costs.get(self.kind, {})
+        """By the costs of its sizes; 0 for an unknown kind.
+
+        With errors of a type that was not measured, an op costs what it does with float32.
+        """
+        per = costs.get(self.kind) or costs.get(without_error_type(self.kind), {})
         return sum(per.get(name, 0.0) * size for name, size in self.sizes.items())
 
 

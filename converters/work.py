@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 from tf_odl.converters.costs import Work
@@ -40,13 +39,12 @@ def work_of(flat: FlatModel, op: Any) -> Work:
     """The work of an op of a plain or training model, when no error is zero that can be another."""
     kind = without_error_type(flat.op_name(op))
     if kind in _WORK:
-        work = _WORK[kind](flat, op)
-        return replace(work, kind=without_error_type(work.kind))
+        return _WORK[kind](flat, op)
     reads = math.prod(flat.shape(int(op.inputs[0])))
     if kind == "TFODL_SEED":
         return Work(kind, 0, {"call": 1})
     if kind.startswith("TFODL_"):
-        return Work(kind, 0, {"call": 1, "errors": reads})
+        return Work(flat.op_name(op), 0, {"call": 1, "errors": reads})
     outputs = math.prod(flat.shape(int(op.outputs[0])))
     return Work(kind, 0, {"call": 1, "outputs": outputs, "reads": reads})
 
