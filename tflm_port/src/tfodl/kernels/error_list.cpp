@@ -116,8 +116,8 @@ ErrorList ListErrors(const Layer& layer, LayerKind kind, Bfloat16* delta, float 
   ToIntegerErrors(layer, kind, *unit, delta);
   int16_t* const errors = reinterpret_cast<int16_t*>(delta);
   const uint32_t packed = PackZeros(errors, all);
-  const int16_t* from = errors + (all - packed);
-  memmove(errors + (all - packed), errors, packed * sizeof *errors);
+  int16_t* from = errors + all;
+  for (uint32_t i = packed; i > 0; --i) *--from = errors[i - 1];
 
   uint8_t* const memory = reinterpret_cast<uint8_t*>(delta);
   uint32_t count = 0;

@@ -2,8 +2,6 @@
 
 #include "tfodl/kernels/input_sums.h"
 
-#include <string.h>
-
 #include "tfodl/float_contract.h"
 
 namespace tfodl {
@@ -29,7 +27,7 @@ void InputSums<Bfloat16>::Advance(uint32_t row) {
   for (; row_ < row && row_ < o.in_h; ++row_) {
     ToRealErrors(args_.layer, kind_, args_.unit, o.in_w, sums);
     for (uint32_t i = 0; i < line; ++i) StoreError(FloatFromBits(LoadWord(sums + i)), next_++);
-    memmove(sums, sums + line, others * sizeof *sums);
+    for (uint32_t i = 0; i < others; ++i) sums[i] = sums[line + i];
     Clear(sums + others, line);
   }
 }
