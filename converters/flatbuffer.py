@@ -89,7 +89,7 @@ class FlatModel:
         return raw.decode() if isinstance(raw, bytes) else raw or ""
 
     def shape(self, tensor: int) -> tuple[int, ...]:
-        return tuple(int(d) for d in self.tensors[tensor].shape)
+        return tuple(np.asarray(self.tensors[tensor].shape).tolist())
 
     def dtype(self, tensor: int) -> np.dtype[Any]:
         return _DTYPES[self.tensors[tensor].type]
