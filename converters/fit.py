@@ -91,7 +91,10 @@ def fit_layers(
         if progress is not None:
             progress("fit", depth, len(sites) - 1)
         smallest = -(-len(worth[site]) // SMALLEST) if site in narrowable else len(worth[site])
-        alone = choice({site: _best(worth[site], smallest), head: kept[head]})
+        try:
+            alone = choice({site: _best(worth[site], smallest), head: kept[head]})
+        except UserError:
+            continue  # the error cannot get there, or the layer cannot train
         if _too_deep(alone.plan):
             break
         if not alone.allowed:

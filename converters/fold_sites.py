@@ -44,7 +44,10 @@ def mark_sites(graph: Graph) -> None:
         if not issubclass(node.kind, kinds):
             continue
         if node.config.get("padding") == "causal":
-            raise UserError(f"layer {node.name!r} has causal padding, which is not supported")
+            raise UserError(
+                f"layer {node.name!r} has causal padding, which is not supported: put "
+                "ZeroPadding1D(((kernel_size - 1) * dilation_rate, 0)) in front of it instead"
+            )
         if node.config.get("groups", 1) != 1:
             raise UserError(f"layer {node.name!r} is a grouped convolution, which is not supported")
         node.site = node.name

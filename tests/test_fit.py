@@ -297,6 +297,20 @@ def test_a_loss_for_a_model_that_is_no_classifier(tmp_path):
     assert [len(c["layers"]) for c in choices] == [1, 2]
 
 
+def test_layers_that_no_error_reaches_are_left_out(tmp_path):
+    """A tanh has no training op: what is below it cannot train, what is above it can."""
+    ends = [keras.layers.Dense(4, "relu", name="above"), keras.layers.Dense(3, name="out")]
+    layers = [keras.Input((6,)), keras.layers.Dense(8, "tanh", name="below"), *ends]
+    path = tmp_path / "mine.keras"
+    keras.Sequential(layers).save(path)
+    result = CliRunner().invoke(main, ["plan", str(path), "--fit", "--json"])
+    assert result.exit_code == 0, result.output
+    assert [c["layers"] for c in json.loads(result.stdout)["choices"]] == [
+        ["out"],
+        ["above", "out"],
+    ]
+
+
 def test_the_commands(model, tmp_path):
     path = str(tmp_path / "m.keras")
     model.save(path)

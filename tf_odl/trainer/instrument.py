@@ -288,7 +288,10 @@ def _check(layer: keras.layers.Layer) -> None:
     if getattr(layer, "groups", 1) != 1:
         raise UserError(f"layer {layer.name!r} is a grouped convolution, which is not supported")
     if getattr(layer, "padding", "") == "causal":
-        raise UserError(f"layer {layer.name!r} has causal padding, which is not supported")
+        raise UserError(
+            f"layer {layer.name!r} has causal padding, which is not supported: put "
+            "ZeroPadding1D(((kernel_size - 1) * dilation_rate, 0)) in front of it instead"
+        )
     if not layer.built:
         raise UserError(f"layer {layer.name!r} has no weights yet: build the model first")
     if layer.compute_dtype != "float32":
