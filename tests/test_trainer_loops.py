@@ -106,6 +106,19 @@ def test_a_loop_trains_as_single_steps_do(build: Any, method: str, batch: int) -
     assert int(looped.optimizer.iterations) == int(stepped.optimizer.iterations)
 
 
+@pytest.mark.parametrize("build", [mlp, cnn, series])
+def test_a_loop_repeats_bit_for_bit(build: Any) -> None:
+    """Every fresh graph reads its weights before it updates them."""
+    results = []
+    for _ in range(4):
+        model = trainer(build(), get_method("tinypropv2"), 3)
+        model.fit(*data(model.model, 23), batch_size=4, epochs=2, verbose=0)
+        results.append(model.get_weights())
+    for other in results[1:]:
+        for a, b in zip(results[0], other, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
 def test_the_number_of_batches_per_call_changes_nothing() -> None:
     x, y = data(cnn(), 23)
     weights = []

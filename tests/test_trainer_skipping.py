@@ -43,7 +43,7 @@ def cnn(dropout: float = 0.0) -> keras.Model:
         layers.ReLU(6),
         layers.Flatten(),
         layers.Dense(7, activation="relu"),
-        layers.Dropout(dropout),
+        *([layers.Dropout(dropout)] if dropout else []),
         layers.Dense(3),
     ):
         x = layer(x)

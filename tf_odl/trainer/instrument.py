@@ -7,6 +7,7 @@ nested models and layers of the user's own around them work, and nothing remains
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,12 +16,14 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from keras.src.models.functional import Functional
 
 from tf_odl.errors import UserError
 from tf_odl.methods import WeightedLayer
 
 _DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
 _SEPARABLE = (keras.layers.SeparableConv1D, keras.layers.SeparableConv2D)
+_MODELS = (keras.Sequential, Functional)
 _CONV = (keras.layers.Conv1D, keras.layers.Conv2D)
 _WEIGHTED = (keras.layers.Dense, *_CONV, *_DEPTHWISE, *_SEPARABLE)
 # Their weights belong to no neuron but cost no multiply-accumulates that effort would miss.
@@ -298,6 +301,17 @@ def _check(layer: keras.layers.Layer) -> None:
         raise UserError(
             f"layer {layer.name!r} computes in {layer.compute_dtype}; only float32 is supported"
         )
+
+
+def repeats_forward(model: keras.Model) -> bool:
+    """Whether training computes other outputs than inference: dropout and what may be like it.
+
+    All layers that ask for `training` count, but for batch normalization, whose statistics a skip
+    rule freezes, and models, whose layers count by themselves.
+    """
+    known = {x.call for x in (*_WEIGHTED, keras.layers.BatchNormalization, *_MODELS)}
+    calls = {type(layer).call for layer in model._flatten_layers()}
+    return any("training" in inspect.signature(call).parameters for call in calls - known)
 
 
 def outside_neurons(sites: Sequence[Site], model: keras.Model) -> list[keras.Variable]:

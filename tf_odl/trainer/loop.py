@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from tf_odl.trainer.model import OdlModel
 
 
+_Rows = dict[str, tf.Tensor]  # pre-activations, see `Decision`
+
+
 class Outcomes(NamedTuple):
     """What S steps of B samples did.
 
@@ -88,28 +91,32 @@ def single_samples(owner: OdlModel, x: tf.Tensor, y: tf.Tensor, count: tf.Tensor
     one = tf.constant(1)
 
     def skip(
-        i: tf.Tensor, found: tf.Tensor, alpha_max: tf.Tensor, records: _Records
-    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, _Records]:
-        y_pred, loss, trains, alpha_max = decide(owner, x[i], y[i], None, alpha_max)
-        again = tf.cast(trains[0], tf.int64)
-        counts = tf.stack([0, 0, 1, again, again])
+        i: tf.Tensor, found: tf.Tensor, alpha_max: tf.Tensor, z: _Rows, records: _Records
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, _Rows, _Records]:
+        y_pred, loss, trains, alpha_max, z = decide(owner, x[i], y[i], None, alpha_max)
         found = trains[0]
+        kept = tf.cast(found, tf.int64)
+        counts = tf.stack([0, 0, 1, kept, kept if owner.repeats_forward else 0])
         records = records.add(i, loss, tf.cast(counts, tf.int64), y_pred, trains)
-        return tf.where(found, i, i + 1), found, alpha_max, records
+        return tf.where(found, i, i + 1), found, alpha_max, z, records
 
-    def next_to_train(i: tf.Tensor, records: _Records) -> tuple[tf.Tensor, _Records]:
-        start = i, tf.constant(False), tf.convert_to_tensor(owner.alpha_max), records
-        j, _, alpha_max, records = tf.while_loop(
+    def next_to_train(
+        i: tf.Tensor, z: _Rows, records: _Records
+    ) -> tuple[tf.Tensor, _Rows, _Records]:
+        start = i, tf.constant(False), tf.convert_to_tensor(owner.alpha_max), z, records
+        j, _, alpha_max, z, records = tf.while_loop(
             lambda i, found, *_: ~found & (i < count), skip, start
         )
         owner.alpha_max.assign(alpha_max)
         owner.optimizer.iterations.assign_add(tf.cast(j - i, owner.optimizer.iterations.dtype))
-        return j, records
+        return j, z, records
 
-    def body(i: tf.Tensor, records: _Records) -> tuple[tf.Tensor, _Records]:
-        macs = train_on(owner, x[i], y[i], batch=one)
+    def body(i: tf.Tensor, z: _Rows, records: _Records) -> tuple[tf.Tensor, _Rows, _Records]:
+        macs = train_on(owner, x[i], y[i], batch=one, known=z)
         counts = records.counts + tf.concat([macs, tf.zeros([3], tf.int64)], axis=0)
-        return next_to_train(i + 1, records._replace(counts=counts))
+        return next_to_train(i + 1, z, records._replace(counts=counts))
 
-    start = next_to_train(tf.constant(0), _no_records(owner, x))
-    return tf.while_loop(lambda i, _: i < count, body, start)[1].stack()
+    noted = [] if owner.repeats_forward else owner.layers_in_order
+    z = {layer.name: tf.zeros([1, layer.outputs]) for layer in noted}
+    start = next_to_train(tf.constant(0), z, _no_records(owner, x))
+    return tf.while_loop(lambda i, *_: i < count, body, start)[2].stack()

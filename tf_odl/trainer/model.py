@@ -21,7 +21,14 @@ from tf_odl.methods import Mask, Masks, Method, WeightedLayer, method_from_dict
 from tf_odl.methods.rest import Rest
 from tf_odl.trainer import batches, effort
 from tf_odl.trainer.analysis import SupportAnalysis
-from tf_odl.trainer.instrument import Hooks, Site, find_sites, instrumented, outside_neurons
+from tf_odl.trainer.instrument import (
+    Hooks,
+    Site,
+    find_sites,
+    instrumented,
+    outside_neurons,
+    repeats_forward,
+)
 from tf_odl.trainer.loop import every_step, no_step, single_samples
 from tf_odl.trainer.masks import MaskVariables
 from tf_odl.trainer.meters import EffortMeter
@@ -115,6 +122,7 @@ class OdlModel(keras.Model):
         self.resting: RestingSamples | None = None  # since the first fit on stored samples
         self._steps_per_epoch = 0  # with all samples awake; of the last fit on stored samples
         self.masks: Masks = {}
+        self.repeats_forward = repeats_forward(model)  # of skipping, for samples that train
         self.whole_layers = method.selector.static  # masks are on or off for whole layers
         self._frozen = self._always_frozen()
         if not method.selector.needs_analysis:

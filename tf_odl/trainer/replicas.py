@@ -31,15 +31,18 @@ def replicated_step(owner: OdlModel, x: Any, y: Any, weights: Any = None) -> Out
         y_pred, loss, trained = taped.y_pred, taped.loss, tf.ones([batch], tf.bool)
         kept, again = batch, tf.constant(0)
     else:
-        y_pred, loss, trained, alpha_max = decide(
+        decision = decide(
             owner, x, y, weights, owner.alpha_max, replicas, shared=_largest, samples=batch
         )
-        owner.alpha_max.assign(alpha_max)
+        y_pred, loss, trained = decision.y_pred, decision.loss, decision.trained
+        owner.alpha_max.assign(decision.alpha_max)
         places = tf.where(trained)[:, 0]
-        kept = again = tf.shape(places)[0]
+        kept = tf.shape(places)[0]
+        again = kept if owner.repeats_forward else tf.constant(0)
         places = tf.pad(places, [[0, tf.cast(tf.equal(kept, 0), tf.int32)]])
         chosen = [None if t is None else tf.gather(t, places) for t in (x, y, weights)]
-        taped = Taped(owner, chosen[0], chosen[1], chosen[2], whole, _largest)
+        known = decision.z_of(places)
+        taped = Taped(owner, chosen[0], chosen[1], chosen[2], whole, _largest, known)
     # Losses are means over a device's samples, divided by the number of devices.
     dtype = taped.loss.dtype
     share = tf.math.divide_no_nan(tf.cast(kept * replicas, dtype), tf.cast(whole, dtype))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import keras
@@ -32,14 +32,35 @@ class Outcome(NamedTuple):
     trained: tf.Tensor
 
 
-def error_gate(z: tf.Tensor, backward: Sparsify) -> tf.Tensor:
+class Decision(NamedTuple):
+    """What the skip rule says of B samples.
+
+    y_pred: [B, ...]. loss: scalar. trained: bool [samples]. alpha_max: the new running maximum.
+    z: the pre-activations of every site as rows, [B, outputs], where training needs the same
+    (`OdlModel.repeats_forward`), else none.
+    """
+
+    y_pred: tf.Tensor
+    loss: tf.Tensor
+    trained: tf.Tensor
+    alpha_max: tf.Tensor
+    z: dict[str, tf.Tensor]
+
+    def z_of(self, places: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The pre-activations of these samples, int64 [n]."""
+        return {name: tf.gather(rows, places) for name, rows in self.z.items()}
+
+
+def error_gate(z: tf.Tensor, backward: Sparsify, known: tf.Tensor | None = None) -> tf.Tensor:
     """Identity forward; backward the error dLoss/dz goes through `backward`.
+
+    Where z is `known` as rows, a graph does not compute it again: gradients need its inputs only.
 
     tf.custom_gradient would do, but in a graph it keeps what it gets, and with it the whole graph
     and its model, until the process ends.
     """
     with record.stop_recording():
-        value = tf.identity(z)
+        value = tf.identity(z) if known is None else tf.reshape(known, [-1, *z.shape[1:]])
     record.record_operation("ErrorGate", [value], [z], lambda error: [backward(error)])
     return value
 
@@ -52,10 +73,15 @@ class _Sparsification(Hooks):
     """
 
     def __init__(
-        self, owner: OdlModel, batch: tf.Tensor, frozen_statistics: bool, shared: Shared | None
+        self,
+        owner: OdlModel,
+        batch: tf.Tensor,
+        frozen_statistics: bool,
+        shared: Shared | None,
+        known: Mapping[str, tf.Tensor],
     ) -> None:
         self.owner, self.batch, self.frozen_statistics = owner, batch, frozen_statistics
-        self.shared = shared
+        self.shared, self.known = shared, known
         before = tf.unstack(tf.convert_to_tensor(owner.y_max))
         self.y_max = dict(zip(owner.sites, before, strict=True))
         self.entries: dict[str, tf.Tensor] = {}
@@ -99,7 +125,7 @@ class _Sparsification(Hooks):
             self.nonzero[name] = self._counted(used, layer)
             return tf.reshape(rows, tf.shape(error))
 
-        return error_gate(z, backward)
+        return error_gate(z, backward, self.known.get(name))
 
     def _counted(self, selected: tf.Tensor, layer: WeightedLayer) -> tf.Tensor:
         """bool [B, positions * neurons] to counts, int64 [neurons] or scalar."""
@@ -110,16 +136,16 @@ class _Sparsification(Hooks):
 
 
 class _WatchOutput(Hooks):
-    """Lets a tape see the output layer's pre-activation and nothing before it."""
+    """Lets a tape see the output layer's pre-activation and nothing before it; notes all."""
 
     def __init__(self, name: str, tape: tf.GradientTape) -> None:
         self.name, self.tape = name, tape
-        self.z: tf.Tensor | None = None
+        self.z: dict[str, tf.Tensor] = {}
 
     def pre_activation(self, name: str, x: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
         if name == self.name:
             self.tape.watch(z)
-            self.z = z
+        self.z[name] = z
         return z
 
 
@@ -130,17 +156,18 @@ def training_step(owner: OdlModel, x: Any, y: Any, weights: Any = None) -> Outco
         taped = Taped(owner, x, y, weights, batch)
         counts = counts_of(taped.train(), batch, batch, 0)
         return Outcome(taped.loss, counts, taped.y_pred, tf.ones([batch], tf.bool))
-    y_pred, loss, trained, alpha_max = decide(owner, x, y, weights, owner.alpha_max)
-    owner.alpha_max.assign(alpha_max)
-    places = tf.where(trained)[:, 0]
+    decision = decide(owner, x, y, weights, owner.alpha_max)
+    owner.alpha_max.assign(decision.alpha_max)
+    places = tf.where(decision.trained)[:, 0]
     kept = tf.shape(places)[0]
 
     def train() -> tf.Tensor:
         chosen = [None if t is None else tf.gather(t, places) for t in (x, y, weights)]
-        return train_on(owner, *chosen, batch=batch)
+        return train_on(owner, *chosen, batch=batch, known=decision.z_of(places))
 
     macs = tf.cond(kept > 0, train, lambda: _no_step(owner))
-    return Outcome(loss, counts_of(macs, batch, kept, kept), y_pred, trained)
+    counts = counts_of(macs, batch, kept, kept if owner.repeats_forward else 0)
+    return Outcome(decision.loss, counts, decision.y_pred, decision.trained)
 
 
 def counts_of(macs: tf.Tensor, batch: tf.Tensor, kept: tf.Tensor, again: Any) -> tf.Tensor:
@@ -163,16 +190,13 @@ def decide(
     replicas: int = 1,
     shared: Shared | None = None,
     samples: tf.Tensor | None = None,
-) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+) -> Decision:
     """Forward pass without a tape over the network, and the skip rule's answer.
 
     Args:
         replicas: devices that share the batch, see `replicated_step`.
         shared: where several do.
         samples: who counts, the first so many; all by default.
-
-    Returns:
-        y_pred [B, ...], loss, who trains as bool [samples], the new running maximum alpha_max.
     """
     batch = tf.shape(x)[0]
     with tf.GradientTape(watch_accessed_variables=False) as tape:
@@ -180,24 +204,36 @@ def decide(
         with instrumented(owner.model, hooks):
             y_pred = owner.model(x, training=False)
         loss = owner.compute_loss(x, y, y_pred, weights, training=False)
-    error = tape.gradient(loss, hooks.z)
+    error = tape.gradient(loss, hooks.z[hooks.name])
     delta = tf.reshape(error, [batch, -1]) * tf.cast(batch * replicas, error.dtype)
     alpha = tf.reduce_sum(tf.abs(delta), axis=1)[:samples]
     if shared is not None:
         alpha_max = shared(tf.maximum(alpha_max, tf.reduce_max(alpha)))
-    return y_pred, loss, *owner.method.skip.decide(alpha, tf.convert_to_tensor(alpha_max))
+    trained, alpha_max = owner.method.skip.decide(alpha, tf.convert_to_tensor(alpha_max))
+    z = {} if owner.repeats_forward else hooks.z
+    rows = {name: tf.reshape(t, [-1, owner.layer(name).outputs]) for name, t in z.items()}
+    return Decision(y_pred, loss, trained, alpha_max, rows)
 
 
-def train_on(owner: OdlModel, x: Any, y: Any, weights: Any = None, *, batch: Any) -> tf.Tensor:
-    """Forward once more, now under a tape, and backward, on the samples of a batch that train.
+def train_on(
+    owner: OdlModel,
+    x: Any,
+    y: Any,
+    weights: Any = None,
+    *,
+    batch: Any,
+    known: Mapping[str, tf.Tensor],
+) -> tf.Tensor:
+    """Backward on the samples of a batch that train, after what a tape needs of the forward pass.
 
     Args:
         batch: samples of the whole batch, which the loss is a mean of, int32.
+        known: their pre-activations, `Decision.z`; all of the forward pass is run without.
 
     Returns:
         Nominal and non-zero backward MACs, int64 [2].
     """
-    taped = Taped(owner, x, y, weights, batch)
+    taped = Taped(owner, x, y, weights, batch, known=known)
     share = tf.cast(tf.shape(x)[0], taped.loss.dtype) / tf.cast(batch, taped.loss.dtype)
     return taped.train(share)
 
@@ -220,6 +256,7 @@ class Taped:
     Args:
         batch: samples the loss is a mean of, int32; more than those of x when some are skipped.
         shared: where several devices share the batch.
+        known: pre-activations as rows, see `Decision`.
     """
 
     def __init__(
@@ -230,11 +267,12 @@ class Taped:
         weights: Any,
         batch: tf.Tensor,
         shared: Shared | None = None,
+        known: Mapping[str, tf.Tensor] | None = None,
     ) -> None:
         self.owner = owner
         self.variables = owner.trained_variables
         skipping = not owner.method.skip.always_trains
-        self.hooks = _Sparsification(owner, batch, skipping, shared)
+        self.hooks = _Sparsification(owner, batch, skipping, shared, known or {})
         self.tape = tf.GradientTape(watch_accessed_variables=False)
         with self.tape:
             for v in self.variables:
@@ -258,6 +296,9 @@ class Taped:
         gradients = [
             hooks.dense_bias.get(id(v), g) for v, g in zip(self.variables, gradients, strict=True)
         ]
+        # Gradients read weights, all before the first update: with a forward pass that nobody needs
+        # (`error_gate`), TensorFlow's dependency optimizer drops the order of reads and updates.
+        gradients = tf.tuple(gradients)
         macs = tf.stack([_macs(owner, hooks.entries), _macs(owner, hooks.nonzero)])
         return Backward(gradients, tf.stack(list(hooks.y_max.values())), macs)
 
