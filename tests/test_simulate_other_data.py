@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,21 @@ def test_channels_of_unlike_scales_are_warned_of(
     result = invoke("finetune", *mine, "--lr", 1e-9, *options, "--out", tmp_path / "run")
     assert result.exit_code == 0, result.output
     assert ("warning: " in result.stderr and "--standardise" in result.stderr) == warned
+
+
+@pytest.mark.parametrize("command", ["simulate", "verify"])
+@pytest.mark.parametrize("name", ["model.tflite", "model_train.tflite"])
+def test_files_of_an_export_that_are_gone_or_damaged(
+    folder: Path, tmp_path: Path, command: str, name: str
+) -> None:
+    export = shutil.copytree(folder / "run" / "export-nano33", tmp_path / "export")
+    whole = (export / name).read_bytes()
+    (export / name).write_bytes(whole[:500])
+    refused = invoke(command, export)
+    assert refused.exit_code == 2 and f"{name} is damaged" in refused.stderr
+    (export / name).unlink()
+    refused = invoke(command, export)
+    assert refused.exit_code == 2 and f"{name} cannot be read" in refused.stderr
 
 
 def test_other_channels_are_refused(folder: Path, tmp_path: Path) -> None:

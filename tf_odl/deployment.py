@@ -27,7 +27,7 @@ from tf_odl.converters.sketch import (
 from tf_odl.converters.targets import Target, get_target
 from tf_odl.errors import UserError
 from tf_odl.files import new_folder, write_json
-from tf_odl.simulation import read_export
+from tf_odl.simulation import read_export, read_model
 
 BUILD = "build"
 DEPLOYED = "deployed.json"
@@ -96,7 +96,7 @@ def project_for_qemu(export_dir: Path) -> Project:
             write_project(
                 temporary,
                 record=record,
-                training=(export_dir / "model_train.tflite").read_bytes(),
+                training=read_model(export_dir, "model_train.tflite"),
                 target=target,
                 arena_bytes=read_plan(export_dir)["training"]["arena_bytes"],
             )

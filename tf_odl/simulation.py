@@ -76,6 +76,28 @@ def read_export(export_dir: Path) -> dict[str, Any]:
         raise UserError(f"{path} cannot be read: {error}") from error
 
 
+def read_model(export_dir: Path, name: str) -> bytes:
+    """A .tflite file of an export, `model.tflite` or `model_train.tflite`.
+
+    Raises:
+        UserError: it is missing or damaged.
+    """
+    from tf_odl.converters.flatbuffer import FlatModel
+
+    path = Path(export_dir) / name
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be read ({error.strerror}): make the export again"
+        ) from error
+    try:
+        FlatModel(data)
+    except Exception as error:  # flatbuffers raises whatever the bytes lead to
+        raise UserError(f"{path} is damaged: make the export again") from error
+    return data
+
+
 def simulate(
     export_dir: Path,
     data: Dataset,
@@ -123,7 +145,8 @@ def simulate(
     classifies = loss in CLASSIFYING
     if save is not None and Path(save).exists() and not overwrite:
         raise UserError(f"{save} exists: choose another folder for --save, or use --overwrite")
-    graph = (export_dir / "model_train.tflite").read_bytes()
+    graph = read_model(export_dir, "model_train.tflite")
+    model = read_model(export_dir, "model.tflite")
     folded = None
     if (export_dir / "model_folded.keras").is_file():
         folded = models.load(export_dir / "model_folded.keras", classifier=False)
@@ -131,8 +154,7 @@ def simulate(
         full = full_backward_macs([site.layer for site in find_sites(folded)])
     else:
         _check_fits_data(graph, data, classifies)
-        full = macs.full_backward_macs((export_dir / "model.tflite").read_bytes())
-    model = (export_dir / "model.tflite").read_bytes()
+        full = macs.full_backward_macs(model)
     count = min(samples or len(data.x_train), len(data.x_train))
     x_train = quantize_input(graph, data.x_train[:count])
     x_test = quantize_input(graph, data.x_test)

@@ -14,6 +14,7 @@ import numpy as np
 from tf_odl.converters import reference
 from tf_odl.converters.head import FLOAT_HEAD_OP
 from tf_odl.converters.reference import LITERT, TFLITE_RUNTIME, Runtime
+from tf_odl.simulation import read_model
 from tf_odl.tflm_port.interpreter import TrainingInterpreter, available
 
 Progress = Callable[[str, int, int], None]
@@ -83,8 +84,8 @@ def verify(export_dir: Path, samples: np.ndarray, progress: Progress | None = No
     Raises:
         UserError: the reference kernels cannot run the model.
     """
-    model = (export_dir / "model.tflite").read_bytes()
-    training = (export_dir / "model_train.tflite").read_bytes()
+    model = read_model(export_dir, "model.tflite")
+    training = read_model(export_dir, "model_train.tflite")
     plan = json.loads((export_dir / "plan.json").read_text())
 
     def tell(what: str) -> Callable[[int, int], None] | None:

@@ -56,7 +56,7 @@ def verify(
         codes = np.random.default_rng(0).integers(-128, 128, shape).astype(np.int8)
     else:
         dataset = data_of_export(record, data, data_dir, shift)
-        model = (export_dir / "model.tflite").read_bytes()
+        model = simulation.read_model(export_dir, "model.tflite")
         codes = reference.quantize_input(model, dataset.x_test[:samples])
         codes = codes.reshape(len(codes), *record["input"]["shape"][1:])
     with progress_bar(quiet=as_json) as progress:
