@@ -76,7 +76,10 @@ TRAINED = {
 }
 VARIED = ("mlp5-hapt", "cnn5-digits", "ds-cnn-speech", "mobilenet-48")
 #: Labels of MODELS that are trained in the last of these ways, too.
-NARROW = ("cnn5-cifar", "ds-cnn", "resnet8", "mobilenet-32", "other-ops", "other-ops-large")
+NARROW = (
+    *("mlp5-mnist", "cnn5-cifar", "ds-cnn", "resnet8", "mobilenet-32"),
+    *("other-ops", "other-ops-large"),
+)
 #: Half of the neurons of MobileNetV2's last two blocks, and the head.
 HALF = (
     *("block_15_expand[0:168]", "block_15_depthwise", "block_15_project[0:28]"),
