@@ -9,6 +9,14 @@ bool AddTrainingOps() {
   return AddOps(resolver) == kTfLiteOk && AddReselection(resolver) == kTfLiteOk;
 }
 
+// Of a graph with smaller errors.
+bool AddSmallTrainingOps() {
+  using namespace tflite;
+  using namespace tfodl;
+  static MicroMutableOpResolver<kOpCount> resolver;
+  return AddBfloat16Ops(resolver) == kTfLiteOk;
+}
+
 // Neuron 0 of the lowest layer that trains stays as it is.
 bool FreezeOneNeuron() {
   const tfodl::Mask mask = tfodl::MaskOfLayer(0);
