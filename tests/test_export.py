@@ -13,6 +13,7 @@ import pytest
 from converter_models import MODELS, make, samples
 
 from tf_odl.converters import memory
+from tf_odl.converters.error_type import ErrorType
 from tf_odl.converters.export import export
 from tf_odl.converters.flatbuffer import FlatModel
 from tf_odl.converters.own_convolutions import with_own_convolutions
@@ -260,7 +261,8 @@ def test_the_plan_names_every_tensor_with_bytes_and_lifetime(a_cnn):
 
 def test_what_does_not_fit_is_refused_with_the_smallest_remedy(tmp_path):
     model = make("cnn")
-    graph = (run_export(model, tmp_path / "whole").folder / "model_train.tflite").read_bytes()
+    narrow = run_export(model, tmp_path / "whole", errors=ErrorType.BFLOAT16)
+    graph = (narrow.folder / "model_train.tflite").read_bytes()
     smallest = with_own_convolutions(FlatModel(graph))
     whole = memory.plan_memory(smallest).arena_bytes
     last = run_export(model, tmp_path / "last", train_layers=1).plan["training"]["arena_bytes"]
