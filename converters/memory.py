@@ -46,7 +46,7 @@ _OP_DATA = {
     "GATHER": 0,
     "HARD_SWISH": 0,
     "LEAKY_RELU": 0,
-    "LOGISTIC": 0,
+    "LOGISTIC": 28,
     "MAXIMUM": 0,
     "MAX_POOL_2D": 32,
     "MEAN": 44,
@@ -66,11 +66,12 @@ _OP_DATA = {
     "SQUARED_DIFFERENCE": 80,
     "STRIDED_SLICE": 80,
     "SUB": 60,
-    "TANH": 0,
+    "TANH": 28,
     "TRANSPOSE": 0,
     "TRANSPOSE_CONV": 96,
 }
 _UNKNOWN_OP_DATA = 96
+_WITHOUT_OPTIONS = ("LOGISTIC", "TANH")  # ops that have no builtin data
 _POOL_DATA = 8
 
 BOARD = StructSizes(
@@ -104,7 +105,9 @@ HOST = StructSizes(
         "CONV_2D": 80,
         "DEPTHWISE_CONV_2D": 80,
         "FULLY_CONNECTED": 72,
-        "SOFTMAX": 80,
+        "LOGISTIC": 16,
+        "SOFTMAX": 48,
+        "TANH": 16,
     },
     custom_op_data=16,
     variable=16,
@@ -228,7 +231,8 @@ def _struct_bytes(flat: FlatModel, sizes: StructSizes) -> int:
         if kind.startswith("TFODL_"):
             total += align(sizes.custom_op_data)
         else:
-            total += sizes.builtin_data + (_POOL_DATA if kind in _POOLS else 0)
+            if kind not in _WITHOUT_OPTIONS:
+                total += sizes.builtin_data + (_POOL_DATA if kind in _POOLS else 0)
             total += align(sizes.op_data.get(kind, _UNKNOWN_OP_DATA))
         if kind == SEED_OP:
             total += align(sizes.variable * (len(op.inputs) - 1) // 2)

@@ -237,6 +237,20 @@ def test_ops_below_the_trained_layers_run_and_are_planned_for(op: str) -> None:
     assert used <= plan_memory(int8, HOST).arena_bytes <= 1.06 * used
 
 
+@needs_tflm
+@pytest.mark.parametrize("activation", ["sigmoid", "tanh", "softmax"])
+@pytest.mark.parametrize("count", [1, 4])
+def test_the_smallest_arenas_are_planned_to_a_few_bytes(activation: str, count: int) -> None:
+    """`tf-odl verify` accepts 2 % and a block, which is little where an arena has 1 KB."""
+    keras.utils.set_random_seed(0)
+    activations = [keras.layers.Activation(activation) for _ in range(count)]
+    model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(6), *activations])
+    int8 = quantize(model, samples(model, 10))
+    with TrainingInterpreter(int8) as tflm:
+        used = tflm.arena_used_bytes
+    assert used <= plan_memory(int8, HOST).arena_bytes <= 1.02 * used + 16
+
+
 @pytest.mark.parametrize(
     ("name", "layer", "op"),
     [
