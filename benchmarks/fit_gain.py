@@ -175,18 +175,18 @@ def measure(case: Case, seed: int, data_dir: Path, work: Path, rows: list[Row]) 
 def table(rows: list[Row]) -> list[str]:
     """Means over the seeds; standard deviation of the accuracy."""
     lines = [
-        "| model, board | trains | seeds | arena, bytes | step, ms | before, % | after, % |",
-        "|---" * 7 + "|",
+        "| model, board | trains | seeds | arena, B | flash, B | step, ms | before, % | after, % |",
+        "|---" * 8 + "|",
     ]
     for case in CASES.values():
         for trains in (HEAD, WHOLE, FISHER, FIT, ALL):
             found = [r for r in rows if (r["model"], r["trains"]) == (case.model, trains)]
             if not found:
                 continue
-            arena, ms = (np.mean([float(r[k]) for r in found]) for k in FIELDS[5:8:2])
+            sizes = [np.mean([float(r[k]) for r in found]) for k in FIELDS[5:8]]
             before, after = (100 * np.array([float(r[k]) for r in found]) for k in FIELDS[8:])
-            cells = [f"`{case.model}`, {case.arena} KB", trains, f"{arena:,.0f}", f"{ms:,.0f}"]
-            cells.insert(2, str(len(found)))
+            cells = [f"`{case.model}`, {case.arena} KB", trains, str(len(found))]
+            cells += [f"{size:,.0f}" for size in sizes]
             for x in (before, after):
                 deviation = x.std(ddof=1) if len(x) > 1 else 0.0
                 cells.append(f"{x.mean():.1f} ± {deviation:.1f}")
