@@ -22,7 +22,7 @@ TFODL_INLINE float ToFloat(Bfloat16 error) { return FloatFromBits(uint32_t{error
 
 TFODL_INLINE void StoreError(float value, float* error) { *error = value; }
 
-// A NaN stays one: no sum of floats is a NaN whose upper half alone means infinity or zero.
+// Infinity stays, and so does a NaN: those that arithmetic makes have zeros in their lower half.
 TFODL_INLINE void StoreError(float value, Bfloat16* error) {
   const uint32_t bits = FloatBits(value);
   error->bits = static_cast<uint16_t>((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
@@ -32,17 +32,17 @@ TFODL_INLINE void ClearError(float* error) { *error = 0.0f; }
 
 TFODL_INLINE void ClearError(Bfloat16* error) { error->bits = 0; }
 
-// The distance of neighbours among those bits.
-TFODL_INLINE constexpr uint32_t MagnitudeSpacing(const float*) { return 1; }
-
-TFODL_INLINE constexpr uint32_t MagnitudeSpacing(const Bfloat16*) { return 0x10000u; }
-
 // The bits of |error| as a float.
 TFODL_INLINE uint32_t ErrorMagnitude(float error) { return MagnitudeBits(error); }
 
 TFODL_INLINE uint32_t ErrorMagnitude(Bfloat16 error) {
   return (error.bits & 0x7fffu) * 0x10000u;
 }
+
+// How far apart two magnitudes are at least.
+TFODL_INLINE constexpr uint32_t MagnitudeSpacing(const float*) { return 1; }
+
+TFODL_INLINE constexpr uint32_t MagnitudeSpacing(const Bfloat16*) { return 0x10000u; }
 
 }  // namespace tfodl
 
