@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from converter_models import Export, make
 
+from tf_odl.converters.error_type import ErrorType
 from tf_odl.converters.flatbuffer import FlatModel
 from tf_odl.converters.options import (
     AccumulateOptions,
@@ -165,12 +166,13 @@ def test_fit_knows_what_sums_take() -> None:
     """With a byte less than all layers need, not all neurons can train."""
     model, method = make("cnn"), get_method("full")
     planner, board = Planner(model), get_target("esp32")
-    settings = {"update_rule": UpdateRule.RESIDUAL, "accumulate": 4}
+    whole = {"update_rule": UpdateRule.RESIDUAL, "errors": ErrorType.FLOAT32}
+    settings = whole | {"accumulate": 4}
     everything = planner.plan(board, method.sparsifier, method.skip, **settings)["training"]
     tight = replace(board, arena_bytes=everything["arena_bytes"] - 1)
     least = planner.plan(tight, method.sparsifier, method.skip, **settings)["training"]
     small = replace(board, arena_bytes=least["arena_bytes"] - 1)
     found = layers_that_fit(model, method, small, None, **settings)
     assert set(found.best.layers) != set(planner.neurons)
-    without = layers_that_fit(model, method, small, None, update_rule=UpdateRule.RESIDUAL)
+    without = layers_that_fit(model, method, small, None, **whole)
     assert set(without.best.layers) == set(planner.neurons)
