@@ -9,6 +9,9 @@
 
 #include <stdint.h>
 
+#include "tfodl/dsp.h"
+#include "tfodl/inline.h"
+
 namespace tfodl {
 
 // Where the rows lie: `rows` rows of `count` elements with gaps between them, in elements.
@@ -21,6 +24,32 @@ struct RowBlock {
 // factors: int16 pair, the first in the low half. offset: within [-255, 255].
 void AddScaled(const RowBlock& block, const int8_t* first, const int8_t* second, uint32_t factors,
                int32_t offset, int32_t* sums);
+
+// Row after row for the same sums, each with a factor: one waits for the next, two at a time.
+class PairedRows {
+ public:
+  explicit PairedRows(int32_t offset) : offset_(offset) {}
+
+  TFODL_INLINE void Add(const RowBlock& block, const int8_t* row, int32_t factor, int32_t* sums) {
+    if (waiting_ == nullptr) {
+      waiting_ = row;
+      waiting_factor_ = factor;
+      return;
+    }
+    AddScaled(block, waiting_, row, MakePair(waiting_factor_, factor), offset_, sums);
+    waiting_ = nullptr;
+  }
+  void Finish(const RowBlock& block, int32_t* sums) {
+    if (waiting_ == nullptr) return;
+    AddScaled(block, waiting_, waiting_, MakePair(waiting_factor_, 0), offset_, sums);
+    waiting_ = nullptr;
+  }
+
+ private:
+  int32_t offset_;
+  const int8_t* waiting_ = nullptr;
+  int32_t waiting_factor_ = 0;
+};
 
 }  // namespace tfodl
 

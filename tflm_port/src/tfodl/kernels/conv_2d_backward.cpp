@@ -28,52 +28,16 @@ void InputGradient(const BackwardArgs& args, Error* error_x) {
                             o.in_w * o.in_c - count};
     int32_t* const pixel =
         sums.From(position / o.out_w) + (patch.pixel - sums.first_pixel()) * o.in_c;
-    const int8_t* waiting = nullptr;
-    int32_t waiting_error = 0;
     const int8_t* row = args.weights + patch.tap * o.in_c;
+    PairedRows rows(0);
     for (const int16_t* const end = errors + o.out_c; errors != end; row += fan_in) {
       const int32_t error = *errors++;
-      if (error == 0) continue;
-      if (waiting == nullptr) {
-        waiting = row;
-        waiting_error = error;
-        continue;
-      }
-      AddScaled(block, waiting, row, MakePair(waiting_error, error), 0, pixel);
-      waiting = nullptr;
+      if (error != 0) rows.Add(block, row, error, pixel);
     }
-    if (waiting != nullptr) {
-      AddScaled(block, waiting, waiting, MakePair(waiting_error, 0), 0, pixel);
-    }
+    rows.Finish(block, pixel);
   }
   sums.Finish();
 }
-
-// Sums of whole rows of a window. A position waits for the next one: two at a time cost less.
-class FullRows {
- public:
-  explicit FullRows(int32_t offset) : offset_(offset) {}
-
-  TFODL_INLINE void Add(const RowBlock& block, const int8_t* pixel, int32_t error, int32_t* sums) {
-    if (waiting_ == nullptr) {
-      waiting_ = pixel;
-      waiting_error_ = error;
-      return;
-    }
-    AddScaled(block, waiting_, pixel, MakePair(waiting_error_, error), offset_, sums);
-    waiting_ = nullptr;
-  }
-  void Finish(const RowBlock& block, int32_t* sums) {
-    if (waiting_ == nullptr) return;
-    AddScaled(block, waiting_, waiting_, MakePair(waiting_error_, 0), offset_, sums);
-    waiting_ = nullptr;
-  }
-
- private:
-  int32_t offset_;
-  const int8_t* waiting_ = nullptr;
-  int32_t waiting_error_ = 0;
-};
 
 // errors: those of the neuron, out_c apart. gradient: null when only the errors matter.
 TFODL_FAST NeuronErrors WeightGradient(const BackwardArgs& args, const int16_t* errors,
@@ -88,7 +52,7 @@ TFODL_FAST NeuronErrors WeightGradient(const BackwardArgs& args, const int16_t* 
       TapRange(o.kernel_w - 1, o.stride_w, o.pad_left, o.in_w, o.out_w).end;
   const uint32_t inside = right > left ? right - left : 0;
   NeuronErrors found = {0, false};
-  FullRows full(-o.x_zero_point);
+  PairedRows full(-o.x_zero_point);  // windows that see all their columns
   RowBlock block = {0, row, line - row, 0};
   int32_t* sums = gradient;
   for (uint32_t out_y = 0; out_y < o.out_h; ++out_y) {

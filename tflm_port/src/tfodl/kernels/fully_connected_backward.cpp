@@ -16,24 +16,15 @@ void SumInputs(const BackwardArgs& args, const Error* delta, uint32_t first, uin
                int32_t* sums) {
   const Layer& layer = args.layer;
   const RowBlock part = {1, count, 0, 0};
-  const int8_t* waiting = nullptr;
-  int32_t waiting_error = 0;
   const int8_t* row = args.weights + first;
+  PairedRows rows(0);
   Clear(sums, count);
   for (uint32_t o = 0; o < layer.options.out_c; ++o, row += layer.options.in_c) {
     if (ErrorMagnitude(delta[o]) == 0) continue;
     const int32_t error = IntegerError(ToFloat(delta[o]), layer.WeightScale(o), args.unit);
-    if (waiting == nullptr) {
-      waiting = row;
-      waiting_error = error;
-      continue;
-    }
-    AddScaled(part, waiting, row, MakePair(waiting_error, error), 0, sums);
-    waiting = nullptr;
+    rows.Add(part, row, error, sums);
   }
-  if (waiting != nullptr) {
-    AddScaled(part, waiting, waiting, MakePair(waiting_error, 0), 0, sums);
-  }
+  rows.Finish(part, sums);
 }
 
 void Propagate(const BackwardArgs& args, const float* delta, float* error_x) {
