@@ -9,6 +9,7 @@ import numpy as np
 
 from tf_odl.converters import reference
 from tf_odl.converters.flatbuffer import FlatModel
+from tf_odl.converters.losses import ends_in_sigmoid
 from tf_odl.converters.quantize import check_samples
 from tf_odl.errors import UserError
 
@@ -32,7 +33,7 @@ def accuracy_of(
             f"{list(labels.shape)}"
         )
     outputs = original.predict(x, batch_size=256, verbose=0)
-    middle = 0.5 if _is_sigmoid(FlatModel(model)) else 0.0
+    middle = 0.5 if ends_in_sigmoid(FlatModel(model)) else 0.0
     return {
         "samples": len(x),
         "float": float((_classes(outputs, middle) == labels).mean()),
@@ -57,13 +58,8 @@ def decided(model: bytes, codes: np.ndarray) -> np.ndarray:
     flat = FlatModel(model)
     output = flat.outputs[0]
     # A sigmoid's int8 output is its value * 256 - 128.
-    middle = 0 if _is_sigmoid(flat) else flat.zero_point(output)
+    middle = 0 if ends_in_sigmoid(flat) else flat.zero_point(output)
     return _classes(codes, middle)
-
-
-def _is_sigmoid(flat: FlatModel) -> bool:
-    producer = flat.producer(flat.outputs[0])
-    return producer is not None and flat.op_name(producer) == "LOGISTIC"
 
 
 def _classes(outputs: np.ndarray, threshold: float) -> np.ndarray:

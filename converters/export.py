@@ -13,7 +13,7 @@ import numpy as np
 
 from tf_odl.converters.accuracy import accuracy_of, int8_accuracy
 from tf_odl.converters.calibration import FACTORS
-from tf_odl.converters.error_type import ErrorType, error_type_of
+from tf_odl.converters.error_type import ErrorType
 from tf_odl.converters.fold import fold
 from tf_odl.converters.head import Head
 from tf_odl.converters.header import model_header
@@ -165,7 +165,7 @@ def export(
         fitted = fit_or_refuse(data, allowed, board)
         check_known_to_tflm(data, folded.model)
         data, plan = fitted.model, fitted.plan
-        board = replace(board, errors=error_type_of(fitted.training))
+        board = replace(board, errors=fitted.errors)
         test = test if board.loss_of(data) in CLASSIFYING else None
         record = export_record(model.name, data, allowed, board) | {
             "headroom": headroom,
@@ -246,7 +246,7 @@ def export_tflite(
         board = board.with_references(data, reference_x)
         fitted = fit_or_refuse(data, allowed, board)
         data, plan = fitted.model, fitted.plan
-        board = replace(board, errors=error_type_of(fitted.training))
+        board = replace(board, errors=fitted.errors)
         accuracy = None
         if test is not None and board.loss_of(data) in CLASSIFYING:
             accuracy = {"samples": len(test[0]), "int8": int8_accuracy(data, *test, progress)}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from enum import Enum
+from typing import Any
 
 from tf_odl.converters.backward_path import logits_of
 from tf_odl.converters.flatbuffer import FlatModel
@@ -22,11 +24,20 @@ class Loss(str, Enum):
 CLASSIFYING = (Loss.CROSS_ENTROPY, Loss.BINARY)
 
 
+def ends_in_sigmoid(flat: FlatModel) -> bool:
+    """Whether the model's output is that of a LOGISTIC."""
+    producer = flat.producer(flat.outputs[0])
+    return producer is not None and flat.op_name(producer) == "LOGISTIC"
+
+
 def default_loss(flat: FlatModel) -> Loss:
     """Binary cross-entropy behind a sigmoid, else cross-entropy."""
-    producer = flat.producer(flat.outputs[0])
-    is_sigmoid = producer is not None and flat.op_name(producer) == "LOGISTIC"
-    return Loss.BINARY if is_sigmoid else Loss.CROSS_ENTROPY
+    return Loss.BINARY if ends_in_sigmoid(flat) else Loss.CROSS_ENTROPY
+
+
+def recorded_loss(record: Mapping[str, Any]) -> Loss:
+    """What an export minimises, by its export.json."""
+    return Loss(record.get("loss", Loss.CROSS_ENTROPY.value))
 
 
 def tensor_of(flat: FlatModel, loss: Loss) -> int:

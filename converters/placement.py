@@ -28,6 +28,7 @@ class Fitted:
     model: bytes
     training: bytes
     plan: dict[str, Any]
+    errors: ErrorType
 
     @property
     def arena_bytes(self) -> int:
@@ -83,7 +84,7 @@ class _Graphs:
         if self.errors is ErrorType.BFLOAT16 and self.board.errors is None:
             notes["bfloat16_errors"] = True
         plan = make_plan(model, training, self.board.target)
-        return Fitted(model.data, training.data, plan | notes)
+        return Fitted(model.data, training.data, plan | notes, self.errors)
 
     def in_groups(self, model: Packed, fitted: Fitted) -> Fitted:
         """With as many groups of channels as it takes; as it is where it fits, or never will."""

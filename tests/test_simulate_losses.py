@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
-
-from tf_odl.cli import main
+from cli_calls import figures, invoke
 
 L = keras.layers
 RNG = np.random.default_rng(0)
@@ -19,16 +16,6 @@ X = RNG.normal(size=(300, 6)).astype(np.float32)
 X[:, 3:] = X[:, :3] + 0.1 * X[:, 3:]
 ABOVE = (X[:, 0] - X[:, 1] > -0.4).astype(np.int64)  # more ones than zeros
 TRAIN, TEST = slice(0, 200), slice(200, 300)
-
-
-def invoke(*arguments: Any) -> Result:
-    return CliRunner().invoke(main, [str(a) for a in arguments])
-
-
-def figures(*arguments: Any) -> dict[str, Any]:
-    result = invoke(*arguments, "--json")
-    assert result.exit_code == 0, result.output
-    return json.loads(result.stdout)
 
 
 def trained(path: Path, y: np.ndarray, loss: Any, *ends: keras.layers.Layer) -> keras.Model:

@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
-
-from tf_odl.cli import main
+from cli_calls import figures, invoke
 
 X = np.random.default_rng(0).normal([5000, 0.2, -3], [800, 0.001, 40], (300, 3))
 Y = ((X - X.mean(0)) / X.std(0)).argmax(axis=1)
 TRAIN, TEST = slice(0, 200), slice(200, 300)
-
-
-def invoke(*arguments: Any) -> Result:
-    return CliRunner().invoke(main, [str(a) for a in arguments])
-
-
-def figures(*arguments: Any) -> dict[str, Any]:
-    result = invoke(*arguments, "--json")
-    assert result.exit_code == 0, result.output
-    return json.loads(result.stdout)
 
 
 @pytest.fixture(scope="module")

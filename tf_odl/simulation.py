@@ -128,7 +128,7 @@ def simulate(
     from tf_odl import models
     from tf_odl.converters import macs
     from tf_odl.converters.accuracy import decided
-    from tf_odl.converters.losses import CLASSIFYING, Loss
+    from tf_odl.converters.losses import CLASSIFYING, Loss, recorded_loss
     from tf_odl.converters.reference import quantize_input
     from tf_odl.tflm_port.interpreter import TrainingInterpreter
     from tf_odl.trainer.effort import full_backward_macs
@@ -136,7 +136,7 @@ def simulate(
 
     export_dir = Path(export_dir)
     record = read_export(export_dir)
-    loss = Loss(record.get("loss", Loss.CROSS_ENTROPY.value))
+    loss = recorded_loss(record)
     if loss is Loss.MSE:
         raise UserError(
             f"{export_dir} learns wanted outputs, which a data set of classes lacks: teach it from "

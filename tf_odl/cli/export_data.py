@@ -50,10 +50,11 @@ def data_of_export(
     Raises:
         UserError: there are none.
     """
+    from tf_odl.converters.losses import CLASSIFYING, recorded_loss
     from tf_odl.data import as_bytes, load, standardised_as
 
     provenance = record["provenance"]
-    labelled = record.get("loss") not in ("mse", "reconstruction")
+    labelled = recorded_loss(record) in CLASSIFYING
     if data is None and provenance.get("data") is None:
         raise UserError("the export was made without data: name the data to learn from with --data")
     options = provenance.get("data_options", {})
