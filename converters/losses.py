@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from enum import Enum
 from typing import Any
 
 from tf_odl.converters.backward_path import logits_of
 from tf_odl.converters.flatbuffer import FlatModel
 from tf_odl.errors import UserError
+from tf_odl.task import CLASSIFYING, Loss
 
-
-class Loss(str, Enum):
-    """The losses of the training ops, by their names on the command line."""
-
-    CROSS_ENTROPY = "cross-entropy"  # softmax over at least two classes
-    BINARY = "binary-cross-entropy"  # sigmoid, one output
-    MSE = "mse"  # of targets that are given
-    RECONSTRUCTION = "reconstruction"  # mean squared error of an autoencoder's input
-
-
-CLASSIFYING = (Loss.CROSS_ENTROPY, Loss.BINARY)
+__all__ = [
+    "CLASSIFYING",
+    "Loss",
+    "default_loss",
+    "ends_in_sigmoid",
+    "recorded_loss",
+    "tensor_of",
+]
 
 
 def ends_in_sigmoid(flat: FlatModel) -> bool:

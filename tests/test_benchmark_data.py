@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tf_odl.benchmark import kept_data
+from tf_odl.task import Task
 from tf_odl.trainer import finetune
 from tf_odl.trainer.settings import Settings
 
@@ -18,9 +19,9 @@ def loaded(monkeypatch) -> list[str | None]:
     shifts: list[str | None] = []
     load = finetune.load_data
 
-    def counted(settings: Settings):
+    def counted(settings: Settings, task: Task):
         shifts.append(settings.shift)
-        return load(settings)
+        return load(settings, task)
 
     monkeypatch.setattr(finetune, "load_data", counted)
     return shifts

@@ -14,6 +14,7 @@ from tf_odl.data import load
 from tf_odl.data.dataset import checked, split
 from tf_odl.data.shift import parse_shift
 from tf_odl.errors import UserError
+from tf_odl.task import Loss, Task
 
 REAL_MNIST = Path(__file__).parents[2] / "shared" / "data" / "mnist"
 RNG = np.random.default_rng(0)
@@ -153,11 +154,11 @@ def test_labels_may_be_names_or_truth_values(tmp_path):
 def test_without_labels_anything_may_be_one(tmp_path):
     for more in ({}, {"y_train": X, "y_test": X}):
         path = save(tmp_path, x_train=X, x_test=X[:5], **more)
-        data = load(path, labelled=False)
+        data = load(path, task=Task(Loss.RECONSTRUCTION))
         assert len(data.x_train) == 30 and len(data.x_test) == 5 and not data.y_train.any()
     with pytest.raises(UserError, match="y_train"):
         load(save(tmp_path, x_train=X, x_test=X[:5]))
-    assert len(load(save(tmp_path, x=X), labelled=False).x_train) == 24
+    assert len(load(save(tmp_path, x=X), task=Task(Loss.RECONSTRUCTION)).x_train) == 24
 
 
 def test_test_labels_and_shapes_must_agree_with_training(tmp_path):

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tf_odl.data.catalogue import DATASETS
+from tf_odl.task import CLASSIFICATION, Task
 from tf_odl.trainer.settings import Settings
 
 if TYPE_CHECKING:
@@ -43,15 +45,16 @@ class KeptData:
     def __init__(self) -> None:
         self._kept: dict[str, Dataset] = {}
 
-    def load(self, settings: Settings) -> Dataset:
+    def load(self, settings: Settings, task: Task = CLASSIFICATION) -> Dataset:
         """As `finetune.load_data`."""
         from tf_odl.trainer import finetune
 
-        given = settings.to_dict()
-        key = json.dumps({k: v for k, v in given.items() if k not in _OTHERS}, sort_keys=True)
+        given = {k: v for k, v in settings.to_dict().items() if k not in _OTHERS}
+        cut = None if (settings.data or "").partition(":")[0] in DATASETS else task.shape
+        key = json.dumps([given, task.loss, cut], sort_keys=True)  # only own data are cut
         data = self._kept.pop(key, None)
         if data is None:
-            data = finetune.load_data(settings)
+            data = finetune.load_data(settings, task)
         self._kept[key] = data
         while len(self._kept) > 1 and sum(map(_bytes, self._kept.values())) > MOST_BYTES:
             del self._kept[next(iter(self._kept))]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from tf_odl.cli.export_data import form_of
-from tf_odl.cli.output import emit_json, print_table, progress_bar
+from tf_odl.cli.output import emit_json, print_table, progress_bar, show_notes
 from tf_odl.cli.source import named_layers, read_source, training_options
 from tf_odl.cli.tensorflow import load_tensorflow
 from tf_odl.errors import UserError
@@ -174,15 +175,17 @@ def export(
         },
     }
     dataset = None
-    classifier = loss is None or Loss(loss) in CLASSIFYING
+    task = given.task if loss is None else replace(given.task, loss=Loss(loss))
+    classifier = task.loss in CLASSIFYING
     if data is not None:
         dataset = load(
             data,
             data_dir=Path(data_dir) if data_dir else None,
             shift=shift,
-            labelled=classifier,
+            task=task,
             **of_run,
         )
+        show_notes(dataset.notes, quiet=as_json)
         if not isinstance(model, bytes):
             dataset = models.as_the_model_takes(model, dataset)
         if settings is not None:

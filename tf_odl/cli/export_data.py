@@ -50,11 +50,12 @@ def data_of_export(
     Raises:
         UserError: there are none.
     """
-    from tf_odl.converters.losses import CLASSIFYING, recorded_loss
+    from tf_odl.converters.losses import recorded_loss
     from tf_odl.data import as_bytes, load, standardised_as
+    from tf_odl.task import Task
 
     provenance = record["provenance"]
-    labelled = recorded_loss(record) in CLASSIFYING
+    shape = tuple(record["input"]["shape"][1:]) if "input" in record else None
     if data is None and provenance.get("data") is None:
         raise UserError("the export was made without data: name the data to learn from with --data")
     options = provenance.get("data_options", {})
@@ -64,7 +65,7 @@ def data_of_export(
     found = load(
         data or provenance["data"],
         data_dir=Path(directory) if directory else None,
-        labelled=labelled,
+        task=Task(recorded_loss(record) if "input" in record else None, shape),
         shift=shift or (None if data else provenance.get("shift")),
         **options,
     )

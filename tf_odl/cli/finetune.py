@@ -23,7 +23,7 @@ from tf_odl.errors import UserError
     "mobilenetv2, mobilenetv2-0.35, resnet18, resnet50.",
 )
 @click.option("--weights", help="Pretrained weights of a built-in model: a file, or imagenet.")
-@click.option("--data", help="See: tf-odl datasets; or an .npz file or a folder of classes.")
+@click.option("--data", help="See: tf-odl datasets; or an .npz or .csv file, or a folder.")
 @click.option("--data-dir", help="The folder that holds the archives of a built-in data set.")
 @click.option(
     "--shift",
@@ -131,6 +131,8 @@ def _train(out: Path, record: dict[str, Any], quiet: bool) -> dict[str, Any]:
     )
     if (record["data"].get("pixels") or 1) > 1:
         console.print("images are fed as 0..255: the model scales them itself")
+    for note in record["data"].get("notes", ()):
+        console.print(note, soft_wrap=True)
     if record["data"].get("warning"):
         console.print(f"warning: {record['data']['warning']}")
     if record["status"] == "complete":

@@ -15,6 +15,12 @@ def emit_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=2))
 
 
+def show_notes(notes: Sequence[str], quiet: bool) -> None:
+    """What a user should know of how data were read, on standard error."""
+    for note in () if quiet else notes:
+        click.echo(note, err=True)
+
+
 def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> None:
     """Print rows of texts; columns after the first are right-aligned if they hold numbers."""
     from rich import box

@@ -67,7 +67,7 @@ def plan(
     found = data = None
     if fit:
         if given.settings is not None and not isinstance(given.model, bytes):
-            data = as_the_model_takes(given.model, load_data(given.settings))
+            data = as_the_model_takes(given.model, load_data(given.settings, given.task))
         with progress_bar(quiet=as_json) as progress:
             found = layers_that_fit(
                 given.model,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tf_odl.cli.export_data import check_stream, data_of_export, stream_options
-from tf_odl.cli.output import emit_json, print_table, progress_bar
+from tf_odl.cli.output import emit_json, print_table, progress_bar, show_notes
 from tf_odl.cli.tensorflow import load_tensorflow
 from tf_odl.errors import UserError
 
@@ -56,6 +56,7 @@ def simulate(
     check_stream(samples, passes, lr)
     record = simulation.read_export(export_dir)
     dataset = data_of_export(record, data, data_dir, shift)
+    show_notes(dataset.notes, quiet=as_json)
     if board == "qemu":
         _in_qemu(
             export_dir,

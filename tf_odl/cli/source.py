@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tf_odl.errors import UserError
+from tf_odl.task import CLASSIFICATION, LOSSES, Task
 
 if TYPE_CHECKING:
     import keras
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 UPDATE_RULES = ("residual", "stochastic")
 HEADS = ("int8", "float32")
 ERROR_TYPES = ("float32", "bfloat16")
-LOSSES = ("cross-entropy", "binary-cross-entropy", "mse", "reconstruction")
 
 _OPTIONS = (
     click.option("--target", default="nano33", show_default=True, help="See: tf-odl targets."),
@@ -71,14 +71,16 @@ def training_options(command: Callable[..., Any]) -> Callable[..., Any]:
 class Source:
     """A model, or the contents of an int8 .tflite file, and what its run says of training it.
 
-    `settings` are those of a run. The method is the run's or tinypropv2, unless one is named;
-    the masks are those of `--masks`, else of a run whose method is used.
+    `settings` are those of a run, `task` what its model asks of data. The method is the run's or
+    tinypropv2, unless one is named; the masks are those of `--masks`, else of a run whose method is
+    used.
     """
 
     model: keras.Model | bytes
     method: Method
     masks: dict[str, Mask] | None
     settings: Settings | None
+    task: Task
 
 
 def read_source(path: Path, method: str | None, mask_file: Path | None, fit: bool) -> Source:
@@ -88,12 +90,14 @@ def read_source(path: Path, method: str | None, mask_file: Path | None, fit: boo
         UserError: it cannot be read, or the run is not finished.
     """
     from tf_odl import models
+    from tf_odl.converters.flatbuffer import FlatModel
     from tf_odl.converters.mask_file import read_masks
     from tf_odl.methods import get_method
     from tf_odl.trainer import finetune as run
 
     chosen = get_method(method or "tinypropv2")
     masks = settings = None
+    task = CLASSIFICATION
     model: Any
     if not path.exists():
         raise UserError(
@@ -105,7 +109,7 @@ def read_source(path: Path, method: str | None, mask_file: Path | None, fit: boo
             raise UserError(
                 f"{path} is not finished: continue with tf-odl finetune --out {path} --resume"
             )
-        settings = run.settings_of(record)
+        settings, task = run.settings_of(record), run.task_of(record)
         model = models.load(path / "model.keras", classifier=False)
         if method is None:
             chosen = settings.build_method()
@@ -115,11 +119,14 @@ def read_source(path: Path, method: str | None, mask_file: Path | None, fit: boo
             model = path.read_bytes()
         except OSError as error:
             raise UserError(f"{path} cannot be read: {error.strerror}") from error
+        flat = FlatModel(model)
+        task = Task(shape=flat.shape(flat.inputs[0])[1:])
     else:
         model = models.load(path, classifier=False)
+        task = Task(shape=tuple(model.inputs[0].shape[1:]))
     if mask_file is not None:
         masks = read_masks(mask_file)
-    return Source(model, chosen, masks, settings)
+    return Source(model, chosen, masks, settings, task)
 
 
 def named_layers(

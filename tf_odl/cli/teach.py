@@ -9,7 +9,7 @@ import click
 
 from tf_odl.cli.board_options import baud_option, board_at, check_model, port_option
 from tf_odl.cli.export_data import check_stream, data_of_export, stream_options
-from tf_odl.cli.output import emit_json
+from tf_odl.cli.output import emit_json, show_notes
 from tf_odl.cli.teaching import INTERRUPTED, run, show, write
 from tf_odl.errors import UserError
 
@@ -62,6 +62,7 @@ def teach(
 
         record = read_export(export_dir)
     dataset = data_of_export(record, data, data_dir, shift)
+    show_notes(dataset.notes, quiet=as_json)
     out = out or (Path("teach") if export_dir is None else export_dir / "teach")
     with board_at(port, baud, export_dir=export_dir) as board:
         if export_dir is not None:

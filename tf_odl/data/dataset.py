@@ -11,15 +11,19 @@ from tf_odl.errors import UserError
 
 @dataclass(frozen=True)
 class Dataset:
-    """Samples of classes, split into training and test.
+    """Samples with classes or targets, split into training and test.
 
     x_train, x_test: float32 [N, *sample], finite. y_train, y_test: int64 [N], 0 .. classes - 1.
+    Of a regression they are float32 [N, targets], with `target_names` and no classes; samples
+    without labels are all of one class without a name.
     `shift` says how the samples were changed after loading, None for not at all.
     groups_train, groups_test: int64 [N], the number of who made each sample (`group_kind`:
     "subject" or "speaker"), None if the set does not say. `person` is the one the set was
     restricted to. mean, deviation: float32 [channels] by which the samples were standardised,
     `(x - mean) / deviation`, None if they were not; a device has to do the same. `pixels`: the
-    value of a white pixel if the samples were bytes, None if they were not.
+    value of a white pixel if the samples were bytes, None if they were not. `channels`: of
+    windows that are flat, [steps * channels]; None where the last axis is that of the channels.
+    `notes`: what a user should know of how the files were read.
     """
 
     name: str
@@ -38,6 +42,12 @@ class Dataset:
     mean: np.ndarray | None = None
     deviation: np.ndarray | None = None
     pixels: float | None = None
+    target_names: tuple[str, ...] = ()
+    channels: int | None = None
+    notes: tuple[str, ...] = ()
+
+
+NO_LABELS = ("",)  # the class names of samples without
 
 
 def checked(
@@ -49,6 +59,8 @@ def checked(
     class_names: tuple[str, ...] = (),
     groups: tuple[np.ndarray, np.ndarray] | None = None,
     group_kind: str | None = None,
+    target_names: tuple[str, ...] = (),
+    one_class: bool = False,
 ) -> Dataset:
     """A Dataset of arrays as they were found.
 
@@ -56,9 +68,11 @@ def checked(
 
     Args:
         class_names: the names of all classes; without them the labels say how many there are.
-            A single empty name: samples without labels.
+            NO_LABELS: samples without.
         groups: who made each training and each test sample, int [N]; `group_kind` says what the
             numbers stand for.
+        target_names: the labels are targets of a regression, of these names.
+        one_class: all samples may be of one.
 
     Raises:
         UserError: shapes, dtypes, labels or values that no training could use; names the first
@@ -70,31 +84,38 @@ def checked(
             f"{name}: training samples have shape {x_train.shape[1:]}, "
             f"test samples {x_test.shape[1:]}"
         )
-    y_train, y_test = (
-        _labels(y, len(x), f"{name}: {part}") for (x, y), part in _parts(train, test)
-    )
-    classes = len(class_names) or int(y_train.max()) + 1
-    if classes < 2 and class_names != ("",):
-        raise UserError(
-            f"{name}: all training labels are {(*class_names, 0)[0]}, at least two classes are "
-            "needed"
+    if target_names:
+        y_train, y_test = (
+            _targets(y, len(x), len(target_names), f"{name}: {part}")
+            for (x, y), part in _parts(train, test)
         )
-    for labels, part in ((y_train, "training"), (y_test, "test")):
-        beyond = np.flatnonzero(labels >= classes)
-        if len(beyond):
+        classes, names = 0, class_names
+    else:
+        y_train, y_test = (
+            _labels(y, len(x), f"{name}: {part}") for (x, y), part in _parts(train, test)
+        )
+        classes = len(class_names) or int(y_train.max()) + 1
+        names = class_names or tuple(str(i) for i in range(classes))
+        if classes < 2 and not one_class and class_names != NO_LABELS:
             raise UserError(
-                f"{name}: {part} label {labels[beyond[0]]} of sample {beyond[0]} is out of range: "
-                f"the training data have classes 0 to {classes - 1}"
+                f"{name}: all training labels are {names[0]}, at least two classes are needed"
             )
-    names = class_names or tuple(str(i) for i in range(classes))
+        for labels, part in ((y_train, "training"), (y_test, "test")):
+            beyond = np.flatnonzero(labels >= classes)
+            if len(beyond):
+                raise UserError(
+                    f"{name}: {part} label {labels[beyond[0]]} of sample {beyond[0]} is out of "
+                    f"range: the training data have classes 0 to {classes - 1}"
+                )
     data = Dataset(name, x_train, y_train, x_test, y_test, classes, names, source)
+    data = replace(data, target_names=target_names)
     if all(np.asarray(x).dtype == np.uint8 for x, _ in (train, test)):
         data = replace(data, pixels=1.0)
     if groups is None:
         return data
     of_train, of_test = (np.asarray(g, np.int64) for g in groups)
     for g, y, part in ((of_train, y_train, "training"), (of_test, y_test, "test")):
-        if g.shape != y.shape:
+        if g.shape != (len(y),):
             raise UserError(f"{name}: {part} set has {len(y)} samples and {len(g)} {group_kind}s")
     return replace(data, groups_train=of_train, groups_test=of_test, group_kind=group_kind)
 
@@ -131,11 +152,17 @@ def split(
 
     Args:
         x: [N, ...].
-        y: [N], any dtype that can be compared; checked later.
+        y: [N], any dtype that can be compared; checked later. Or targets [N, targets].
 
     Raises:
         UserError: a class has a single sample.
     """
+    train, test = split_rows(np.zeros(len(y)) if y.ndim > 1 else y, test_share)
+    return (x[train], y[train]), (x[test], y[test])
+
+
+def split_rows(y: np.ndarray, test_share: float = 0.2) -> tuple[np.ndarray, np.ndarray]:
+    """The rows of the training and the test part, see `split`."""
     rng = np.random.default_rng(0)
     train, test = [], []
     for label in np.unique(y):
@@ -145,8 +172,21 @@ def split(
         held_out = max(1, round(test_share * len(rows)))
         test.append(rows[:held_out])
         train.append(rows[held_out:])
-    chosen = [rng.permutation(np.concatenate(rows)) for rows in (train, test)]
-    return (x[chosen[0]], y[chosen[0]]), (x[chosen[1]], y[chosen[1]])
+    return rng.permutation(np.concatenate(train)), rng.permutation(np.concatenate(test))
+
+
+def split_groups(y: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """As `split_rows`, with about a fifth for the test, and no group in both parts.
+
+    Args:
+        y: int [N], classes, which have about the same shares in both.
+        groups: int [N], at least two different ones.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    folds = StratifiedGroupKFold(min(5, len(np.unique(groups))), shuffle=True, random_state=0)
+    train, test = next(iter(folds.split(y, y, groups)))
+    return np.random.default_rng(0).permutation(train), test
 
 
 def _parts(train: tuple, test: tuple) -> tuple:
@@ -193,3 +233,16 @@ def _labels(y: np.ndarray, count: int, what: str) -> np.ndarray:
             "classes count from 0"
         )
     return y.astype(np.int64)
+
+
+def _targets(y: np.ndarray, count: int, targets: int, what: str) -> np.ndarray:
+    y = np.asarray(y)
+    if y.dtype.kind not in "uif":
+        raise UserError(f"{what} targets must be numbers, got dtype {y.dtype}")
+    y = np.ascontiguousarray(y[:, None] if y.ndim == 1 else y, np.float32)
+    if y.shape != (count, targets):
+        raise UserError(f"{what} set has {count} samples and targets of shape {list(y.shape)}")
+    bad = np.flatnonzero(~np.isfinite(y).all(axis=1))
+    if len(bad):
+        raise UserError(f"{what} targets of sample {bad[0]} hold NaN or infinity")
+    return y

@@ -5,54 +5,67 @@ from __future__ import annotations
 import zipfile
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from tf_odl.data.dataset import Dataset, checked, split
+from tf_odl.data.dataset import NO_LABELS, Dataset, checked, split
 from tf_odl.errors import UserError
+from tf_odl.task import CLASSIFICATION, CLASSIFYING, Loss, Task
 
 
-def load_npz(path: Path, *, labelled: bool = True) -> Dataset:
+def load_npz(path: Path, task: Task = CLASSIFICATION) -> Dataset:
     """Arrays `x_train`, `y_train`, `x_test`, `y_test`, or `x` and `y`, which are split 80 : 20.
 
     Labels are numbers 0, 1, 2, .. or names, which are numbered in their alphabetical order.
-
-    Args:
-        labelled: without, `y_..` may be missing or hold anything: every sample gets the class 0.
+    Targets of a regression are floats [N] or [N, targets]; fractions tell where the task does not.
+    An autoencoder needs no `y_..`, and one that holds no labels is not used.
 
     Raises:
         UserError: the file or an array is missing or damaged, or cannot be trained on.
     """
     arrays = read_npz(path)
-    if not labelled:
-        arrays |= {
-            f"y{name[1:]}": np.zeros(len(np.atleast_1d(x)), np.int64)
-            for name, x in arrays.items()
-            if name in ("x", "x_train", "x_test")
-        }
-    whole, parts = ("x", "y"), ("x_train", "y_train", "x_test", "y_test")
-    if all(name in arrays for name in parts):
-        x_train, y_train, x_test, y_test = (arrays[name] for name in parts)
-        y_train, y_test, names = _numbered(y_train, y_test)
-        return checked(
-            path.stem,
-            (x_train, y_train),
-            (x_test, y_test),
-            source=str(path),
-            class_names=names if labelled else ("",),
-        )
-    if not all(name in arrays for name in whole):
+    parts = ("train", "test")
+    whole = not all(f"x_{part}" in arrays for part in parts)
+    names = ("x", "y") if whole else tuple(f"{n}_{part}" for part in parts for n in "xy")
+    lacking = [name for name in names if name not in arrays]
+    if task.loss not in CLASSIFYING and all(name[0] == "y" for name in lacking):
+        lacking = []
+    if lacking:
         raise UserError(
             f"{path} holds {', '.join(sorted(arrays)) or 'nothing'}: it needs the arrays "
-            f"{', '.join(parts)}, or x and y"
+            "x_train, y_train, x_test, y_test, or x and y"
         )
-    x = arrays["x"]
-    y, _, names = _numbered(arrays["y"], arrays["y"])
-    names = names if labelled else ("",)
+    x = [arrays[name] for name in names if name[0] == "x"]
+    y = [arrays[name] for name in names if name in arrays and name[0] == "y"]
+    given: dict[str, Any] = {"source": str(path), "one_class": task.loss not in CLASSIFYING}
+    if len(y) < len(x) or (task.loss is Loss.RECONSTRUCTION and not _are_labels(y, x)):
+        y = [np.zeros(len(np.atleast_1d(part)), np.int64) for part in x]
+        given["class_names"] = NO_LABELS
+    elif task.loss is Loss.MSE or (task.loss is None and _are_targets(y)):
+        count = y[0].shape[1] if y[0].ndim > 1 else 1
+        given["target_names"] = tuple(str(i) for i in range(count))
+    else:
+        y_train, y_test, given["class_names"] = _numbered(y[0], y[-1])
+        y = [y_train, y_test]
+    if not whole:
+        return checked(path.stem, (x[0], y[0]), (x[1], y[1]), **given)
     # The first check speaks of samples as the file has them.
-    checked(path.stem, (x, y), (x, y), source=str(path), class_names=names)
-    train, test = split(x, y.reshape(len(y)))
-    return checked(path.stem, train, test, source=str(path), class_names=names)
+    checked(path.stem, (x[0], y[0]), (x[0], y[0]), **given)
+    labels = y[0][:, 0] if y[0].ndim == 2 and "target_names" not in given else y[0]
+    train, test = split(x[0], labels)
+    return checked(path.stem, train, test, **given)
+
+
+def _are_labels(y: list[np.ndarray], x: list[np.ndarray]) -> bool:
+    """Whether there is a class for every sample, as far as an autoencoder's data need any."""
+    whole = all(part.dtype.kind in "uibUS" for part in y)
+    return whole and all(a.shape == (len(np.atleast_1d(b)),) for a, b in zip(y, x, strict=True))
+
+
+def _are_targets(y: list[np.ndarray]) -> bool:
+    """Whether some are no class numbers."""
+    return any(part.dtype.kind == "f" and bool((part != np.round(part)).any()) for part in y)
 
 
 def _numbered(*labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:

@@ -29,7 +29,7 @@ def one_person(data: Dataset, person: int, split: str = "recorded") -> Dataset:
     """
     if split not in SPLITS:
         raise UserError(f"--person-split is {' or '.join(SPLITS)}, got {split!r}")
-    if data.groups_train is None or data.groups_test is None:
+    if data.groups_train is None or data.groups_test is None or data.group_kind == "recording":
         raise UserError(f"{data.name} does not say who made its samples: leave --person out")
     x, y, groups = (
         np.concatenate(

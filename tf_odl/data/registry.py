@@ -6,18 +6,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from tf_odl.data.anomalies import only_normal, without_labels
 from tf_odl.data.archives import MissingFiles
 from tf_odl.data.catalogue import DATASETS
 from tf_odl.data.dataset import Dataset, mixed
 from tf_odl.data.features import with_features
-from tf_odl.data.folder import load_folder
+from tf_odl.data.folder import holds_sound, load_folder
 from tf_odl.data.npz import load_npz
 from tf_odl.data.persons import one_person
 from tf_odl.data.shift import parse_shift
 from tf_odl.data.standardise import standardised, statistics
+from tf_odl.data.table import load_table
 from tf_odl.data.tfds import load_instead
 from tf_odl.data.validation import validation_part
 from tf_odl.errors import UserError
+from tf_odl.task import CLASSIFICATION, Loss, Task
 
 
 def load(
@@ -31,13 +34,13 @@ def load(
     size: int | None = None,
     features: str | None = None,
     standardise: bool = False,
-    labelled: bool = True,
+    task: Task = CLASSIFICATION,
 ) -> Dataset:
     """Load and check a data set, then shift it. The same arguments give the same samples.
 
     Args:
-        name: a key of DATASETS, of some with the classes (`speech-commands:yes,no`); an .npz
-            file; or a folder with one sub-folder per class.
+        name: a key of DATASETS, of some with the classes (`speech-commands:yes,no`); an .npz or
+            .csv file; or a folder with one sub-folder, or one .csv file, per class.
         data_dir: where the archives of a built-in data set are.
         shift: see `tf_odl.data.shift`; in the units of the files, before standardisation.
         person: only this subject's or speaker's samples, see `tf_odl.data.persons`. They are
@@ -50,8 +53,7 @@ def load(
         features: replace time series by features, see `tf_odl.data.features`; after the shift.
         standardise: give the channels mean 0 and deviation 1 over the training part; features
             and sound always have them.
-        labelled: without, an .npz file needs no labels, and they may be anything: for models that
-            do not classify.
+        task: what the model asks for: classes, unless it says otherwise.
 
     Raises:
         UserError: there is no such data, or it cannot be used.
@@ -61,7 +63,7 @@ def load(
     path, entry = Path(name), DATASETS.get(base)
     if size is not None and size < 1:
         raise UserError(f"--data-size must be at least 1, got {size}")
-    if size and (path.suffix == ".npz" or (entry and not entry.size)):
+    if size and (path.suffix in (".npz", ".csv") or (entry and not entry.size)):
         raise UserError(f"the samples of {name} have a size of their own: leave --data-size out")
     if entry:
         if colon and not entry.words:
@@ -73,24 +75,31 @@ def load(
         except MissingFiles as lacking:
             data = load_instead(base, size or entry.size, lacking)
     elif path.suffix == ".npz":
-        data = load_npz(path, labelled=labelled)
+        data = load_npz(path, task)
+    elif path.suffix == ".csv":
+        data = load_table(path, task)
     elif path.is_dir():
-        data = load_folder(path, size)
+        # Features are of whole recordings: the model's input does not say how long these are.
+        data = load_folder(path, size, replace(task, shape=None) if features else task)
     else:
         if path.is_file():
             raise UserError(
-                f"{name} is no data we read: make it an .npz file (docs/data.md shows how for a "
-                "table) or a folder with one sub-folder of images or .npy arrays per class"
+                f"{name} is no data we read: make it an .npz or .csv file, or a folder with one "
+                "sub-folder of images, .npy arrays, .csv recordings or .wav clips per class"
             )
         known = ", ".join(DATASETS)
-        raise UserError(f"no data {name!r}: use {known}, an .npz file or a folder of classes")
-    always = entry is not None and entry.standardise
+        raise UserError(
+            f"no data {name!r}: use {known}, an .npz or .csv file, or a folder of classes"
+        )
+    always = entry.standardise if entry else path.is_dir() and holds_sound(path)
+    if task.loss is Loss.RECONSTRUCTION:
+        data = without_labels(data) if entry else only_normal(data)
     if validation is not None:
         data = validation_part(data, validation)
     scale = None
     if standardise or always:
         plain = with_features(data, features) if features is not None else data
-        scale = statistics(plain.x_train)
+        scale = statistics(plain.x_train, plain.channels)
     if person is not None:
         data = one_person(data, person, person_split)
     if entry and entry.ordered:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from tf_odl.data.archives import find
-from tf_odl.data.audio import CHUNK, SECOND, SPEECH
+from tf_odl.data.clips import SPEAKER, words_of
 from tf_odl.data.dataset import Dataset, checked
 from tf_odl.data.text import read_lines
-from tf_odl.data.wav import of_length, read_wav
 from tf_odl.errors import UserError
 
 SOURCE = (
@@ -27,7 +25,6 @@ FOLDERS = (
     "SpeechCommands",
 )
 LISTS = ("testing_list.txt", "validation_list.txt")
-NAME = re.compile(r"([0-9a-f]+)_nohash_(\d+)\.wav")
 
 
 @dataclass(frozen=True, order=True)
@@ -69,7 +66,7 @@ def load_speech_commands(data_dir: Path | None, words: tuple[str, ...] = ()) -> 
         ]
         parts.append(
             (
-                _features([c.path for c in chosen]),
+                words_of([c.path for c in chosen]),
                 np.array([words.index(c.word) for c in chosen], np.int64),
                 np.array([numbers[c.speaker] for c in chosen], np.int64),
             )
@@ -90,19 +87,10 @@ def _clips(folder: Path) -> list[_Clip]:
     """The clips of a word in recorded order, speaker by speaker."""
     clips = []
     for path in folder.glob("*.wav"):
-        name = NAME.fullmatch(path.name)
+        name = SPEAKER.fullmatch(path.name)
         if not name:
             raise UserError(f"{path}: the name does not say the speaker, HASH_nohash_NUMBER.wav")
         clips.append(_Clip(folder.name, name[1], int(name[2]), path))
     if not clips:
         raise UserError(f"{folder} holds no .wav file")
     return sorted(clips)
-
-
-def _features(paths: list[Path]) -> np.ndarray:
-    """MFCC of files of about a second, some at a time: the sound of all of them is large."""
-    parts = [np.empty((0, SPEECH.frames(SECOND), SPEECH.coefficients), np.float32)]
-    for start in range(0, len(paths), CHUNK):
-        clips = [read_wav(p, SPEECH.rate) for p in paths[start : start + CHUNK]]
-        parts.append(SPEECH(np.stack([of_length(clip, SECOND) for clip in clips])))
-    return np.concatenate(parts)

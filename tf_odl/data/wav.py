@@ -28,7 +28,8 @@ def read_wav(path: Path, rate: int) -> np.ndarray:
     if found != (1, 16, rate):
         raise UserError(
             f"{path} has {found[0]} channels of {found[1]} bits at {found[2]} Hz: "
-            f"it must have one of 16 bits at {rate} Hz"
+            f"it must have one of 16 bits at {rate} Hz "
+            f"(ffmpeg -i IN -ac 1 -ar {rate} -sample_fmt s16 OUT makes it so)"
         )
     if len(data) != 2 * samples:
         raise UserError(f"{path} announces {samples:,} samples and holds {len(data) // 2:,}")

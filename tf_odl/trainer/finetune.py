@@ -27,6 +27,7 @@ from tf_odl.data.dataset import at_most
 from tf_odl.errors import UserError
 from tf_odl.files import new_folder, write_file, write_json
 from tf_odl.methods import Masks
+from tf_odl.task import CLASSIFICATION, Task
 from tf_odl.trainer import batches, checkpoint, effort
 from tf_odl.trainer.analysis import support_set
 from tf_odl.trainer.loss import gives_logits
@@ -42,15 +43,16 @@ DEMO_SHIFT = "rotate:30"
 Row = dict[str, Any]
 OnEpoch = Callable[[Row], None]
 OnBatch = Callable[[int, int, int, dict[str, float]], None]
-Loader = Callable[[Settings], Dataset]
+Loader = Callable[[Settings, Task], Dataset]
 
 
 class Interrupted(KeyboardInterrupt):
     """Ctrl-C during a run; the message says how to continue."""
 
 
-def load_data(settings: Settings) -> Dataset:
-    """The data these settings name; of the training part at most `samples`, always the same.
+def load_data(settings: Settings, task: Task = CLASSIFICATION) -> Dataset:
+    """The data these settings name, for what a model asks; of the training part at most `samples`,
+    always the same.
 
     Raises:
         UserError: see the loaders.
@@ -65,6 +67,7 @@ def load_data(settings: Settings) -> Dataset:
         size=settings.data_size,
         features=settings.features,
         standardise=settings.standardise,
+        task=task,
     )
     if settings.samples is None or settings.samples >= len(data.x_train):
         return data
@@ -88,13 +91,13 @@ def prepare(
         )
     if settings.model is None and settings.data is None:
         settings = _replace(settings, shift=settings.shift or DEMO_SHIFT)
-        return settings, models.pretrain_digits(settings.seed), loader(settings)
+        return settings, models.pretrain_digits(settings.seed), loader(settings, CLASSIFICATION)
     if settings.data is None:
-        raise UserError("--model needs --data: a built-in name, an .npz file or a folder")
+        raise UserError("--model needs --data: a built-in name, an .npz or .csv file, or a folder")
     if settings.model is None:
         raise UserError(f"--data needs --model: a .keras file or one of {', '.join(models.MODELS)}")
-    data = loader(settings)
     if built_in:
+        data = loader(settings, CLASSIFICATION)
         model = models.build(settings.model, data.x_train.shape[1:], data.classes, settings.seed)
         if settings.weights is None:
             models.set_statistics(model, data.x_train)
@@ -102,6 +105,7 @@ def prepare(
             model = models.load_weights(model, settings.weights)
     else:
         model = models.load(Path(settings.model))
+        data = loader(settings, Task(shape=tuple(model.inputs[0].shape[1:])))
         models.check_fits_data(model, data)
     return settings, model, models.as_the_model_takes(model, data)
 
@@ -148,7 +152,7 @@ def resume(
         return record
     settings = settings_of(record)
     keras.utils.set_random_seed(settings.seed)
-    data = loader(settings)
+    data = loader(settings, task_of(record))
     size = settings.batch_size
     steps = batches.steps_per_epoch(len(data.x_train), size)
     per_call = batches.steps_per_call(data.x_train[0].nbytes, size)
@@ -224,6 +228,11 @@ def settings_of(record: dict[str, Any]) -> Settings:
     return Settings(**{k: v for k, v in record["settings"].items() if k in known})
 
 
+def task_of(record: dict[str, Any]) -> Task:
+    """What the model of a run asks of its data."""
+    return Task(shape=tuple(record["data"]["train"][1:]))
+
+
 def load_masks(run_dir: Path) -> Masks:
     """The masks of the last epoch of a finished run."""
     from tf_odl.methods import Mask
@@ -279,6 +288,7 @@ def _record(settings: Settings, data: Dataset, trainer: OdlModel) -> dict[str, A
             "pixels": data.pixels,
             **standardisation(data),
             "warning": uneven(data),
+            "notes": list(data.notes),
             "train": list(data.x_train.shape),
             "test": list(data.x_test.shape),
         },
