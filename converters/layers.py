@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tf_odl.converters.flatbuffer import FlatModel
+from tf_odl.converters.own_convolutions import builtin_name
 
 if TYPE_CHECKING:
     import keras
@@ -84,7 +85,7 @@ def _real_weights(flat: FlatModel, tensor: int) -> tuple[np.ndarray, np.ndarray]
 
 def weight_axis(flat: FlatModel, tensor: int) -> int:
     """The axis of a weight tensor that counts the neurons: per-channel scales run along it."""
-    readers = {flat.op_name(op) for op in flat.consumers(tensor)}
+    readers = {builtin_name(flat.op_name(op)) for op in flat.consumers(tensor)}
     return 3 if "DEPTHWISE_CONV_2D" in readers else 0
 
 

@@ -12,6 +12,7 @@ from tf_odl.converters.error_type import ErrorType
 from tf_odl.converters.flatbuffer import FlatModel
 from tf_odl.converters.head import Head
 from tf_odl.converters.losses import Loss, default_loss
+from tf_odl.converters.own_convolutions import with_own_convolutions
 from tf_odl.converters.rate import CONSTANT_RATE, RateSettings
 from tf_odl.converters.reselection import Reselection
 from tf_odl.converters.targets import Target
@@ -65,7 +66,10 @@ class OnBoard:
     def training_graph(
         self, model: FlatModel, masks: Mapping[str, Mask], checksum: int
     ) -> FlatModel:
-        """The training graph of a model; arguments and errors are those of `make_trainable`."""
+        """The training graph of a model, with convolutions that keep their multipliers in flash.
+
+        Arguments and errors are those of `make_trainable`.
+        """
         graph = model.copy()
         make_trainable(
             graph,
@@ -86,4 +90,4 @@ class OnBoard:
             head=self.head,
             errors=self.errors or ErrorType.FLOAT32,
         )
-        return graph
+        return with_own_convolutions(graph)

@@ -12,7 +12,6 @@ from tf_odl.converters.flatbuffer import FlatModel, Packed, packed, parsed
 from tf_odl.converters.head import Head
 from tf_odl.converters.memory import Memory, plan_memory
 from tf_odl.converters.on_board import OnBoard
-from tf_odl.converters.own_convolutions import with_own_convolutions
 from tf_odl.converters.plan import make_plan
 from tf_odl.converters.split import least_bytes, narrow, split_to_fit
 from tf_odl.converters.trainable import last_layers, trains
@@ -37,8 +36,8 @@ class Fitted:
 
 
 def fit_to_board(model: Packed, masks: Mapping[str, Mask], board: OnBoard) -> Fitted:
-    """Windows of neurons where only some train; where the board is too small convolutions that
-    keep their multipliers in flash, then groups of channels, and last errors of half the size.
+    """Windows of neurons where only some train; where the board is too small groups of channels,
+    and last errors of half the size.
 
     Args:
         model: int8.
@@ -50,15 +49,7 @@ def fit_to_board(model: Packed, masks: Mapping[str, Mask], board: OnBoard) -> Fi
         if narrowed is not model.flat:
             model = packed(narrowed)
     graphs = _Graphs(masks, board, board.errors or ErrorType.FLOAT32)
-    fitted = graphs.fitted(model)
-    if fitted.plan["fits"]:
-        return fitted
-    # They cost nothing but the flash of two ops, so they come first.
-    own = replace(graphs, own_convolutions=True)
-    smaller = own.fitted(model)
-    if smaller.arena_bytes < fitted.arena_bytes:
-        graphs, fitted = own, smaller
-    grouped = graphs.in_groups(model, fitted)
+    grouped = graphs.in_groups(model, graphs.fitted(model))
     is_too_large = grouped.arena_bytes > board.target.arena_bytes
     if not is_too_large or board.errors is not None or board.head is not Head.INT8:
         return grouped
@@ -75,12 +66,9 @@ class _Graphs:
     masks: Mapping[str, Mask]
     board: OnBoard
     errors: ErrorType
-    own_convolutions: bool = False
 
     def fitted(self, model: Packed, **notes: Any) -> Fitted:
         training = packed(self._graph(model))
-        if self.own_convolutions:
-            notes["own_convolutions"] = True
         if self.errors is ErrorType.BFLOAT16 and self.board.errors is None:
             notes["bfloat16_errors"] = True
         plan = make_plan(model, training, self.board.target)
@@ -102,8 +90,7 @@ class _Graphs:
 
     def _graph(self, model: Packed) -> FlatModel:
         board = replace(self.board, errors=self.errors)
-        graph = board.training_graph(model.flat, self.masks, zlib.crc32(model.data))
-        return with_own_convolutions(graph) if self.own_convolutions else graph
+        return board.training_graph(model.flat, self.masks, zlib.crc32(model.data))
 
 
 def fit_or_refuse(model: bytes, masks: Mapping[str, Mask], board: OnBoard) -> Fitted:

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from functools import lru_cache
 from typing import Any
 
-from tf_odl.converters.flatbuffer import FlatModel, Packed
+from tf_odl.converters.flatbuffer import Packed
 from tf_odl.converters.layer_plan import op_plans, total_instructions
 from tf_odl.converters.memory import HOST, Memory, plan_memory
 from tf_odl.converters.targets import Target
@@ -21,7 +21,8 @@ def make_plan(model: Packed, training: Packed, target: Target) -> dict[str, Any]
     """The contents of plan.json: every tensor with its size and lifetime, and the totals.
 
     `arena_bytes` is the board's; `arena_bytes_host` is what the simulation uses, where pointers
-    have 8 bytes.
+    have 8 bytes. `inference` is model.tflite alone, `training.inference` what the training graph
+    does with an unlabelled sample.
 
     Args:
         model: model.tflite.
@@ -30,6 +31,8 @@ def make_plan(model: Packed, training: Packed, target: Target) -> dict[str, Any]
     """
     graph = training.flat
     learning = plan_memory(graph)
+    ops = op_plans(graph, learning)
+    forward = sum(op.instructions_forward for op in ops)
     flash = target.code_bytes + len(training.data)
     variables = [t for t in learning.tensors if t.kind == "variable" and t.name != STATE]
     return {
@@ -44,20 +47,22 @@ def make_plan(model: Packed, training: Packed, target: Target) -> dict[str, Any]
         },
         "stack_bytes": STACK_BYTES,
         "inference": _inference(model, target),
-        "training": _memory(learning, plan_memory(graph, HOST)) | _cost(graph, target),
-        "ops": [asdict(op) for op in op_plans(graph, learning)],
+        "training": _memory(learning, plan_memory(graph, HOST))
+        | _cost(total_instructions(graph), target)
+        | {"inference": _cost(forward, target)},
+        "ops": [asdict(op) for op in ops],
     }
 
 
 @lru_cache(1)  # several training graphs of one model are planned, one after the other
 def _inference(model: Packed, target: Target) -> dict[str, Any]:
     flat = model.flat
-    return _memory(plan_memory(flat), plan_memory(flat, HOST)) | _cost(flat, target)
+    memory = _memory(plan_memory(flat), plan_memory(flat, HOST))
+    return memory | _cost(total_instructions(flat), target)
 
 
-def _cost(flat: FlatModel, target: Target) -> dict[str, float]:
+def _cost(instructions: int, target: Target) -> dict[str, float]:
     """One inference, or one dense training step; estimates."""
-    instructions = total_instructions(flat)
     return {
         "instructions": instructions,
         "milliseconds": target.processor.milliseconds(instructions),
@@ -92,22 +97,25 @@ def summary_rows(plan: dict[str, Any]) -> list[list[str]]:
 
 def measures(plan: dict[str, Any]) -> list[str]:
     """What was done so that the model fits, a sentence each."""
-    done = {
-        "own_convolutions": "convolutions keep their multipliers in flash",
-        "bfloat16_errors": "errors are bfloat16, which takes half the memory of float32",
-    }
-    return [f"to fit: {what}" for key, what in done.items() if plan.get(key)] + [
+    done = [
         f"to fit: {layer} and the layer before it run in {groups} groups of channels"
         for layer, groups in plan.get("channel_groups", {}).items()
     ]
+    if plan.get("bfloat16_errors"):
+        done.append("to fit: errors are bfloat16, which takes half the memory of float32")
+    return done
 
 
 def cost_rows(plan: dict[str, Any]) -> list[list[str]]:
     """Rows of (what, instructions, milliseconds, microjoules)."""
-    inference, step = plan["inference"], plan["training"]
+    costs = {
+        "inference": plan["training"]["inference"],
+        "training step, dense": plan["training"],
+        "inference only": plan["inference"],
+    }
     return [
         [what, f"{c['instructions']:,}", f"{c['milliseconds']:.2f}", f"{c['microjoules']:.0f}"]
-        for what, c in (("inference", inference), ("training step, dense", step))
+        for what, c in costs.items()
     ]
 
 

@@ -61,16 +61,7 @@ def write_project(
     (sketch / f"{name}.ino").write_text(_filled("sketch.ino", model=model, add_ops=add_ops))
     (sketch / "model_data.h").write_text(model_header({"model_train_tflite": training}))
     (sketch / "sample.h").write_text(sample_header(record), encoding="utf-8")
-    ops = [f"resolver.{resolver_method(op)}();" for op in forward_ops(training)]
-    ops += [f"tfodl::{add}(resolver);" for add in _ops_beside_add_ops(training)]
-    (sketch / "model_ops.h").write_text(
-        _filled(
-            "model_ops.h",
-            count=len(ops),
-            arena_bytes=arena_bytes,
-            ops="\n".join(f"  {op}" for op in ops),
-        )
-    )
+    (sketch / "model_ops.h").write_text(ops_header(training, arena_bytes))
     (sketch / "sketch.yaml").write_text(
         _filled(
             "sketch.yaml",
@@ -105,6 +96,13 @@ def sketch_name(model: str) -> str:
     """`model` as Arduino wants folders of sketches: letters, digits, `_.-`, at most 63 of them."""
     name = re.sub(r"[^A-Za-z0-9_.-]+", "_", model).strip("_.-")
     return name[:_LONGEST_NAME] or "model"
+
+
+def ops_header(training: bytes, arena_bytes: int) -> str:
+    """model_ops.h: adds the ops of a training graph that the library's AddOps leaves out."""
+    ops = [f"  resolver.{resolver_method(op)}();" for op in forward_ops(training)]
+    ops += [f"  tfodl::{add}(resolver);" for add in _ops_beside_add_ops(training)]
+    return _filled("model_ops.h", count=len(ops), arena_bytes=arena_bytes, ops="\n".join(ops))
 
 
 def forward_ops(training: bytes) -> list[str]:

@@ -19,10 +19,8 @@ from test_kernels_sparsify import FLOATS, reference
 
 from tf_odl.cli import main
 from tf_odl.converters.error_type import ErrorType
-from tf_odl.converters.flatbuffer import FlatModel
 from tf_odl.converters.head import Head
 from tf_odl.converters.memory import HOST, plan_memory
-from tf_odl.converters.own_convolutions import with_own_convolutions
 from tf_odl.converters.plan import measures
 from tf_odl.converters.targets import get_target
 from tf_odl.errors import UserError
@@ -196,13 +194,9 @@ def arena_of(export: Export) -> int:
 
 @pytest.fixture(scope="module")
 def arenas(tmp_path_factory: pytest.TempPathFactory) -> dict[ErrorType, int]:
-    """Bytes that a board needs, with convolutions that keep their multipliers in flash."""
+    """Bytes that a board needs."""
     folder = tmp_path_factory.mktemp("arenas")
-    found = {}
-    for errors in ErrorType:
-        training = Export(make("cnn"), folder / errors.value, errors=errors).training
-        found[errors] = plan_memory(with_own_convolutions(FlatModel(training))).arena_bytes
-    return found
+    return {e: arena_of(Export(make("cnn"), folder / e.value, errors=e)) for e in ErrorType}
 
 
 def test_they_are_used_where_nothing_else_fits(

@@ -21,7 +21,6 @@ from tf_odl.converters.flatbuffer import FlatModel
 from tf_odl.converters.fold import fold
 from tf_odl.converters.header import model_header
 from tf_odl.converters.memory import plan_memory
-from tf_odl.converters.own_convolutions import with_own_convolutions
 from tf_odl.converters.reference import infer, quantize_input
 from tf_odl.converters.targets import get_target
 from tf_odl.converters.update_rule import UpdateRule
@@ -393,8 +392,7 @@ def test_a_layer_below_an_op_without_training_can_stay_frozen(tmp_path: Path) ->
 def least_arena(model: keras.Model, folder: Path, **settings: object) -> int:
     """The arena with all that an export does where the board is too small."""
     exports = (Export(model, folder / e.value, errors=e, **settings) for e in ErrorType)
-    graphs = (with_own_convolutions(FlatModel(export.training)) for export in exports)
-    return min(plan_memory(graph).arena_bytes for graph in graphs)
+    return min(plan_memory(export.training).arena_bytes for export in exports)
 
 
 def test_a_model_that_is_too_large_is_refused_with_the_largest_part_that_fits(

@@ -10,7 +10,6 @@ from tf_odl.converters import reference
 from tf_odl.converters.export import export
 from tf_odl.converters.flatbuffer import FlatModel
 from tf_odl.converters.memory import HOST, plan_memory
-from tf_odl.converters.own_convolutions import with_own_convolutions
 from tf_odl.converters.split import parse_window, split_channels, split_to_fit
 from tf_odl.converters.targets import get_target
 from tf_odl.converters.training_graph import build_training_graph
@@ -113,8 +112,7 @@ def test_nothing_is_grouped_when_the_model_fits(tmp_path):
 
 def test_an_export_that_does_not_fit_is_grouped_until_it_does(tmp_path):
     plain = exported(mobile_block(2), tmp_path / "plain")
-    graph = with_own_convolutions(FlatModel((plain.folder / "model_train.tflite").read_bytes()))
-    limit = plan_memory(graph).arena_bytes - 1
+    limit = plain.plan["training"]["arena_bytes"] - 1
     grouped = exported(mobile_block(2), tmp_path / "grouped", arena_bytes=limit)
     assert grouped.plan["fits"] and grouped.plan["training"]["arena_bytes"] <= limit
     assert set(grouped.plan["channel_groups"]) == {"depthwise"}
@@ -165,7 +163,7 @@ def mobilenet(tmp_path_factory):
 def test_mobilenet_fits_a_small_board(mobilenet):
     """Its inference alone needs 206 KB as it is."""
     report, _ = mobilenet
-    assert report.plan["own_convolutions"] and report.plan["channel_groups"]
+    assert report.plan["channel_groups"]
     assert report.plan["training"]["arena_bytes"] <= 90_000
     graph = FlatModel((report.folder / "model_train.tflite").read_bytes())
     kinds = [graph.op_name(op) for op in graph.operators]

@@ -1,6 +1,7 @@
 """What every op keeps and computes, and what a step takes."""
 
 import json
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -83,11 +84,48 @@ def test_the_parts_add_up(name, tmp_path):
     plan = report.plan
     assert sum(op["trainable_bytes"] for op in plan["ops"]) == plan["trainable_bytes"]
     forward = sum(op["instructions_forward"] for op in plan["ops"])
-    assert forward == plan["inference"]["instructions"]
+    assert forward == plan["training"]["inference"]["instructions"]
+    # The board's convolutions are faster than those of model.tflite.
+    assert (forward < plan["inference"]["instructions"]) == (name != "mlp")
     backward = sum(op["instructions_backward"] for op in plan["ops"])
     # The loss, the seeding and what joins branches belong to no op.
     assert 0 < backward <= plan["training"]["instructions"] - forward
     assert backward > 0.5 * (plan["training"]["instructions"] - forward)
+
+
+def expanding(stride):
+    """A depthwise layer behind a wider one; both only run forward where the head trains."""
+    layers = keras.layers
+    inputs = keras.Input((12, 12, 4))
+    x = layers.Conv2D(24, 1, name="expand")(inputs)
+    x = layers.DepthwiseConv2D(3, strides=stride, padding="same", name="depthwise")(x)
+    x = layers.Conv2D(3, 1, name="head")(x)
+    return Planner(keras.Model(inputs, layers.GlobalAveragePooling2D()(x)))
+
+
+def test_a_layer_that_is_overwritten_keeps_its_name_and_saves_nothing():
+    plan = expanding(1).plan(*PLAN, layers=["head"])
+    assert "expand" not in {t["name"] for t in plan["training"]["tensors"]}
+    expand, depthwise, *_ = plan["ops"]
+    assert (expand["name"], depthwise["name"]) == ("expand", "depthwise")
+    assert expand["macs_forward"] == 144 * 4 * 24 and depthwise["macs_forward"] == 144 * 9 * 24
+    # The head's weights need the output.
+    assert (expand["saved_bytes"], depthwise["saved_bytes"]) == (0, 144 * 24)
+
+
+def test_groups_that_share_an_output_have_names_and_their_part_of_it():
+    planner = expanding(2)
+    whole = planner.plan(*PLAN, layers=["head"])["training"]["arena_bytes"]
+    small = replace(PLAN[0], arena_bytes=whole - 500)
+    plan = planner.plan(small, *PLAN[1:], layers=["head"])
+    assert plan["channel_groups"] == {"depthwise": 2}
+    ops = {op["name"]: op for op in plan["ops"]}
+    groups = [f"{layer}/part{i}" for i in range(2) for layer in ("expand", "depthwise")]
+    assert list(ops)[:4] == groups and len(ops) == len(plan["ops"])
+    for i in range(2):
+        assert ops[f"expand/part{i}"]["macs_forward"] == 144 * 4 * 12
+        assert ops[f"depthwise/part{i}"]["saved_bytes"] == 36 * 12
+        assert ops[f"depthwise/part{i}"]["macs_backward"] == 0
 
 
 def test_a_plan_without_data_is_the_exports(small):

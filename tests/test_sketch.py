@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import subprocess
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 import yaml
 from click.testing import CliRunner
+from converter_models import Export
 from cpp.toolchain import PORT
 
 from tf_odl.cli import main
 from tf_odl.converters.flatbuffer import FlatModel
-from tf_odl.converters.own_convolutions import with_own_convolutions
 from tf_odl.converters.quantize import TFLM_OPS
 from tf_odl.converters.sample_header import sample_header
-from tf_odl.converters.sketch import forward_ops, resolver_method, sketch_name, write_project
-from tf_odl.converters.targets import TARGETS, get_target
+from tf_odl.converters.sketch import forward_ops, resolver_method, sketch_name
+from tf_odl.converters.targets import TARGETS
 from tf_odl.models.digits_cnn import digits_cnn
 
 #: Read off micro_mutable_op_resolver.h, for every op an export may have.
@@ -61,6 +61,9 @@ METHODS = {
     "TRANSPOSE": "AddTranspose",
     "TRANSPOSE_CONV": "AddTransposeConv",
 }
+
+#: The library's own ops in the demonstration's model.
+OWN = ["AddConv2D", "AddDepthwiseConv2D"]
 
 
 @pytest.fixture(scope="module")
@@ -139,10 +142,13 @@ def test_the_resolver_lists_exactly_the_ops_of_the_model(exports):
     header = (folder / name / "model_ops.h").read_text()
     flat = FlatModel((exports["nano33"] / "model.tflite").read_bytes())
     ops = {flat.op_name(op) for op in flat.operators}
+    builtin = ops - {"CONV_2D", "DEPTHWISE_CONV_2D"}
+    assert len(ops) == len(builtin) + 2
     listed = re.findall(r"resolver\.(Add\w+)\(\);", header)
-    assert sorted(listed) == sorted(METHODS[op] for op in ops)
+    assert sorted(listed) == sorted(METHODS[op] for op in builtin)
+    assert re.findall(r"  tfodl::(\w+)\(resolver\);", header) == OWN
     assert f"kForwardOps = {len(ops)};" in header
-    assert set(forward_ops((exports["nano33"] / "model_train.tflite").read_bytes())) == ops
+    assert set(forward_ops((exports["nano33"] / "model_train.tflite").read_bytes())) == builtin
 
 
 @pytest.mark.parametrize(
@@ -164,23 +170,21 @@ def test_ops_that_few_models_have_are_registered_where_they_are_used(
     folder, name = project(tmp_path / "e")
     header = (folder / name / "model_ops.h").read_text()
     listed = re.findall(r"resolver\.(Add\w+)\(\);", header)
-    assert re.findall(r"  tfodl::(\w+)\(resolver\);", header) == method.split()
-    assert f"kForwardOps = {len(listed) + len(method.split())};" in header
+    assert re.findall(r"  tfodl::(\w+)\(resolver\);", header) == [*method.split(), *OWN]
+    assert f"kForwardOps = {len(listed) + len(method.split()) + len(OWN)};" in header
 
 
-def test_own_convolutions_are_registered_in_place_of_the_builtin_ones(exports, tmp_path):
-    plain = FlatModel((exports["nano33"] / "model_train.tflite").read_bytes())
-    graph = with_own_convolutions(plain).pack()
-    record = json.loads((exports["nano33"] / "export.json").read_text())
-    name = write_project(
-        tmp_path / "p", record=record, training=graph, target=get_target("nano33"), arena_bytes=1
-    )
-    header = (tmp_path / "p" / name / "model_ops.h").read_text()
-    builtin = re.findall(r"resolver\.(Add\w+)\(\);", header)
-    assert not any("Conv" in add for add in builtin)
-    own = ["AddConv2D", "AddDepthwiseConv2D"]
-    assert re.findall(r"  tfodl::(\w+)\(resolver\);", header) == own
-    assert f"kForwardOps = {len(builtin) + 2};" in header
+def test_a_convolution_that_stays_builtin_is_registered_beside_the_others(tmp_path):
+    """The library has no dilated ones."""
+    layers = [keras.Input((9, 9, 2)), keras.layers.Conv2D(3, 3, dilation_rate=2)]
+    layers += [keras.layers.Conv2D(4, 2), keras.layers.Flatten(), keras.layers.Dense(3)]
+    export = Export(keras.Sequential(layers), tmp_path / "e", train_layers=1)
+    folder, name = project(export.folder)
+    header = (folder / name / "model_ops.h").read_text()
+    listed = re.findall(r"resolver\.(Add\w+)\(\);", header)
+    assert sorted(listed) == ["AddConv2D", "AddFullyConnected", "AddReshape"]
+    assert re.findall(r"  tfodl::(\w+)\(resolver\);", header) == ["AddConv2D"]
+    assert "kForwardOps = 4;" in header
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="g++ is missing (Debian: g++)")

@@ -195,7 +195,7 @@ def updating(folder: Path) -> list[str]:
     flags = {}
     for op in flat.operators:
         kind = flat.op_name(op)
-        if kind.startswith("TFODL_") and kind.split("_")[1] in ("FULLY", "CONV", "DEPTHWISE"):
+        if kind.endswith("_BWD") and kind.split("_")[1] in ("FULLY", "CONV", "DEPTHWISE"):
             options = LayerOptions.unpack(bytes(bytearray(op.customOptions)))
             flags[flat.name(int(op.inputs[3]))] = Flags(options.flags)
     return [name for name, flag in flags.items() if flag & Flags.UPDATE_WEIGHTS]

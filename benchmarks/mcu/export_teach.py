@@ -1,4 +1,4 @@
-"""Writes the model_data.h of the example Teach anew, when the format of training graphs changes.
+"""Writes the model of the example Teach anew, when the format of training graphs changes.
 
 python benchmarks/mcu/export_teach.py
 """
@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tf_odl.converters.export import export
 from tf_odl.converters.header import model_header
+from tf_odl.converters.sketch import ops_header
 from tf_odl.converters.targets import get_target
 from tf_odl.data import load
 from tf_odl.methods.registry import get_method
@@ -24,7 +25,7 @@ def main() -> None:
     method = get_method(METHOD)
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "export"
-        export(
+        report = export(
             pretrain_digits(0),
             load("digits").x_train[:CALIBRATION_SAMPLES],
             target=get_target("nano33"),
@@ -36,6 +37,8 @@ def main() -> None:
         graph = (out / "model_train.tflite").read_bytes()
     header = model_header({"model_train_tflite": graph})
     TEACH.joinpath("model_data.h").write_text(header)
+    arena = report.plan["training"]["arena_bytes"]
+    TEACH.joinpath("model_ops.h").write_text(ops_header(graph, arena))
 
 
 if __name__ == "__main__":

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tf_odl.converters.flatbuffer import FlatModel
 from tf_odl.converters.header import model_header
+from tf_odl.converters.sketch import ops_header
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
@@ -36,22 +36,8 @@ def write_sketch(graph: bytes, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copy(TEACH / "Teach.ino", folder / f"{folder.name}.ino")
     (folder / "model_data.h").write_text(model_header({"model_train_tflite": graph}))
-    flat = FlatModel(graph)
-    names = sorted({flat.op_name(op) for op in flat.operators})
-    forward = [name for name in names if not name.startswith("TFODL_")]
-    calls = "".join(f"  resolver.Add{camel(name)}();\n" for name in forward)
-    (folder / "model_ops.h").write_text(
-        f"constexpr int kForwardOps = {len(forward)};\n"
-        f"constexpr unsigned kArenaBytes = {ARENA_BYTES};\n"
-        "template <class Resolver>\n"
-        f"void AddForwardOps(Resolver& resolver) {{\n{calls}}}\n"
-    )
+    (folder / "model_ops.h").write_text(ops_header(graph, ARENA_BYTES))
     return folder / f"{folder.name}.ino"
-
-
-def camel(name: str) -> str:
-    """CONV_2D: Conv2D."""
-    return "".join(w if w[0].isdigit() else w.capitalize() for w in name.split("_"))
 
 
 def measure(export: Path, libraries: Path, build: Path) -> dict[str, int]:

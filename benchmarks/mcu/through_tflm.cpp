@@ -56,9 +56,10 @@ void Run(const Model& model, tflite::MicroOpResolver* resolver) {
 }  // namespace
 
 int main() {
-  tflite::MicroMutableOpResolver<tfodl::kOpCount + 3> resolver;
+  tflite::MicroMutableOpResolver<tfodl::kOpCount + 4> resolver;
   resolver.AddFullyConnected();
-  resolver.AddConv2D();
+  resolver.AddConv2D();  // of the plain models
+  tfodl::AddConv2D(resolver);
   resolver.AddReshape();
   tfodl::AddOps(resolver);
   for (const Model& model : kModels) Run(model, &resolver);
