@@ -1,6 +1,6 @@
-// The int8 forward pass of the benchmark: what an optimized inference library does (sums of
+// The int8 fully connected layer of the benchmark: what an optimized inference library does (sums of
 // products by SMLAD, two neurons at a time, fixed-point rescaling), so that a training step can be
-// measured without TensorFlow Lite Micro. It is not part of the training ops.
+// measured without TensorFlow Lite Micro. It is not part of the library, whose convolutions are.
 #ifndef BENCH_FORWARD_H_
 #define BENCH_FORWARD_H_
 
@@ -13,22 +13,10 @@ struct Rescale {
   int32_t zero_point, low, high;
 };
 
-struct Map {
-  uint32_t in_h, in_w, in_c, out_h, out_w, out_c, kernel, stride, pad;
-};
-
 // x [in_c], weights [out_c, in_c], bias and y [out_c], row: in_c int16.
 void FullyConnected(uint32_t in_c, uint32_t out_c, const int8_t* x, int32_t x_zero_point,
                     const int8_t* weights, const int32_t* bias, const Rescale& rescale,
                     int16_t* row, int8_t* y);
-
-// NHWC; weights [out_c, kernel, kernel, in_c], row: 2 * kernel * kernel * in_c int16.
-void Conv2D(const Map& map, const int8_t* x, int32_t x_zero_point, const int8_t* weights,
-            const int32_t* bias, const Rescale& rescale, int16_t* row, int8_t* y);
-
-// NHWC, one output channel per input channel; weights [kernel, kernel, in_c].
-void DepthwiseConv2D(const Map& map, const int8_t* x, int32_t x_zero_point, const int8_t* weights,
-                     const int32_t* bias, const Rescale& rescale, int8_t* y);
 
 }  // namespace bench
 

@@ -7,6 +7,8 @@
 #include <initializer_list>
 
 #include "tfodl/float_math.h"
+#include "tfodl/kernels/conv_2d.h"
+#include "tfodl/kernels/depthwise_conv_2d.h"
 #include "tfodl/random.h"
 
 namespace bench {
@@ -89,10 +91,11 @@ Network::Network(const LayerShape* shapes, uint32_t count, const Settings& setti
     : count_(count), settings_(settings), samples_(samples) {
   Pool::Clear();
   const uint32_t inputs = InputCount(shapes[0].map);
-  uint32_t widest = 0, largest = 0;
+  uint32_t scratch = 0, largest = 0;
   for (uint32_t i = 0; i < count; ++i) {
     layers_[i].shape = shapes[i];
-    widest = FanIn(shapes[i]) > widest ? FanIn(shapes[i]) : widest;
+    const uint32_t words = (FanIn(shapes[i]) + 3) / 4 * 5;  // of any layer: see ConvScratchWords
+    scratch = words > scratch ? words : scratch;
     for (const uint32_t size : {OutputCount(shapes[i].map), InputCount(shapes[i].map)}) {
       const bool has_error = i > 0 || settings.input_error || size == OutputCount(shapes[i].map);
       if (has_error && size > largest) largest = size;
@@ -103,7 +106,7 @@ Network::Network(const LayerShape* shapes, uint32_t count, const Settings& setti
     inputs_[i] = static_cast<int8_t>(RandomInt(-128, 127));
   }
   for (uint32_t i = 0; i < count; ++i) Build(&layers_[i], i, method, i > 0 || settings.input_error);
-  row_ = Pool::Get<int16_t>(2 * widest);
+  row_ = Pool::Get<int16_t>(2 * scratch);
   for (float*& error : errors_) error = Pool::Get<float>(largest);
   state_ = reinterpret_cast<tfodl::State*>(Pool::Get<uint32_t>(tfodl::kStateWords + kMostLayers));
   state_->rng = 88172645u;
@@ -113,6 +116,27 @@ Network::Network(const LayerShape* shapes, uint32_t count, const Settings& setti
   const TrainedLayer& top = layers_[count - 1];
   const tfodl::SkipRule rule = method.skip ? tfodl::kSkipTinyPropV2 : tfodl::kSkipNever;
   xent_ = MakeXent(top.y_scale, {rule, 0.0f, 1.0f, 1.0f, method.skip ? 2.0f : 0.0f});
+}
+
+void Network::BuildForward(TrainedLayer* made, bool relu) {
+  const Map& map = made->shape.map;
+  float factor = made->x_scale * made->weight_scale / made->y_scale;
+  const int32_t zero_point = relu ? -128 : 0;
+  made->rescale = {static_cast<int32_t>(factor * 4294967296.0f), zero_point, -128, 127};
+  int8_t shift = 0;
+  for (; factor < 0.5f; factor *= 2.0f) ++shift;
+  uint8_t* const multipliers = Pool::Get<uint8_t>(map.out_c * sizeof(int32_t));
+  int8_t* const shifts = Pool::Get<int8_t>(map.out_c);
+  const uint32_t multiplier = static_cast<uint32_t>(factor * 2147483648.0f);
+  for (uint32_t channel = 0; channel < map.out_c; ++channel) {
+    memcpy(multipliers + 4 * channel, &multiplier, sizeof multiplier);
+    shifts[channel] = shift;
+  }
+  made->conv = {{tfodl::kAbiVersion, map.in_h, map.in_w, map.in_c, map.out_h, map.out_w, map.out_c,
+                 map.kernel, map.kernel, map.stride, map.stride, map.pad, map.pad, map.out_c, 0,
+                 made->x_zero_point, zero_point, -128, 127},
+                multipliers,
+                shifts};
 }
 
 void Network::Build(TrainedLayer* made, uint32_t index, const Method& method, bool propagates) {
@@ -129,11 +153,7 @@ void Network::Build(TrainedLayer* made, uint32_t index, const Method& method, bo
   made->x_zero_point =
       index == 0 ? settings_.input_zero_point : layers_[index - 1].rescale.zero_point;
   made->y_scale = (relu ? 4.0f : 8.0f) / 255.0f;
-  made->rescale.multiplier =
-      static_cast<int32_t>(made->x_scale * made->weight_scale / made->y_scale * 4294967296.0f);
-  made->rescale.zero_point = relu ? -128 : 0;
-  made->rescale.low = -128;
-  made->rescale.high = 127;
+  BuildForward(made, relu);
   made->weights = Pool::Get<int8_t>(weights);
   for (uint32_t i = 0; i < weights; ++i) {
     const float weight = RandomNormal() * 127.0f / 4.0f;
@@ -191,10 +211,10 @@ void Network::Forward(uint32_t sample) {
                        l.y);
         break;
       case LayerKind::kConv2D:
-        Conv2D(map, x, l.x_zero_point, l.weights, l.bias, l.rescale, row_, l.y);
+        tfodl::Conv2D(l.conv, x, l.weights, l.bias, row_, l.y);
         break;
       case LayerKind::kDepthwiseConv2D:
-        DepthwiseConv2D(map, x, l.x_zero_point, l.weights, l.bias, l.rescale, l.y);
+        tfodl::DepthwiseConv2D(l.conv, x, l.weights, l.bias, l.y);
     }
     x = l.y;
   }

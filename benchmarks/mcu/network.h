@@ -1,11 +1,12 @@
-// Networks that train on random data: the int8 forward pass of forward.h and the training ops'
-// kernels, called as the ops call them.
+// Networks that train on random data: the kernels of TFODL_CONV_2D, TFODL_DEPTHWISE_CONV_2D and the
+// training ops, called as the ops call them, and the fully connected layers of forward.h.
 #ifndef BENCH_NETWORK_H_
 #define BENCH_NETWORK_H_
 
 #include <stdint.h>
 
 #include "forward.h"
+#include "tfodl/conv_options.h"
 #include "tfodl/layer_step.h"
 #include "tfodl/xent_step.h"
 
@@ -28,6 +29,10 @@ class Pool {
 
 // Options with their table, which lies in the pool.
 tfodl::Xent MakeXent(float logits_scale, const tfodl::SkipSettings& skip);
+
+struct Map {
+  uint32_t in_h, in_w, in_c, out_h, out_w, out_c, kernel, stride, pad;
+};
 
 struct LayerShape {
   tfodl::LayerKind kind;
@@ -66,6 +71,7 @@ struct Method {
 struct TrainedLayer {
   LayerShape shape;
   Rescale rescale;
+  tfodl::Conv conv;  // of a convolution
   float x_scale, weight_scale, y_scale;
   int32_t x_zero_point;
   uint8_t* blob;
@@ -94,6 +100,7 @@ class Network {
   const tfodl::State& state() const { return *state_; }
 
  private:
+  void BuildForward(TrainedLayer* made, bool relu);
   void Build(TrainedLayer* made, uint32_t index, const Method& method, bool propagates);
   tfodl::Report Loss(uint32_t sample, tfodl::State* state);
 
@@ -104,7 +111,7 @@ class Network {
   tfodl::State* state_;
   uint32_t samples_;
   int8_t* inputs_;
-  int16_t* row_;
+  int16_t* row_;  // scratch memory of the forward pass
   float* errors_[2];
 };
 

@@ -12,6 +12,14 @@
 #define TFODL_NOINLINE
 #endif
 
+// Hides from the compiler what a variable is: where an index counts up to 0 from below and addresses
+// all arrays from their ends, it would make a pointer for each of them, and a comparison.
+#if defined(__GNUC__)
+#define TFODL_OPAQUE(variable) __asm__("" : "+r"(variable))
+#else
+#define TFODL_OPAQUE(variable)
+#endif
+
 // For a single loop without floats in a source that is compiled for size: most of the code only
 // decides what those loops work on.
 #if defined(__GNUC__) && !defined(__clang__) && defined(__OPTIMIZE__)

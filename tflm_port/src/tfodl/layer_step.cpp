@@ -72,6 +72,20 @@ uint32_t WordsOfSums(const Layer& layer, LayerKind kind, const Bfloat16*) {
   return o.in_c < kInputsAtOnce ? o.in_c : kInputsAtOnce;
 }
 
+ErrorList ListSelected(const Layer& layer, LayerKind kind, float* error,
+                       const Selection& selection, ErrorUnit* unit) {
+  return ListErrors(layer, kind, error, selection.listed, selection.largest, unit);
+}
+
+ErrorList ListSelected(const Layer& layer, LayerKind kind, Bfloat16* error,
+                       const Selection& selection, ErrorUnit* unit) {
+  return ListErrors(layer, kind, error, selection.largest, unit);
+}
+
+// Whether ListErrors leaves out all but the largest by itself.
+bool ListsLargest(const float*) { return true; }
+bool ListsLargest(const Bfloat16*) { return false; }
+
 }  // namespace
 
 template <class Error>
@@ -86,7 +100,7 @@ template uint32_t ScratchWords<float>(const Layer& layer, LayerKind kind);
 template uint32_t ScratchWords<Bfloat16>(const Layer& layer, LayerKind kind);
 
 template <class Error>
-bool SelectErrors(const Layer& layer, const int8_t* y, Error* error, State* state,
+bool SelectErrors(const Layer& layer, LayerKind kind, const int8_t* y, Error* error, State* state,
                   Selection* selection) {
   const LayerOptions& options = layer.options;
   const uint32_t count = layer.OutputCount();
@@ -95,10 +109,17 @@ bool SelectErrors(const Layer& layer, const int8_t* y, Error* error, State* stat
     AbandonStep(state);
     return false;
   }
-  Entries entries = {EntriesToKeep(options, found.sum, count, state), found.non_zero};
-  if (entries.non_zero > entries.kept) {
-    KeepLargest(error, count, entries.kept, found.largest);
-    entries.non_zero = entries.kept;
+  const uint32_t kept = EntriesToKeep(options, found.sum, count, state);
+  Entries entries = {kept, found.non_zero < kept ? found.non_zero : kept};
+  selection->is_sparse =
+      kind != LayerKind::kFullyConnected && IsSparse<Error>(options, entries.non_zero);
+  selection->listed = count;
+  if (found.non_zero > kept) {
+    if (selection->is_sparse && ListsLargest(error) && layer.mask == nullptr) {
+      selection->listed = kept;
+    } else {
+      KeepLargest(error, count, kept, found.largest);
+    }
   }
   selection->largest = found.largest;
   selection->entries = entries;
@@ -107,10 +128,10 @@ bool SelectErrors(const Layer& layer, const int8_t* y, Error* error, State* stat
   return true;
 }
 
-template bool SelectErrors(const Layer& layer, const int8_t* y, float* error, State* state,
-                           Selection* selection);
-template bool SelectErrors(const Layer& layer, const int8_t* y, Bfloat16* error, State* state,
-                           Selection* selection);
+template bool SelectErrors(const Layer& layer, LayerKind kind, const int8_t* y, float* error,
+                           State* state, Selection* selection);
+template bool SelectErrors(const Layer& layer, LayerKind kind, const int8_t* y, Bfloat16* error,
+                           State* state, Selection* selection);
 
 void CountWork(const Layer& layer, LayerKind kind, const Selection& selection, State* state) {
   Entries work = selection.updating;
@@ -129,12 +150,11 @@ void LayerStep(const Layer& layer, LayerKind kind, const LayerTensorsOf<Error>& 
   if (state->active == 0) return;
   const LayerOptions& options = layer.options;
   Selection selection;
-  if (!SelectErrors(layer, tensors.y, tensors.error, state, &selection)) return;
+  if (!SelectErrors(layer, kind, tensors.y, tensors.error, state, &selection)) return;
   ErrorUnit unit;
   ErrorList list = {};
-  if (kind != LayerKind::kFullyConnected &&
-      IsSparse<Error>(options, selection.entries.non_zero)) {
-    list = ListErrors(layer, kind, tensors.error, selection.largest, &unit);
+  if (selection.is_sparse) {
+    list = ListSelected(layer, kind, tensors.error, selection, &unit);
   } else {
     unit = ErrorUnitOf(layer, kind, tensors.error, selection.largest);
   }

@@ -38,12 +38,15 @@ struct Selection {
   float largest;  // magnitude
   Entries entries;
   Entries updating;  // of neurons that may
+  bool is_sparse;    // and can become a list
+  uint32_t listed;   // the largest of delta_z that are kept where a list is still to be made
 };
 
-// Steps 1 to 3: delta_z with the entries that are kept, in the place of the error. Returns false
-// where it is not finite, which abandons the step.
+// Steps 1 to 3: delta_z with the entries that are kept, in the place of the error, or with all of them
+// where ListErrors is to leave out the others. Returns false where it is not finite, which abandons the
+// step.
 template <class Error>
-bool SelectErrors(const Layer& layer, const int8_t* y, Error* error, State* state,
+bool SelectErrors(const Layer& layer, LayerKind kind, const int8_t* y, Error* error, State* state,
                   Selection* selection);
 
 // Step 6.

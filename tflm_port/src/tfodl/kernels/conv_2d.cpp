@@ -40,9 +40,9 @@ TFODL_INLINE void AddElement(const int16_t* windows, uint32_t i, const int8_t* a
   sums->b1 += a[b_offset] * element[kGroup];
 }
 
-// Both windows times two rows of so many weights, b_offset apart.
+// Both windows times two rows of so many weights, b_offset apart: two sums of each window.
 TFODL_NOINLINE void Multiply(const int16_t* windows, const int8_t* a, uint32_t b_offset,
-                             uint32_t count, WindowSums* result) {
+                             uint32_t count, int32_t* first, int32_t* second) {
   WindowSums sums = {0, 0, 0, 0};
   const int8_t* const end = a + count / kGroup * kGroup;
   while (a != end) {
@@ -55,7 +55,10 @@ TFODL_NOINLINE void Multiply(const int16_t* windows, const int8_t* a, uint32_t b
 #endif
   }
   for (uint32_t i = 0; i < count % kGroup; ++i) AddElement(windows, i, a + i, b_offset, &sums);
-  *result = sums;
+  first[0] = sums.a0;
+  first[1] = sums.b0;
+  second[0] = sums.a1;
+  second[1] = sums.b1;
 }
 
 // All channels of the two output pixels y0 and y1.
@@ -65,17 +68,17 @@ TFODL_NOINLINE void TwoPixels(const Conv& conv, const int16_t* windows, const in
   const uint32_t channels = conv.options.out_c;
   uint32_t channel = 0;
   for (; channel + 4 <= channels; channel += 4, weights += 4 * fan_in) {
-    WindowSums first, second;
-    Multiply(windows, weights, fan_in, fan_in, &first);
-    Multiply(windows, weights + 2 * fan_in, fan_in, fan_in, &second);
-    requantizer.Four({first.a0, first.b0, second.a0, second.b0}, channel, y0 + channel);
-    requantizer.Four({first.a1, first.b1, second.a1, second.b1}, channel, y1 + channel);
+    int32_t first[4], second[4];
+    Multiply(windows, weights, fan_in, fan_in, first, second);
+    Multiply(windows, weights + 2 * fan_in, fan_in, fan_in, first + 2, second + 2);
+    requantizer.Four(first, channel, y0 + channel);
+    requantizer.Four(second, channel, y1 + channel);
   }
   for (; channel < channels; ++channel, weights += fan_in) {
-    WindowSums sums;
-    Multiply(windows, weights, 0, fan_in, &sums);
-    y0[channel] = requantizer.One(sums.a0, channel);
-    y1[channel] = requantizer.One(sums.a1, channel);
+    int32_t first[2], second[2];
+    Multiply(windows, weights, 0, fan_in, first, second);
+    y0[channel] = requantizer.One(first[0], channel);
+    y1[channel] = requantizer.One(second[0], channel);
   }
 }
 
@@ -85,15 +88,16 @@ TFODL_NOINLINE void Gather(const ConvOptions& o, const int8_t* x, uint32_t out_y
   const WindowRange rows(out_y, o.stride_h, o.pad_top, o.kernel_h, o.in_h);
   const WindowRange columns(out_x, o.stride_w, o.pad_left, o.kernel_w, o.in_w);
   const uint32_t line = o.kernel_w * o.in_c;
-  const uint32_t before = static_cast<uint32_t>(columns.begin) * o.in_c;
   const uint32_t inside = static_cast<uint32_t>(columns.end - columns.begin) * o.in_c;
-  for (int32_t row = 0; row < static_cast<int32_t>(o.kernel_h); ++row, window += line) {
-    const bool is_inside = row >= rows.begin && row < rows.end;
-    if (!is_inside || inside < line) memset(window, o.x_zero_point, line);
-    if (!is_inside) continue;
-    const uint32_t pixel = static_cast<uint32_t>(rows.origin + row) * o.in_w +
-                           static_cast<uint32_t>(columns.origin + columns.begin);
-    CopyBytes(x + pixel * o.in_c, inside, window + before);
+  const uint32_t height = static_cast<uint32_t>(rows.end - rows.begin);
+  if (inside * height != line * o.kernel_h) memset(window, o.x_zero_point, line * o.kernel_h);
+  window += static_cast<uint32_t>(rows.begin) * line +
+            static_cast<uint32_t>(columns.begin) * o.in_c;
+  const uint32_t next = o.in_w * o.in_c;
+  x += static_cast<uint32_t>(rows.origin + rows.begin) * next +
+       static_cast<uint32_t>(columns.origin + columns.begin) * o.in_c;
+  for (uint32_t row = 0; row < height; ++row) {
+    CopyBytes(x + row * next, inside, window + row * line);
   }
 }
 

@@ -72,7 +72,8 @@ TFODL_NOINLINE void Pixel(const Conv& conv, const Taps& taps, const int32_t* bia
     for (; channel + 4 <= channels; channel += 4) {
       FourSums sums;
       FourSumsOf(taps, channel, offsets, &sums);
-      requantizer.Four(sums, channel, y + channel);
+      const int32_t four[] = {sums.s0, sums.s1, sums.s2, sums.s3};
+      requantizer.Four(four, channel, y + channel);
     }
 #endif
     for (; channel < channels; ++channel) {

@@ -2,6 +2,7 @@
 
 #include "tfodl/dsp.h"
 #include "tfodl/float_math.h"
+#include "tfodl/kernels/sparsify.h"
 #include "tfodl/float_contract.h"
 
 namespace tfodl {
@@ -9,7 +10,8 @@ namespace {
 
 constexpr uint32_t kMostPlaces = 1u << 16;
 constexpr uint32_t kGap = 0x7fc00000u;  // a NaN, which no error is
-constexpr uint32_t kInfinity = 0x7f800000u;
+
+bool IsGap(uint32_t bits) { return bits << 1 > 0xff000000u; }
 
 uint32_t Window(const LayerOptions& o) { return o.kernel_h * o.kernel_w; }
 
@@ -20,6 +22,29 @@ ErrorList ListAt(uint32_t* entries, uint32_t count, uint32_t neurons) {
   ErrorList list = {entries, count, entries + count, entries + 2 * count, nullptr};
   list.room = reinterpret_cast<int32_t*>(list.ends + neurons);
   return list;
+}
+
+// Leaves only what is kept, with the lengths of the gaps before. In place; returns the end.
+TFODL_FAST uint8_t* PackLargest(float* values, uint32_t count, LargestValues<float>* kept) {
+  float* to = values;
+  uint32_t next = 0;  // the element behind the last one
+  uint32_t floor = kept->floor();
+  const float* end = values + count;
+  TFODL_OPAQUE(end);
+  for (int32_t i = -static_cast<int32_t>(count); i != 0; ++i) {
+    TFODL_OPAQUE(i);
+    const uint32_t bits = LoadWord(&end[i]);
+    if (bits << 1 <= floor) continue;
+    TFODL_OPAQUE(i);  // so that nothing of what follows is done for all values
+    TFODL_OPAQUE(to);
+    const uint32_t place = count + static_cast<uint32_t>(i);
+    if (place != next) StoreWord(to++, kGap | (place - next));
+    next = place + 1;
+    StoreWord(to, bits);
+    kept->Found(values, static_cast<uint32_t>(to++ - values));
+    floor = kept->floor();
+  }
+  return reinterpret_cast<uint8_t*>(to);
 }
 
 // An int16 that no error is: the number of zeros follows.
@@ -64,38 +89,37 @@ bool IsSparse<Bfloat16>(const LayerOptions& options, uint32_t non_zero) {
                                          uint64_t{2} * options.out_c <= count;
 }
 
-ErrorList ListErrors(const Layer& layer, LayerKind kind, float* delta, float,
+ErrorList ListErrors(const Layer& layer, LayerKind kind, float* delta, uint32_t k, float largest,
                      ErrorUnit* unit) {
   const LayerOptions& o = layer.options;
-  const bool own = HasOwnChannels(o, kind);
-  // First the errors times q, with the lengths of the gaps between them.
+  const uint32_t all = layer.OutputCount();
   uint8_t* const memory = reinterpret_cast<uint8_t*>(delta);
-  const uint8_t* const end = memory + layer.OutputCount() * sizeof(float);
-  uint8_t* to = memory;
-  uint32_t largest = 0;  // magnitudes order like their bits
-  uint32_t next = 0;     // the element behind the last one
-  for (const uint8_t* from = memory; from != end; from += sizeof(float)) {
-    float error = FloatFromBits(LoadWord(from));
-    if (__builtin_expect(MagnitudeBits(error) == 0, 1)) continue;
-    const uint32_t place = static_cast<uint32_t>(from - memory) / sizeof(float);
-    if (place != next) {
-      StoreWord(to, kGap | (place - next));
-      to += sizeof(float);
+  LargestValues<float> kept(delta, all, k, largest);
+  const uint8_t* const end = PackLargest(delta, all, &kept);
+  // Then times q, unless that is 1.
+  if (!HasOwnChannels(o, kind)) {
+    uint32_t most = 0;  // magnitudes order like their bits
+    uint32_t place = 0;
+    for (uint8_t* at = memory; at != end; at += sizeof(float)) {
+      const uint32_t bits = LoadWord(at);
+      if (IsGap(bits)) {
+        place += bits ^ kGap;
+        continue;
+      }
+      const float error = FloatFromBits(bits) * layer.WeightScale(place % o.out_c);
+      ++place;
+      if (MagnitudeBits(error) > most) most = MagnitudeBits(error);
+      StoreWord(at, FloatBits(error));
     }
-    next = place + 1;
-    if (!own) error *= layer.WeightScale(place % o.out_c);
-    if (MagnitudeBits(error) > largest) largest = MagnitudeBits(error);
-    StoreWord(to, FloatBits(error));
-    to += sizeof(float);
+    largest = FloatFromBits(most);
   }
-  *unit = MakeErrorUnit(FloatFromBits(largest), LargestIntegerError(layer, kind));
+  *unit = MakeErrorUnit(largest, LargestIntegerError(layer, kind));
 
-  uint32_t* const entries = reinterpret_cast<uint32_t*>(delta);
   uint32_t count = 0;
   uint32_t place = 0;
-  for (const uint8_t* from = memory; from != to; from += sizeof(float)) {
+  for (const uint8_t* from = memory; from != end; from += sizeof(float)) {
     const uint32_t bits = LoadWord(from);
-    if ((bits & ~0x80000000u) > kInfinity) {
+    if (IsGap(bits)) {
       place += bits ^ kGap;
       continue;
     }
@@ -103,7 +127,7 @@ ErrorList ListErrors(const Layer& layer, LayerKind kind, float* delta, float,
     if (error != 0) StoreWord(memory + 4 * count++, MakePair(error, static_cast<int32_t>(place)));
     ++place;
   }
-  return ListAt(entries, count, o.out_c);
+  return ListAt(reinterpret_cast<uint32_t*>(delta), count, o.out_c);
 }
 
 // An entry is twice as large as an error, so the errors go to the end of their memory first, with the

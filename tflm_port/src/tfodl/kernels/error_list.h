@@ -47,8 +47,9 @@ bool IsSparse<Bfloat16>(const LayerOptions& options, uint32_t non_zero);
 
 // Replaces delta, of which IsSparse says that it is sparse, by the list. Places are elements of the
 // output. largest: max |delta|. `unit` becomes that of ErrorUnitOf; the list means nothing where it
-// is 0.
-ErrorList ListErrors(const Layer& layer, LayerKind kind, float* delta, float largest,
+// is 0. Of floats only the k largest are listed, all with k = the number of elements; IsSparse is asked
+// for those.
+ErrorList ListErrors(const Layer& layer, LayerKind kind, float* delta, uint32_t k, float largest,
                      ErrorUnit* unit);
 ErrorList ListErrors(const Layer& layer, LayerKind kind, Bfloat16* delta, float largest,
                      ErrorUnit* unit);

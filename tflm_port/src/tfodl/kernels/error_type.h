@@ -28,7 +28,11 @@ TFODL_INLINE void StoreError(float value, Bfloat16* error) {
   error->bits = static_cast<uint16_t>((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
 }
 
-TFODL_INLINE void ClearError(float* error) { *error = 0.0f; }
+// As an integer: that takes any address.
+TFODL_INLINE void ClearError(float* error) {
+  const uint32_t zero = 0;
+  memcpy(error, &zero, sizeof zero);
+}
 
 TFODL_INLINE void ClearError(Bfloat16* error) { error->bits = 0; }
 
@@ -38,6 +42,11 @@ TFODL_INLINE uint32_t ErrorMagnitude(float error) { return MagnitudeBits(error);
 TFODL_INLINE uint32_t ErrorMagnitude(Bfloat16 error) {
   return (error.bits & 0x7fffu) * 0x10000u;
 }
+
+// Twice as much, which takes an instruction less: the sign is shifted out.
+TFODL_INLINE uint32_t TwiceMagnitude(float error) { return FloatBits(error) << 1; }
+
+TFODL_INLINE uint32_t TwiceMagnitude(Bfloat16 error) { return uint32_t{error.bits} << 17; }
 
 // How far apart two magnitudes are at least.
 TFODL_INLINE constexpr uint32_t MagnitudeSpacing(const float*) { return 1; }

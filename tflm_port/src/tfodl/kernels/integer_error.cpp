@@ -107,6 +107,9 @@ void ToRealErrors(const Layer& layer, LayerKind kind, const ErrorUnit& unit, uin
   uint8_t* memory = reinterpret_cast<uint8_t*>(sums);
   const uint8_t* const all = memory + pixels * layer.options.in_c * sizeof(float);
   if (!HasOwnChannels(layer.options, kind)) {
+#if TFODL_HAS_FPU
+    while (all - memory >= 16) ScaleFour(&memory, one_unit);
+#endif
     while (memory != all) {
       const float value = static_cast<float>(static_cast<int32_t>(LoadWord(memory))) * one_unit;
       memcpy(memory, &value, sizeof value);

@@ -50,9 +50,9 @@ int8_t Requantizer::One(int32_t sum, uint32_t channel) const {
   return static_cast<int8_t>(y);
 }
 
-void Requantizer::Four(const FourSums& sums, uint32_t channel, int8_t* y) const {
+void Requantizer::Four(const int32_t* sums, uint32_t channel, int8_t* y) const {
 #if TFODL_HAS_DSP
-  int32_t a = sums.s0, b = sums.s1, c = sums.s2, d = sums.s3;
+  int32_t a = sums[0], b = sums[1], c = sums[2], d = sums[3];
   if (bias_ != nullptr) {
     const int32_t* const bias = bias_ + channel;
     a = WrappedSum(a, bias[0]);
@@ -63,20 +63,15 @@ void Requantizer::Four(const FourSums& sums, uint32_t channel, int8_t* y) const 
   const uint8_t* const multipliers = multipliers_ + 4 * channel;
   const int8_t* const shifts = shifts_ + channel;
   const int32_t plus = zero_point_;
-  const uint32_t a_byte = static_cast<uint8_t>(ClipByte(Scaled(a, multipliers, shifts[0], plus)));
-  const uint32_t b_byte =
-      static_cast<uint8_t>(ClipByte(Scaled(b, multipliers + 4, shifts[1], plus)));
-  const uint32_t c_byte =
-      static_cast<uint8_t>(ClipByte(Scaled(c, multipliers + 8, shifts[2], plus)));
-  const uint32_t d_byte =
-      static_cast<uint8_t>(ClipByte(Scaled(d, multipliers + 12, shifts[3], plus)));
-  const uint32_t bytes = a_byte | b_byte << 8 | c_byte << 16 | d_byte << 24;
-  StoreWord(y, ClampBytes(bytes, FourTimes(low_), FourTimes(high_)));
+  a = ClipByte(Scaled(a, multipliers, shifts[0], plus));
+  b = ClipByte(Scaled(b, multipliers + 4, shifts[1], plus));
+  c = ClipByte(Scaled(c, multipliers + 8, shifts[2], plus));
+  d = ClipByte(Scaled(d, multipliers + 12, shifts[3], plus));
+  const uint32_t even = AddEvenUnsignedBytes(0, PackLowHalves(a, c));
+  const uint32_t odd = AddEvenUnsignedBytes(0, PackLowHalves(b, d));
+  StoreWord(y, ClampBytes(even | odd << 8, FourTimes(low_), FourTimes(high_)));
 #else
-  y[0] = One(sums.s0, channel);
-  y[1] = One(sums.s1, channel + 1);
-  y[2] = One(sums.s2, channel + 2);
-  y[3] = One(sums.s3, channel + 3);
+  for (uint32_t i = 0; i < 4; ++i) y[i] = One(sums[i], channel + i);
 #endif
 }
 

@@ -23,8 +23,8 @@ class Requantizer {
   // The output of a channel.
   int8_t One(int32_t sum, uint32_t channel) const;
 
-  // The outputs of four channels from this one on.
-  void Four(const FourSums& sums, uint32_t channel, int8_t* y) const;
+  // The outputs of four channels from this one on, of their four sums.
+  void Four(const int32_t* sums, uint32_t channel, int8_t* y) const;
 
  private:
   const uint8_t* multipliers_;

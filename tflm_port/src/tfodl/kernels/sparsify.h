@@ -11,10 +11,46 @@
 
 #include <stdint.h>
 
+#include "tfodl/inline.h"
+#include "tfodl/kernels/error_type.h"
+
 namespace tfodl {
 
 template <class Error>
 void KeepLargest(Error* values, uint32_t count, uint32_t k, float largest);
+
+// The last pass by itself, for those that do something else with what is kept:
+//
+//   LargestValues<Error> kept(values, count, k, largest);
+//   for each value in scan order, where TwiceMagnitude(value) > kept.floor():
+//     kept.Found(list, place);  // list[place] is the value; an earlier one may become 0 for it
+template <class Error>
+class LargestValues {
+ public:
+  // All that are not zero with k >= count.
+  LargestValues(const Error* values, uint32_t count, uint32_t k, float largest);
+
+  // Twice a magnitude up to here is not kept. Found may raise it.
+  TFODL_INLINE uint32_t floor() const { return floor_; }
+  TFODL_INLINE void Found(Error* list, uint32_t place) {
+    if (TwiceMagnitude(list[place]) <= top_) Keep(list, place);
+  }
+
+ private:
+  static constexpr uint32_t kParts = 64;
+
+  bool Narrow(const Error* values, uint32_t count, uint32_t shift);
+  bool AreFew(uint32_t count) const;
+  void Keep(Error* list, uint32_t place);
+
+  // The values among which the k-th largest is: all larger ones are kept, and `wanted_` of these.
+  uint32_t top_;   // twice their largest magnitude
+  uint32_t size_;  // how many magnitudes there are, as bits
+  uint32_t wanted_;
+  uint32_t found_ = 0;  // of them, at most as many as are wanted; their places are in order
+  uint32_t floor_;
+  uint32_t parts_[kParts];  // a histogram, then places
+};
 
 // clamp(round(fraction * count), 1, count), halves rounded away from zero.
 uint32_t CountOfFraction(float fraction, uint32_t count);

@@ -49,7 +49,9 @@ constexpr int32_t kBase = 128 * kOne;
 constexpr uint32_t kOnes = 0x01010101u;
 
 TFODL_INLINE uint32_t PackSteps(int32_t t0, int32_t t1, int32_t t2, int32_t t3) {
-  return (TopHalves(t0, t2) | TopHalves(t1, t3) << 8) ^ kSigns;
+  uint32_t steps = (TopHalves(t0, t2) | TopHalves(t1, t3) << 8) ^ kSigns;
+  TFODL_OPAQUE(steps);  // is compared with 0 then
+  return steps;
 }
 
 TFODL_NOINLINE uint32_t CountDifferent(uint32_t bytes, uint32_t others) {
@@ -58,8 +60,9 @@ TFODL_NOINLINE uint32_t CountDifferent(uint32_t bytes, uint32_t others) {
   return count;
 }
 
-// Subtracts `steps` per byte; -128 becomes -127.
+// Subtracts `steps` per byte; -128 becomes -127. Most steps are far below 1: often all four are 0.
 TFODL_INLINE void SubtractFour(int8_t* weights, uint32_t steps, uint32_t* saturated) {
+  if (steps == 0) return;
   const uint32_t before = LoadWord(weights);
   const uint32_t above = SubtractBytesSaturating(SubtractBytesSaturating(before, steps), kOnes);
   const uint32_t after = AddBytesSaturating(above, kOnes);

@@ -51,7 +51,8 @@ TfLiteStatus Invoke(TfLiteContext* context, TfLiteNode* node) {
   const Layer layer = ReadLayer(GetOpData(node)->options);
   float* const error = Data<float>(Input(context, node, kError));
   Selection selection;
-  if (!SelectErrors(layer, Data<int8_t>(Input(context, node, kY)), error, state, &selection)) {
+  if (!SelectErrors(layer, kKind, Data<int8_t>(Input(context, node, kY)), error, state,
+                    &selection)) {
     return kTfLiteOk;
   }
   CountWork(layer, kKind, selection, state);
