@@ -72,6 +72,7 @@ VARIANTS: dict[str, Callable[[int], dict[str, Any]]] = {
         "update_rule": UpdateRule.RESIDUAL,
         "head": Head.FLOAT32,
     },
+    "changes": lambda samples: {"update_rule": UpdateRule.CHANGES},
 }
 
 

@@ -128,6 +128,10 @@ class FlatModel:
             return np.zeros(0, np.float32)
         return np.asarray(quantization.scale, np.float32)
 
+    def scale_axis(self, tensor: int) -> int:
+        """The axis along which there is more than one scale."""
+        return int(self.tensors[tensor].quantization.quantizedDimension)
+
     def zero_point(self, tensor: int) -> int:
         return int(self.tensors[tensor].quantization.zeroPoint[0])
 

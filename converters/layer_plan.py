@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tf_odl.converters.costs import Work, measured_costs
+from tf_odl.converters.costs import measured_costs
 from tf_odl.converters.error_type import without_error_type
 from tf_odl.converters.flatbuffer import FlatModel
 from tf_odl.converters.head import FLOAT_HEAD_OP
@@ -17,9 +17,11 @@ from tf_odl.converters.memory import Memory
 from tf_odl.converters.options import ConvOptions
 from tf_odl.converters.own_convolutions import BUILTIN, builtin_name
 from tf_odl.converters.training_graph import STATE
+from tf_odl.converters.weight_changes import LOAD_WEIGHTS_OP, STORE_WEIGHTS_OP
 from tf_odl.converters.work import work_of
 
 _WEIGHTS, _BIAS = 4, 5  # inputs of a layer's backward op
+_EXPORTED, _STORED = 2, 3  # of TFODL_LOAD_WEIGHTS, of TFODL_STORE_WEIGHTS
 _OWN = "TFODL_"
 
 
@@ -51,11 +53,20 @@ def op_plans(flat: FlatModel, memory: Memory) -> list[OpPlan]:
         memory: its plan.
     """
     sizes = {tensor.name: tensor for tensor in memory.tensors}
-    training = [op for op in flat.operators if _is_training(flat, op)]
+    around = _loading_and_storing(flat)
+    helpers = {id(op) for ops in around.values() for op in ops}
+    training = [op for op in flat.operators if _is_training(flat, op) and id(op) not in helpers]
     forward = [op for op in flat.operators if not _is_training(flat, op)]
-    names = _layer_names(flat, forward)
+    names = _layer_names(flat, forward, around)
     read = {int(i) for op in training for i in op.inputs if i >= 0}
-    backward = {_partner(flat, op, names): op for op in training}
+    backward = {_partner(flat, op, names, around): op for op in training}
+
+    def with_weights(op: Any | None) -> list[Any]:
+        """An op, and what loads and stores its weights."""
+        if op is None:
+            return []
+        return [op, *(other for i in op.inputs.tolist() for other in around.get(i, ()))]
+
     plans = []
     for op in forward:
         name = names[id(op)]
@@ -64,30 +75,52 @@ def op_plans(flat: FlatModel, memory: Memory) -> list[OpPlan]:
         partner = backward.get(name)
         back = None if partner is None else work_of(flat, partner)
         is_saved = int(op.outputs[0]) in read
+        forward_ops, backward_ops = with_weights(op), with_weights(partner)
+        variables = _variables(flat, forward_ops + backward_ops)
         plans.append(
             OpPlan(
                 name=name,
                 op=builtin_name(flat.op_name(op)),
                 macs_forward=work.macs,
                 macs_backward=0 if back is None else back.macs,
-                trainable_bytes=sum(sizes[v].bytes for v in _variables(flat, op, partner)),
+                trainable_bytes=sum(sizes[v].bytes for v in variables),
                 saved_bytes=_kept_bytes(flat, op) if is_saved else 0,
                 error_bytes=0 if error is None else error.bytes,
-                instructions_forward=_instructions(work),
-                instructions_backward=0 if back is None else _instructions(back),
+                instructions_forward=_instructions(flat, forward_ops),
+                instructions_backward=_instructions(flat, backward_ops),
             )
         )
     return plans
 
 
-def _layer_names(flat: FlatModel, forward: list[Any]) -> dict[int, str]:
+def _loading_and_storing(flat: FlatModel) -> dict[int, list[Any]]:
+    """Of weights that are there for single ops: what loads and stores them."""
+    found: dict[int, list[Any]] = {}
+    for op in flat.operators:
+        kind = flat.op_name(op)
+        if kind == LOAD_WEIGHTS_OP:
+            found[int(op.outputs[0])] = [op]
+        elif kind == STORE_WEIGHTS_OP:
+            found[int(op.inputs[_STORED])].append(op)
+    return found
+
+
+def _exported(around: Mapping[int, list[Any]], weights: int) -> int:
+    """The constant that loaded weights are changes of, and any other tensor itself."""
+    return int(around[weights][0].inputs[_EXPORTED]) if weights in around else weights
+
+
+def _layer_names(
+    flat: FlatModel, forward: list[Any], around: Mapping[int, list[Any]]
+) -> dict[int, str]:
     """By the `id` of each op the name of its output; of convolutions that share one, their own."""
     writers = Counter(int(op.outputs[0]) for op in forward)
     names = {}
     for op in forward:
         y = int(op.outputs[0])
         if writers[y] > 1:
-            names[id(op)] = flat.name(int(op.inputs[1])).removesuffix(f"/{KERNEL}")
+            kernel = _exported(around, int(op.inputs[1]))
+            names[id(op)] = flat.name(kernel).removesuffix(f"/{KERNEL}")
         else:
             names[id(op)] = flat.name(y)
     return names
@@ -108,17 +141,22 @@ def _kept_bytes(flat: FlatModel, op: Any) -> int:
     return 0 if is_overwritten else whole * options.out_c // options.y_c
 
 
-def _variables(flat: FlatModel, *ops: Any) -> set[str]:
+def _variables(flat: FlatModel, ops: list[Any]) -> set[str]:
     """The names of what some ops learn: weights, biases and what belongs to them."""
-    inputs = {int(i) for op in ops if op is not None for i in op.inputs if i >= 0}
+    inputs = {int(i) for op in ops for i in op.inputs if i >= 0}
     return {flat.name(i) for i in inputs if flat.tensors[i].isVariable} - {STATE}
 
 
-def _partner(flat: FlatModel, op: Any, names: Mapping[int, str]) -> str:
+def _partner(
+    flat: FlatModel, op: Any, names: Mapping[int, str], around: Mapping[int, list[Any]]
+) -> str:
     """The name of the forward op that a training op differentiates, by what both of them read."""
     weights = [int(i) for i in op.inputs[_WEIGHTS : _BIAS + 1] if i >= 0]
     kind = without_error_type(flat.op_name(op))
     if kind in {f"{_OWN}{weighted}_BWD" for weighted in WEIGHTED_OPS}:
+        if weights and weights[0] in around:  # the forward op has its own copy
+            exported = _exported(around, weights[0])
+            weights = [i for i in around if _exported(around, i) == exported]
         readers = [names[id(r)] for i in weights for r in flat.consumers(i) if id(r) in names]
         if readers:
             return readers[0]
@@ -130,10 +168,11 @@ def _is_training(flat: FlatModel, op: Any) -> bool:
     return kind.startswith(_OWN) and kind not in BUILTIN and kind != FLOAT_HEAD_OP
 
 
-def _instructions(work: Work) -> int:
-    return round(work.instructions(measured_costs()))
+def _instructions(flat: FlatModel, ops: list[Any]) -> int:
+    costs = measured_costs()
+    return sum(round(work_of(flat, op).instructions(costs)) for op in ops)
 
 
 def total_instructions(flat: FlatModel) -> int:
     """Estimated instructions of one run of a plain model, or of one training step of a graph."""
-    return sum(_instructions(work_of(flat, op)) for op in flat.operators)
+    return _instructions(flat, flat.operators)

@@ -341,8 +341,8 @@ class CropOptions(_Options):
 
 
 @dataclass(frozen=True)
-class AddErrorsOptions(_Options):
-    """TFODL_ADD_ERRORS: nothing but the version."""
+class VersionOptions(_Options):
+    """TFODL_ADD_ERRORS, TFODL_LOAD_WEIGHTS and TFODL_STORE_WEIGHTS: nothing but the version."""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from tf_odl.converters.on_board import OnBoard
 from tf_odl.converters.plan import make_plan
 from tf_odl.converters.split import least_bytes, narrow, split_to_fit
 from tf_odl.converters.trainable import last_layers, trains
-from tf_odl.converters.update_rule import UpdateRule
+from tf_odl.converters.update_rule import with_less_memory
 from tf_odl.errors import UserError
 from tf_odl.methods import Mask
 
@@ -117,11 +117,11 @@ def _too_large(
     else:
         sizes = f"training needs an arena of {arena:,} B, of {target.arena_bytes:,} B"
     message = f"the model does not fit {target.board}: {sizes}. "
-    if board.update_rule is UpdateRule.RESIDUAL:
-        rounded = fit_to_board(model, masks, replace(board, update_rule=UpdateRule.STOCHASTIC)).plan
-        if rounded["fits"]:
-            needs = rounded["training"]["arena_bytes"]
-            return message + f"With --update-rule stochastic it needs {needs:,} B and fits"
+    for rule in with_less_memory(board.update_rule, board.accumulate):
+        smaller = fit_to_board(model, masks, replace(board, update_rule=rule)).plan
+        if smaller["fits"]:
+            needs = smaller["training"]["arena_bytes"]
+            return message + f"With --update-rule {rule.value} it needs {needs:,} B and fits"
     # Fewer layers never need more: the most that fit are found by bisection.
     fits, smallest = 0, None
     low, high = 1, len(masks) - 1

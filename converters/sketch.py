@@ -18,6 +18,7 @@ from tf_odl.converters.own_convolutions import OWN_CONVOLUTIONS
 from tf_odl.converters.sample_header import sample_header
 from tf_odl.converters.targets import Target
 from tf_odl.converters.training_graph import ACCUMULATE_OP, RATE_OP, RESELECT_OP
+from tf_odl.converters.weight_changes import LOAD_WEIGHTS_OP, STORE_WEIGHTS_OP
 
 PROJECT = "arduino"  # folder of an export
 TFLM_LIBRARY, TFLM_VERSION = "Chirale_TensorFLowLite", "2.0.0"
@@ -33,6 +34,8 @@ _OWN_FUNCTION = {
     RESELECT_OP: "AddReselection",
     OWN_CONVOLUTIONS["CONV_2D"]: "AddConv2D",
     OWN_CONVOLUTIONS["DEPTHWISE_CONV_2D"]: "AddDepthwiseConv2D",
+    LOAD_WEIGHTS_OP: "AddLoadWeights",
+    STORE_WEIGHTS_OP: "AddStoreWeights",
 }
 
 

@@ -44,7 +44,6 @@ from tf_odl.converters.method_options import (
 )
 from tf_odl.converters.options import (
     AccumulateOptions,
-    AddErrorsOptions,
     AddOptions,
     CropOptions,
     Flags,
@@ -54,6 +53,7 @@ from tf_odl.converters.options import (
     SparsifierCode,
     SummedLayer,
     SumRule,
+    VersionOptions,
 )
 from tf_odl.converters.rate import CONSTANT_RATE, RateSettings
 from tf_odl.converters.reselection import Reselection
@@ -64,6 +64,7 @@ from tf_odl.converters.update_rule import (
     residual_name,
     sums_name,
 )
+from tf_odl.converters.weight_changes import add_changes, load_and_store, load_for_forward
 from tf_odl.errors import UserError
 from tf_odl.methods import Mask, SkipRule, Sparsifier
 from tf_odl.methods.interfaces import WeightedLayer
@@ -143,7 +144,9 @@ def make_trainable(
         raise UserError("no layer is left to train: every mask is empty")
     loss = loss or default_loss(flat)
     path = backward_path(flat, tensor_of(flat, loss), trainable, sites)
-    check_accumulation(accumulate, variable_masks=variable_masks or reselection is not None)
+    check_accumulation(
+        accumulate, update_rule, variable_masks=variable_masks or reselection is not None
+    )
     builder = _Builder(flat, sites, trainable, sparsifier, update_rule, accumulate, errors)
     if head is Head.FLOAT32:
         if errors is not ErrorType.FLOAT32:
@@ -440,7 +443,7 @@ class _Builder:
         """An error has arrived at a tensor: from one more of its readers."""
         if tensor in self.errors:
             inputs = [self.errors[tensor], self.state, error]
-            self._append_with_errors("TFODL_ADD_ERRORS", inputs, [], AddErrorsOptions().pack())
+            self._append_with_errors("TFODL_ADD_ERRORS", inputs, [], VersionOptions().pack())
         else:
             self.errors[tensor] = error
 
@@ -494,7 +497,14 @@ class _Builder:
             return
         updates, updates_bias = flags & Flags.UPDATE_WEIGHTS, flags & Flags.UPDATE_BIAS
         residual, bias = _ABSENT, int(op.inputs[2]) if updates_bias else _ABSENT
-        if updates:
+        store = None
+        if updates and self.update_rule is UpdateRule.CHANGES:
+            changes = add_changes(flat, kernel)
+            self.variables.append(changes)
+            load_for_forward(flat, op, changes)
+            kernel, load, store = load_and_store(flat, self.state, kernel, changes)
+            self.ops.append(load)
+        elif updates:
             self.variables.append(kernel)
         if flags & Flags.RESIDUAL:
             name = residual_name(flat.name(kernel))
@@ -520,6 +530,8 @@ class _Builder:
             assert self.variable_masks is not None
             inputs.append(self.variable_masks.tensor)
         self._append_with_errors(code, inputs, outputs, options.pack())
+        if store is not None:
+            self.ops.append(store)
 
     def _scratch_words(self, code: str, window: Window, flags: Flags) -> int:
         """The gradient of a neuron of a convolution, and before that sums that become an error."""

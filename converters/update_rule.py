@@ -13,10 +13,18 @@ RESIDUAL_STEPS = 256  # of a residual, in one of its weight
 
 
 class UpdateRule(Enum):
-    """Both follow float training; they differ in memory and in noise."""
+    """All follow float training; they differ in memory and in noise."""
 
-    STOCHASTIC = "stochastic"  # rounds at random, nothing beside the weights
-    RESIDUAL = "residual"  # keeps what rounding leaves: a byte per trainable weight
+    STOCHASTIC = "stochastic"  # rounds at random: a byte per trainable weight
+    RESIDUAL = "residual"  # keeps what rounding leaves: two bytes
+    CHANGES = "changes"  # rounds at random; half a byte for what changes of weights in flash
+
+
+def with_less_memory(rule: UpdateRule, accumulate: int) -> list[UpdateRule]:
+    """The rules that take less RAM than this one, the one that takes most of it first."""
+    rules = [UpdateRule.RESIDUAL, UpdateRule.STOCHASTIC, UpdateRule.CHANGES]
+    less = rules[rules.index(rule) + 1 :]
+    return [r for r in less if accumulate == 1 or r is not UpdateRule.CHANGES]
 
 
 def residual_name(weights: str) -> str:
@@ -34,14 +42,20 @@ def is_of_accumulation(name: str) -> bool:
     return name == ACCUMULATED or name.rsplit("/", 1)[-1] == SUMS
 
 
-def check_accumulation(samples: int, *, variable_masks: bool) -> None:
+def check_accumulation(samples: int, rule: UpdateRule, *, variable_masks: bool) -> None:
     """Whether the gradients of so many samples can be added up before weights change.
 
     Raises:
-        UserError: no number of samples, or sums of neurons that may become others.
+        UserError: no number of samples, sums of neurons that may become others, or no weights in
+            RAM that sums could change.
     """
     if not 1 <= samples < 2**32:
         raise UserError(f"--accumulate must be 1 sample or more, got {samples}")
+    if samples > 1 and rule is UpdateRule.CHANGES:
+        raise UserError(
+            "--accumulate takes two bytes per weight, --update-rule changes is there to save them: "
+            "leave one of them out"
+        )
     if samples > 1 and variable_masks:
         raise UserError(
             "--accumulate keeps sums of the neurons that may update: "

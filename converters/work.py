@@ -27,6 +27,7 @@ from tf_odl.converters.options import (
     SumRule,
 )
 from tf_odl.converters.own_convolutions import BUILTIN
+from tf_odl.converters.weight_changes import LOAD_WEIGHTS_OP, STORE_WEIGHTS_OP
 
 _POINTWISE = " 1x1"
 _MAX_POOL_BWD = "TFODL_MAX_POOL_2D_BWD"
@@ -182,6 +183,11 @@ def _accumulate(flat: FlatModel, op: Any) -> Work:
     return Work(flat.op_name(op), 0, {"call": 1, changed: weights / options.samples})
 
 
+def _weight_changes(flat: FlatModel, op: Any) -> Work:
+    exported = int(op.inputs[2])
+    return Work(flat.op_name(op), 0, {"call": 1, "weights": math.prod(flat.shape(exported))})
+
+
 _WORK: dict[str, Callable[[FlatModel, Any], Work]] = {
     "FULLY_CONNECTED": _dense,
     **dict.fromkeys(("CONV_2D", "DEPTHWISE_CONV_2D", *BUILTIN), _convolution),
@@ -191,6 +197,7 @@ _WORK: dict[str, Callable[[FlatModel, Any], Work]] = {
     "TFODL_CONV_2D_BWD": _conv_backward,
     "TFODL_DEPTHWISE_CONV_2D_BWD": _depthwise_backward,
     "TFODL_ACCUMULATE": _accumulate,
+    **dict.fromkeys((LOAD_WEIGHTS_OP, STORE_WEIGHTS_OP), _weight_changes),
     FLOAT_HEAD_OP: _float_head,
     FLOAT_HEAD_BWD_OP: _float_head_backward,
 }

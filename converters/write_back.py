@@ -10,10 +10,11 @@ import numpy as np
 from tf_odl.converters.flatbuffer import FlatModel
 from tf_odl.converters.fold_sites import layer_name
 from tf_odl.converters.head import to_steps
-from tf_odl.converters.layers import KERNEL, along_axis, kernel_from_op, weight_axis
+from tf_odl.converters.layers import KERNEL, along_axis, kernel_from_op
 from tf_odl.converters.split import parse_window
 from tf_odl.converters.training_graph import MASKS, SEED_OP
 from tf_odl.converters.update_rule import RESIDUAL_STEPS, is_of_accumulation, is_residual
+from tf_odl.converters.weight_changes import changed, weights_of
 from tf_odl.errors import UserError
 
 if TYPE_CHECKING:
@@ -49,24 +50,26 @@ def with_variables(model: bytes, graph: bytes, variables: Sequence[np.ndarray]) 
     Args:
         model: model.tflite.
         graph: the model_train.tflite made from it.
-        variables: int8 weights, their residuals and int32 biases in the order of TFODL_SEED.
+        variables: int8 weights with their residuals, or changes of weights, and int32 biases in
+            the order of TFODL_SEED.
 
     Raises:
         UserError: the three do not belong together.
     """
     training, plain = FlatModel(graph), FlatModel(model)
     tensors = variable_tensors(training)
-    for tensor, values in zip(tensors, _checked(training, tensors, variables), strict=True):
-        name = training.name(tensor)
+    for variable, codes in zip(tensors, _checked(training, tensors, variables), strict=True):
+        name = training.name(variable)
         if is_residual(name) or is_of_accumulation(name) or name == MASKS:
             continue
-        target = plain.find(training.name(tensor))
+        tensor, values = _whole(training, variable, codes)
+        name = training.name(tensor)
+        target = plain.find(name)
         if target is None or plain.shape(target) != values.shape:
-            raise UserError(f"the model has no tensor {training.name(tensor)!r} of this shape")
+            raise UserError(f"the model has no tensor {name!r} of this shape")
         if not np.array_equal(plain.scales(target), training.scales(tensor)):
             raise UserError(
-                f"{training.name(tensor)!r} has other scales in the model: "
-                "it does not come from the same export"
+                f"{name!r} has other scales in the model: it does not come from the same export"
             )
         if values.dtype == np.float32:
             values = to_steps(values, plain.dtype(target))
@@ -84,7 +87,19 @@ def _with_residuals(
         if i + 1 < len(tensors) and is_residual(flat.name(tensors[i + 1])):
             yield tensor, codes + values[i + 1] / RESIDUAL_STEPS
         else:
-            yield tensor, codes
+            yield _whole(flat, tensor, codes)
+
+
+def _whole(flat: FlatModel, variable: int, values: np.ndarray) -> tuple[int, np.ndarray]:
+    """The weights whose changes a variable holds, and any other variable as it is."""
+    name = weights_of(flat.name(variable))
+    if name is None:
+        return variable, values
+    weights = flat.find(name)
+    exported = None if weights is None else flat.constant(weights)
+    if weights is None or exported is None:
+        raise UserError(f"the training graph has no weights {name!r}: it is damaged, export again")
+    return weights, changed(exported, values)
 
 
 def write_back(folded: keras.Model, graph: bytes, variables: Sequence[np.ndarray]) -> keras.Model:
@@ -93,8 +108,9 @@ def write_back(folded: keras.Model, graph: bytes, variables: Sequence[np.ndarray
     Args:
         folded: model_folded.keras of the export.
         graph: model_train.tflite of the export; it has the scales.
-        variables: int8 weights, their residuals and int32 biases in the order of TFODL_SEED.
-            Residuals are part of the learned weights; sums that have changed no weight are not.
+        variables: int8 weights with their residuals, or changes of weights, and int32 biases in
+            the order of TFODL_SEED. Residuals are part of the learned weights; sums that have
+            changed no weight are not.
 
     Raises:
         UserError: the three do not belong together.
@@ -115,7 +131,7 @@ def write_back(folded: keras.Model, graph: bytes, variables: Sequence[np.ndarray
         except ValueError as error:
             raise UserError(f"the Keras model has no layer {layer_name(site)!r}") from error
         if part == KERNEL:
-            steps = along_axis(flat.scales(tensor), codes.ndim, weight_axis(flat, tensor))
+            steps = along_axis(flat.scales(tensor), codes.ndim, flat.scale_axis(tensor))
             values = kernel_from_op(layer, codes * steps)
             variable = layer.kernel
         else:

@@ -26,8 +26,8 @@ library.tfodl_integer_error.argtypes = [
     ctypes.c_float,
     ctypes.c_uint32,
 ]
-for _name in ("outer", "row", "four"):
-    getattr(library, f"tfodl_update_{_name}").restype = ctypes.c_uint32
+for _name in ("update_outer", "update_row", "update_four", "store_weights"):
+    getattr(library, f"tfodl_{_name}").restype = ctypes.c_uint32
 
 
 def pointer(array: np.ndarray | None) -> ctypes.c_void_p:

@@ -73,6 +73,8 @@ RULES: dict[str, dict[str, Any]] = {
         "share": 0.6,
     },
     "sums, rounded at random": {"accumulate": 2, "share": 0.6, "learning_rate": 0.5},
+    "changes": {"update_rule": UpdateRule.CHANGES, "learning_rate": 0.5},
+    "changes, huge steps": {"update_rule": UpdateRule.CHANGES, "learning_rate": 3.0, "share": 0.6},
     "float head": {"update_rule": UpdateRule.RESIDUAL, "head": Head.FLOAT32, "learning_rate": 0.5},
     "float head, masks": {"head": Head.FLOAT32, "share": 0.4, "learning_rate": 3.0},
     "step schedule": {"rate": RateSettings(Schedule.STEP, 300, 0.7), "learning_rate": 0.5},

@@ -15,7 +15,7 @@ from tf_odl.converters.head import Head
 from tf_odl.converters.losses import Loss
 from tf_odl.converters.planner import Planner
 from tf_odl.converters.targets import Target
-from tf_odl.converters.update_rule import UpdateRule
+from tf_odl.converters.update_rule import UpdateRule, with_less_memory
 from tf_odl.data import Dataset
 from tf_odl.errors import UserError
 from tf_odl.methods import Method
@@ -75,12 +75,13 @@ def layers_that_fit(
     try:
         return fit_layers(worth, plan_of, narrowable, milliseconds=milliseconds, progress=progress)
     except UserError as error:
-        if update_rule is UpdateRule.RESIDUAL and milliseconds is None:
-            without = plan_of(list(worth)[-1:], UpdateRule.STOCHASTIC)
-            if without["fits"]:
-                needs = without["training"]["arena_bytes"]
+        rules = [] if milliseconds is not None else with_less_memory(update_rule, accumulate)
+        for rule in rules:
+            smaller = plan_of(list(worth)[-1:], rule)
+            if smaller["fits"]:
+                needs = smaller["training"]["arena_bytes"]
                 raise UserError(
-                    f"{error}. With --update-rule stochastic the output layer needs {needs:,} B "
+                    f"{error}. With --update-rule {rule.value} the output layer needs {needs:,} B "
                     "and fits"
                 ) from None
         raise

@@ -11,6 +11,7 @@
 #include "tfodl/accumulate_options.h"
 #include "tfodl/float_head_options.h"
 #include "tfodl/join_options.h"
+#include "tfodl/kernels/weight_changes.h"
 #include "tfodl/layer_step.h"
 #include "tfodl/loss_options.h"
 #include "tfodl/ops/compat.h"
@@ -201,6 +202,19 @@ Node AddErrorsNode(Random* random) {
   return node;
 }
 
+Node WeightsNode(Random* random, bool loads) {
+  Node node;
+  const uint32_t count = random->Size(1, 60);
+  const uint32_t version = kAbiVersion;
+  node.options = Pack(version);
+  const bool always = loads && random->Chance(50);
+  node.inputs = {always ? kAbsent : Make(kTfLiteInt32, kStateWords),
+                 Make(kTfLiteInt8, ChangesBytes(count)), Make(kTfLiteInt8, count)};
+  node.inputs[2].constant = true;
+  (loads ? node.outputs : node.inputs).push_back(Make(kTfLiteInt8, count));
+  return node;
+}
+
 Node CropNode(Random* random) {
   Node node;
   const uint32_t in[] = {random->Size(1, 5), random->Size(1, 5), random->Size(1, 5)};
@@ -387,7 +401,10 @@ Registration RegistrationAt(int op) {
 int WithFloats(int op) { return op < kFirstBfloat16 ? op : op - kFirstBfloat16 + 1; }
 
 // With the state as their first input; the float head has none, its backward op has it second.
-bool IsBehindAll(int op) { return op >= kOpCount && op < kOpCount + kFloatHead; }
+bool HasStateFirst(int op) {
+  return op == 0 || (op >= kOpCount && op < kOpCount + kFloatHead) ||
+         op == kOpCount + kLoadingWeights || op == kOpCount + kStoringWeights;
+}
 bool IsReselect(int op) { return op == kOpCount + kReselection; }
 
 bool IsLoss(int op) { return op == 1 || op == 10 || op == 11; }
@@ -437,7 +454,11 @@ Node RandomNode(Random* random, int op) {
     case kOpCount + kFloatHead: node = FloatHeadNode(random); break;
     case kOpCount + kFloatHeadBackward: node = FloatHeadBackwardNode(random); break;
     case kOpCount + kConvolution: node = ConvNode(random, LayerKind::kConv2D); break;
-    default: node = ConvNode(random, LayerKind::kDepthwiseConv2D);
+    case kOpCount + kDepthwiseConvolution:
+      node = ConvNode(random, LayerKind::kDepthwiseConv2D);
+      break;
+    case kOpCount + kLoadingWeights: node = WeightsNode(random, true); break;
+    default: node = WeightsNode(random, false);
   }
   if (op != WithFloats(op)) ToBfloat16(WithFloats(op), &node);
   node.op = op;
@@ -546,10 +567,10 @@ class Run {
       }
     }
     const int op = WithFloats(op_);
-    const int state_position = op == 0 || IsBehindAll(op) ? 0 : IsLoss(op) ? 2 : 1;
+    const int state_position = HasStateFirst(op) ? 0 : IsLoss(op) ? 2 : 1;
     const bool stateless = op_ == kOpCount + kFloatHead || op_ == kOpCount + kConvolution ||
                            op_ == kOpCount + kDepthwiseConvolution;
-    if (stateless) return;
+    if (stateless || tensors_inputs_[static_cast<size_t>(state_position)] < 0) return;
     StateMemory state(random, 0);
     const size_t index = static_cast<size_t>(tensors_inputs_[state_position]);
     memset(memories_[index].get(), 0, sizes_[index]);

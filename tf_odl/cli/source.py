@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tf_odl.methods import Mask, Method
     from tf_odl.trainer.finetune import Settings
 
-UPDATE_RULES = ("residual", "stochastic")
+UPDATE_RULES = ("residual", "stochastic", "changes")
 HEADS = ("int8", "float32")
 ERROR_TYPES = ("float32", "bfloat16")
 
@@ -35,7 +35,7 @@ _OPTIONS = (
         type=click.Choice(UPDATE_RULES),
         default="residual",
         show_default=True,
-        help="How int8 weights take steps: with a byte more each, or rounded at random.",
+        help="How int8 weights take steps, in 2 bytes of RAM each, 1, or half of one.",
     ),
     click.option(
         "--head",

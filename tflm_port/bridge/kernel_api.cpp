@@ -11,6 +11,7 @@
 #include "tfodl/kernels/softmax_cross_entropy.h"
 #include "tfodl/kernels/sparsify.h"
 #include "tfodl/kernels/update.h"
+#include "tfodl/kernels/weight_changes.h"
 #include "tfodl/conv_options.h"
 #include "tfodl/float_math.h"
 #include "tfodl/layer_step.h"
@@ -197,6 +198,17 @@ uint32_t tfodl_update_four(int8_t* weights, int8_t* residuals, const int32_t* gr
   updater.UpdateFour(0, gradient, scales, count);
   *rng = updater.rng();
   return updater.saturated();
+}
+
+void tfodl_load_weights(const int8_t* changes, const int8_t* exported, uint32_t count,
+                        int8_t* weights) {
+  tfodl::LoadWeights(changes, exported, count, weights);
+}
+
+// Returns how many changes were out of bounds.
+uint32_t tfodl_store_weights(const int8_t* weights, const int8_t* exported, uint32_t count,
+                             int8_t* changes) {
+  return tfodl::StoreWeights(weights, exported, count, changes);
 }
 
 void tfodl_update_biases(int32_t* biases, const float* steps, uint32_t count, uint32_t* rng) {

@@ -3,10 +3,7 @@
 // inputs: sum, state, other; no outputs. `sum` is overwritten; it may be `other`.
 #include "tfodl/kernels/add_errors.h"
 
-#include <string.h>
-
 #include "tfodl/ops/ops.h"
-#include "tfodl/options.h"
 #include "tfodl/state.h"
 
 namespace tfodl {
@@ -18,11 +15,7 @@ enum Inputs { kSum, kState, kOther, kInputs };
 
 template <class Error>
 TfLiteStatus Prepare(TfLiteContext* context, TfLiteNode* node) {
-  const OpData* data = GetOpData(node);
-  uint32_t version = 0;
-  if (data == nullptr || data->length != sizeof version) return Refuse(kName, "invalid options");
-  memcpy(&version, data->options, sizeof version);
-  if (version != kAbiVersion) return Refuse(kName, "invalid options");
+  if (!HasVersionOnly(GetOpData(node))) return Refuse(kName, "invalid options");
   if (InputCount(node) != kInputs || OutputCount(node) != 0) {
     return Refuse(kName, "wrong number of tensors");
   }

@@ -1,5 +1,7 @@
 #include "tfodl/ops/op.h"
 
+#include <string.h>
+
 #include "tfodl/options.h"
 #include "tfodl/state.h"
 
@@ -31,6 +33,13 @@ void* InitOpData(TfLiteContext* context, const char* buffer, size_t length) {
 const OpData* GetOpData(const TfLiteNode* node) {
   const OpData* data = static_cast<const OpData*>(node->user_data);
   return data != nullptr && data->magic == kOpDataMagic ? data : nullptr;
+}
+
+bool HasVersionOnly(const OpData* data) {
+  uint32_t version = 0;
+  if (data == nullptr || data->length != sizeof version) return false;
+  memcpy(&version, data->options, sizeof version);
+  return version == kAbiVersion;
 }
 
 TfLiteStatus Refuse(const char* op, const char* reason) {

@@ -32,6 +32,9 @@ void* InitOpData(TfLiteContext* context, const char* buffer, size_t length);
 // The OpData of a node; null when there is none.
 const OpData* GetOpData(const TfLiteNode* node);
 
+// The options are those of an op that has none, the version alone.
+bool HasVersionOnly(const OpData* data);
+
 // Logs why a model is refused.
 TfLiteStatus Refuse(const char* op, const char* reason);
 

@@ -36,6 +36,8 @@ extern const OpDefinition kFloatHeadOp;
 extern const OpDefinition kFloatHeadBwdOp;
 extern const OpDefinition kConv2DOp;
 extern const OpDefinition kDepthwiseConv2DOp;
+extern const OpDefinition kLoadWeightsOp;
+extern const OpDefinition kStoreWeightsOp;
 
 }  // namespace tfodl
 

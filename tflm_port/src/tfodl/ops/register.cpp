@@ -27,9 +27,10 @@ const OpDefinition& Bfloat16Definition(int op) {
 }
 
 const OpDefinition& SeparateDefinition(int op) {
-  static const OpDefinition* const kOps[] = {&kReselectOp, &kRateOp, &kAccumulateOp, &kFloatHeadOp,
-                                             &kFloatHeadBwdOp, &kConv2DOp,
-                                             &kDepthwiseConv2DOp};
+  static const OpDefinition* const kOps[] = {
+      &kReselectOp,     &kRateOp,   &kAccumulateOp,      &kFloatHeadOp,
+      &kFloatHeadBwdOp, &kConv2DOp, &kDepthwiseConv2DOp, &kLoadWeightsOp,
+      &kStoreWeightsOp};
   static_assert(sizeof(kOps) / sizeof(kOps[0]) == kSeparateOpCount, "the order is SeparateOp's");
   return *kOps[op];
 }
@@ -87,5 +88,13 @@ Registration Conv2DOpRegistration() { return RegistrationOf(kConv2DOp); }
 const char* DepthwiseConv2DOpName() { return kDepthwiseConv2DOp.name; }
 
 Registration DepthwiseConv2DOpRegistration() { return RegistrationOf(kDepthwiseConv2DOp); }
+
+const char* LoadWeightsOpName() { return kLoadWeightsOp.name; }
+
+Registration LoadWeightsOpRegistration() { return RegistrationOf(kLoadWeightsOp); }
+
+const char* StoreWeightsOpName() { return kStoreWeightsOp.name; }
+
+Registration StoreWeightsOpRegistration() { return RegistrationOf(kStoreWeightsOp); }
 
 }  // namespace tfodl

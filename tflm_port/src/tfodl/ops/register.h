@@ -50,6 +50,8 @@ enum SeparateOp : int {
   kFloatHeadBackward,
   kConvolution,
   kDepthwiseConvolution,
+  kLoadingWeights,
+  kStoringWeights,
   kSeparateOpCount
 };
 
@@ -121,6 +123,24 @@ template <class Resolver>
 TfLiteStatus AddDepthwiseConv2D(Resolver& resolver) {
   Registration registration = DepthwiseConv2DOpRegistration();
   return resolver.AddCustom(DepthwiseConv2DOpName(), &registration);
+}
+
+const char* LoadWeightsOpName();
+Registration LoadWeightsOpRegistration();
+const char* StoreWeightsOpName();
+Registration StoreWeightsOpRegistration();
+
+// For graphs whose weights stay in flash, with what has changed in RAM.
+template <class Resolver>
+TfLiteStatus AddLoadWeights(Resolver& resolver) {
+  Registration registration = LoadWeightsOpRegistration();
+  return resolver.AddCustom(LoadWeightsOpName(), &registration);
+}
+
+template <class Resolver>
+TfLiteStatus AddStoreWeights(Resolver& resolver) {
+  Registration registration = StoreWeightsOpRegistration();
+  return resolver.AddCustom(StoreWeightsOpName(), &registration);
 }
 
 }  // namespace tfodl
