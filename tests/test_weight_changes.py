@@ -12,9 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from tf_odl.converters.flatbuffer import FlatModel
 from tf_odl.converters.memory import HOST, plan_memory
-from tf_odl.converters.own_convolutions import with_own_convolutions
 from tf_odl.converters.reference import infer
 from tf_odl.converters.update_rule import UpdateRule
 from tf_odl.converters.weight_changes import changed, changes_bytes
@@ -89,26 +87,23 @@ def test_zeros_are_the_exported_weights() -> None:
 
 
 @needs_tflm
-@pytest.mark.parametrize("own", [False, True], ids=["builtin", "own"])
 @pytest.mark.parametrize("name", MODELS)
-def test_they_learn_what_weights_in_ram_do_within_seven_steps(
-    tmp_path: Path, name: str, own: bool
-) -> None:
+def test_they_learn_what_weights_in_ram_do_within_seven_steps(tmp_path: Path, name: str) -> None:
     """Step by step: the weights of the other graph are bounded by hand, after each of its steps."""
     model = make(name)
     rules = (UpdateRule.STOCHASTIC, UpdateRule.CHANGES)
     exports = [
         Export(model, tmp_path / rule.value, update_rule=rule, learning_rate=0.1) for rule in rules
     ]
-    graphs = [e.training for e in exports]
-    if own:
-        graphs = [with_own_convolutions(FlatModel(g)).pack() for g in graphs]
-    whole, narrow = map(FlatModel, graphs)
+    whole, narrow = (e.graph for e in exports)
     plain = exports[0].plain
     exported = [plain.constant(plain.find(whole.name(t)) or 0) for t in variable_tensors(whole)]
     codes = exports[0].codes(np.random.default_rng(1).normal(size=(40, *model.input_shape[1:])))
     beyond = 0
-    with TrainingInterpreter(graphs[0]) as one, TrainingInterpreter(graphs[1]) as other:
+    with (
+        TrainingInterpreter(exports[0].training) as one,
+        TrainingInterpreter(exports[1].training) as other,
+    ):
         np.testing.assert_array_equal(one.infer(codes), other.infer(codes))
         for i in range(len(codes)):
             outputs = [b.train(codes[i : i + 1], [i % 4])[0] for b in (one, other)]
@@ -142,7 +137,7 @@ def test_what_was_learned_goes_back_into_both_models(tmp_path: Path) -> None:
     written = []
     for rule in rules:
         export = Export(make("separable"), tmp_path / rule.value, update_rule=rule)
-        graph = with_own_convolutions(export.graph).pack()
+        graph = export.training
         codes = export.codes(np.random.default_rng(1).normal(size=(9, 8, 8, 3)))
         with TrainingInterpreter(graph) as board:
             board.train(codes, np.arange(9) % 4)
