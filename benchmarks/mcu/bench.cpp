@@ -5,10 +5,9 @@
 #include "counter.h"
 #include "network.h"
 #include "tfodl/accumulate_step.h"
-#include "tfodl/kernels/average_pool_2d_backward.h"
 #include "tfodl/kernels/delta.h"
 #include "tfodl/kernels/float_head.h"
-#include "tfodl/kernels/max_pool_2d_backward.h"
+#include "tfodl/kernels/pool_2d_backward.h"
 #include "tfodl/kernels/sparsify.h"
 #include "tfodl/random.h"
 

@@ -8,9 +8,8 @@
 #include <stdlib.h>
 
 #include "random_cases.h"
-#include "tfodl/kernels/average_pool_2d_backward.h"
 #include "tfodl/kernels/delta.h"
-#include "tfodl/kernels/max_pool_2d_backward.h"
+#include "tfodl/kernels/pool_2d_backward.h"
 #include "tfodl/kernels/sparsify.h"
 #include "tfodl/kernels/update.h"
 #include "tfodl/layer_step.h"

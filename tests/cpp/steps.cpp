@@ -6,10 +6,9 @@
 #include <stdio.h>
 
 #include "random_cases.h"
-#include "tfodl/kernels/average_pool_2d_backward.h"
 #include "tfodl/kernels/conv_2d.h"
 #include "tfodl/kernels/depthwise_conv_2d.h"
-#include "tfodl/kernels/max_pool_2d_backward.h"
+#include "tfodl/kernels/pool_2d_backward.h"
 #include "tfodl/kernels/neuron_velocity.h"
 #include "tfodl/kernels/update.h"
 #include "tfodl/layer_step.h"

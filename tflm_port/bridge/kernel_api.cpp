@@ -1,13 +1,12 @@
 // C functions that run single kernels on plain buffers, for tests and measurements without TFLM.
 #include <stdint.h>
 
-#include "tfodl/kernels/average_pool_2d_backward.h"
 #include "tfodl/kernels/conv_2d.h"
 #include "tfodl/kernels/delta.h"
 #include "tfodl/kernels/depthwise_conv_2d.h"
 #include "tfodl/kernels/error_type.h"
 #include "tfodl/kernels/integer_error.h"
-#include "tfodl/kernels/max_pool_2d_backward.h"
+#include "tfodl/kernels/pool_2d_backward.h"
 #include "tfodl/kernels/softmax_cross_entropy.h"
 #include "tfodl/kernels/sparsify.h"
 #include "tfodl/kernels/update.h"

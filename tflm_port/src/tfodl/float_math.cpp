@@ -43,6 +43,4 @@ float CosOfPi(float x) {
   return p * y;
 }
 
-float LogOfAtLeastOne(float x) { return LogNow(x); }
-
 }  // namespace tfodl

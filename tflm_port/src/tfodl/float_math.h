@@ -56,7 +56,7 @@ constexpr uint32_t kAboveSqrtHalf = 0x3f3504f4u;  // the bits of the first float
 // ln x for finite x >= 1, absolute error below 1e-7 + 2^-22 ln x, in place.
 // x = 2^n m with m in (sqrt(1/2), sqrt(2)]; ln m = 2 atanh(t), t = (m - 1) / (m + 1), |t| < 0.1716,
 // by its odd series up to t^9 (remainder below 1e-9).
-TFODL_INLINE float LogNow(float x) {
+TFODL_INLINE float LogOfAtLeastOne(float x) {
   const uint32_t bits = FloatBits(x);
   const uint32_t n = (bits - kAboveSqrtHalf) >> 23;
   const float m = FloatFromBits(bits - (n << 23));
@@ -70,9 +70,6 @@ TFODL_INLINE float LogNow(float x) {
   const float count = static_cast<float>(static_cast<int32_t>(n));
   return (2.0f * t * p + count * -2.12194440e-4f) + count * 0.693359375f;
 }
-
-// The same as a function.
-float LogOfAtLeastOne(float x);
 
 // cos(pi x) for 0 <= x <= 1, absolute error below 3e-7.
 float CosOfPi(float x);

@@ -12,6 +12,16 @@
 #define TFODL_NOINLINE
 #endif
 
+// In a source that is compiled for speed: functions around the loops, which are made small all the
+// same, and loops that only such functions call.
+#if defined(__GNUC__)
+#define TFODL_COLD __attribute__((cold, noinline))
+#define TFODL_HOT __attribute__((hot, noinline))
+#else
+#define TFODL_COLD
+#define TFODL_HOT
+#endif
+
 // Hides from the compiler what a variable is: where an index counts up to 0 from below and addresses
 // all arrays from their ends, it would make a pointer for each of them, and a comparison.
 #if defined(__GNUC__)

@@ -16,7 +16,7 @@ bool LogisticStep(const LossOptions& options, int8_t logit, int32_t label, State
   const float z = options.scale * static_cast<float>(logit - options.zero_point);
   const BinaryCrossEntropy result = LogisticCrossEntropy(z, label == 1);
   StoreError(result.error, error);
-  Decide(options.skip, result.loss, Magnitude(result.error), state, report);
+  Decide(options.skip, result.ratio, result.more, Magnitude(result.error), state, report);
   return true;
 }
 
@@ -41,7 +41,7 @@ void SquaredErrorStep(const LossOptions& options, const int8_t* output, uint32_t
                        static_cast<float>(int8_target[i] - options.target_zero_point));
     StoreError(mean.Add(difference), &error[i]);
   }
-  Decide(options.skip, mean.loss(), mean.alpha(), state, report);
+  Decide(options.skip, 1.0f, mean.loss(), mean.alpha(), state, report);
 }
 
 template void SquaredErrorStep(const LossOptions& options, const int8_t* output, uint32_t count,

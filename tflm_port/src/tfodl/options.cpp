@@ -36,8 +36,8 @@ bool HasValidGeometry(const LayerOptions& o, LayerKind kind) {
   }
   switch (kind) {
     case LayerKind::kFullyConnected:
-      return o.in_h == 1 && o.in_w == 1 && o.out_h == 1 && o.out_w == 1 && o.kernel_h == 1 &&
-             o.kernel_w == 1 && o.stride_h == 1 && o.stride_w == 1 &&
+      return (o.in_h | o.in_w | o.out_h | o.out_w | o.kernel_h | o.kernel_w | o.stride_h |
+              o.stride_w) == 1 &&  // none of them is 0
              ProductFits(o.in_c, o.out_c, 1);
     case LayerKind::kConv2D:
       return ProductFits(o.kernel_h, o.kernel_w, o.in_c, o.out_c);

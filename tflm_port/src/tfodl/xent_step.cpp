@@ -16,8 +16,7 @@ bool XentStep(const Xent& xent, const int8_t* logits, uint32_t classes, int32_t 
     return label < 0;
   }
   const CrossEntropy found = SoftmaxCrossEntropy(xent, logits, classes, target);
-  // The sum is at least 1 times an entry that is not 0, so alpha is always finite.
-  DecideNow(xent.options.skip, found.loss, 2.0f * found.wrong, IsFinite(found.loss), state, report);
+  Decide(xent.options.skip, found.ratio, found.distance, 2.0f * found.wrong, state, report);
   if (state->active != 0) SoftmaxError(found, logits, classes, target, error);
   return true;
 }

@@ -24,7 +24,7 @@ float PowerOfTwo(int32_t exponent) {
 
 }  // namespace
 
-uint32_t LargestIntegerError(const Layer& layer, LayerKind kind) {
+TFODL_COLD uint32_t LargestIntegerError(const Layer& layer, LayerKind kind) {
   const LayerOptions& o = layer.options;
   uint32_t limit = INT16_MAX;
   if (layer.Has(kPropagate)) {
@@ -39,7 +39,7 @@ uint32_t LargestIntegerError(const Layer& layer, LayerKind kind) {
   return limit;  // not 0: see kMaxElements
 }
 
-ErrorUnit MakeErrorUnit(float largest, uint32_t limit) {
+TFODL_COLD ErrorUnit MakeErrorUnit(float largest, uint32_t limit) {
   const uint32_t bits = FloatBits(largest);
   const uint32_t limit_bits = FloatBits(static_cast<float>(limit));
   if (!IsFinite(largest)) return ErrorUnit{0.0f, 0.0f};

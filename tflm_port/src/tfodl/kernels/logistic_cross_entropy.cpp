@@ -10,7 +10,8 @@ BinaryCrossEntropy LogisticCrossEntropy(float z, bool label) {
   const float sum = 1.0f + small;
   const float p_wrong = (wrong > 0.0f ? 1.0f : small) / sum;
   BinaryCrossEntropy result;
-  result.loss = LogOfAtLeastOne(sum) + (wrong > 0.0f ? wrong : 0.0f);
+  result.ratio = sum;
+  result.more = wrong > 0.0f ? wrong : 0.0f;
   result.error = label ? -p_wrong : p_wrong;
   return result;
 }

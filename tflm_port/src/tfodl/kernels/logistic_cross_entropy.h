@@ -13,7 +13,7 @@
 namespace tfodl {
 
 struct BinaryCrossEntropy {
-  float loss;
+  float ratio, more;  // loss = ln(ratio) + more
   float error;
 };
 

@@ -16,7 +16,7 @@ int32_t Bounded(int32_t value, int32_t low, int32_t high) {
 }
 
 // Returns whether the weight saturated.
-TFODL_NOINLINE bool Subtract(int8_t* weight, int8_t* residual, int32_t d) {
+TFODL_COLD bool Subtract(int8_t* weight, int8_t* residual, int32_t d) {
   const int32_t wanted = *weight * 256 + *residual + 128 - Bounded(d, INT16_MIN, INT16_MAX);
   const int32_t updated = Bounded(wanted, kLowest, kHighest);
   *weight = static_cast<int8_t>(updated >> 8);
@@ -68,7 +68,7 @@ TFODL_INLINE uint32_t OuterSteps(int32_t twice, uint32_t x) {
 }
 
 // Groups of four. Inputs at their zero point and steps of zero change nothing, and cost little.
-TFODL_NOINLINE uint32_t OuterWords(int8_t* weights, int8_t* residuals, const int8_t* x,
+TFODL_HOT uint32_t OuterWords(int8_t* weights, int8_t* residuals, const int8_t* x,
                                    int32_t x_zero_point, int32_t scale, uint32_t groups) {
   const uint32_t offsets = MakePair(-x_zero_point, -x_zero_point);
   const uint32_t zeros = (static_cast<uint32_t>(x_zero_point) & 0xffu) * 0x01010101u;
@@ -90,7 +90,7 @@ TFODL_INLINE int32_t RowStep(int32_t gradient, int32_t multiplier) {
 }
 
 // Groups of four, which have the same four multipliers.
-TFODL_NOINLINE uint32_t RowWords(int8_t* weights, int8_t* residuals, const int32_t* gradient,
+TFODL_HOT uint32_t RowWords(int8_t* weights, int8_t* residuals, const int32_t* gradient,
                                  const FourSums& m, uint32_t groups) {
   uint32_t saturated = 0;
   for (; groups > 0; --groups, weights += 4, residuals += 4, gradient += 4) {
@@ -106,8 +106,8 @@ TFODL_NOINLINE uint32_t RowWords(int8_t* weights, int8_t* residuals, const int32
 
 }  // namespace
 
-uint32_t ResidualOuter(int8_t* weights, int8_t* residuals, const int8_t* x, int32_t x_zero_point,
-                       float factor, uint32_t count) {
+TFODL_COLD uint32_t ResidualOuter(int8_t* weights, int8_t* residuals, const int8_t* x,
+                                  int32_t x_zero_point, float factor, uint32_t count) {
   const int32_t scale = static_cast<int32_t>(factor * 16777216.0f);
   constexpr int32_t kLeast = 128;  // below, no step is as much as half of 2^-8
   if (scale < kLeast && scale > -kLeast) return 0;
@@ -128,8 +128,8 @@ uint32_t ResidualOuter(int8_t* weights, int8_t* residuals, const int8_t* x, int3
   return saturated;
 }
 
-uint32_t ResidualRow(int8_t* weights, int8_t* residuals, const int32_t* gradient,
-                     const StepScale* scales, uint32_t next_scale, uint32_t count) {
+TFODL_COLD uint32_t ResidualRow(int8_t* weights, int8_t* residuals, const int32_t* gradient,
+                                const StepScale* scales, uint32_t next_scale, uint32_t count) {
   uint32_t saturated = 0;
   uint32_t i = 0;
 #if TFODL_HAS_DSP

@@ -24,10 +24,10 @@
 namespace tfodl {
 
 struct CrossEntropy {
-  float loss;
-  float wrong;           // 1 - p[label]
-  float sum;             // of the entries
-  const uint8_t* entry;  // of a logit of 0
+  float ratio, distance;  // loss = ln(ratio) + distance
+  float wrong;            // 1 - p[label]
+  float sum;              // of the entries
+  const uint8_t* entry;   // of a logit of 0
 };
 
 TFODL_INLINE float EntryOf(int32_t logit, const uint8_t* table) {
@@ -60,7 +60,8 @@ TFODL_INLINE CrossEntropy SoftmaxCrossEntropy(const Xent& xent, const int8_t* lo
   CrossEntropy found;
   found.sum = others + EntryOf(own, table);
   found.wrong = others / found.sum;
-  found.loss = LogNow(found.sum / EntryOf(reference, table)) + distance;
+  found.ratio = found.sum / EntryOf(reference, table);
+  found.distance = distance;
   found.entry = table;
   return found;
 }

@@ -16,7 +16,7 @@ constexpr uint32_t kCoarseShift = 25;  // 64 steps of 4 octaves: all there are
 
 // Narrows the range to one of its 64 parts of 2^shift. Returns whether the k-th largest is in it.
 template <class Error>
-bool LargestValues<Error>::Narrow(const Error* values, uint32_t count, uint32_t shift) {
+TFODL_HOT bool LargestValues<Error>::Narrow(const Error* values, uint32_t count, uint32_t shift) {
   uint32_t* parts = parts_;
   Clear(reinterpret_cast<int32_t*>(parts), kParts);
   const uint32_t top = top_;
@@ -50,7 +50,8 @@ bool LargestValues<Error>::AreFew(uint32_t count) const {
 }
 
 template <class Error>
-LargestValues<Error>::LargestValues(const Error* values, uint32_t count, uint32_t k, float largest)
+TFODL_COLD LargestValues<Error>::LargestValues(const Error* values, uint32_t count, uint32_t k,
+                                               float largest)
     : top_(0), size_(UINT32_MAX >> 1), wanted_(k), floor_(0) {
   if (k >= count) return;
   top_ = 2 * FloatBits(largest);
@@ -68,7 +69,7 @@ LargestValues<Error>::LargestValues(const Error* values, uint32_t count, uint32_
 
 // Adds a value above the floor; the last one makes room for it.
 template <class Error>
-TFODL_NOINLINE void LargestValues<Error>::Keep(Error* list, uint32_t place) {
+TFODL_COLD void LargestValues<Error>::Keep(Error* list, uint32_t place) {
   uint32_t i = found_;
   if (i < wanted_) {
     ++found_;
@@ -110,7 +111,7 @@ void KeepLargest(Error* values, uint32_t count, uint32_t k, float largest) {
 template void KeepLargest(float* values, uint32_t count, uint32_t k, float largest);
 template void KeepLargest(Bfloat16* values, uint32_t count, uint32_t k, float largest);
 
-uint32_t CountOfFraction(float fraction, uint32_t count) {
+TFODL_COLD uint32_t CountOfFraction(float fraction, uint32_t count) {
   const float exact = fraction * static_cast<float>(count);
   if (exact >= static_cast<float>(count)) return count;
   if (!(exact >= 1.0f)) return 1;

@@ -24,7 +24,7 @@ int32_t RandomFraction(uint32_t draw, uint32_t lane) {
 }
 
 // Subtracts floor(noisy / 2^16). Returns whether the weight saturated.
-TFODL_NOINLINE bool Subtract(int8_t* weight, int32_t noisy) {
+TFODL_COLD bool Subtract(int8_t* weight, int32_t noisy) {
   int32_t step = noisy >> 16;
   if (step > kLargestStep) step = kLargestStep;
   if (step < kSmallestStep) step = kSmallestStep;
@@ -83,7 +83,7 @@ TFODL_INLINE uint32_t OuterSteps(uint32_t factors, uint32_t offsets, const int8_
 }
 
 // Groups of eight. No step is clipped.
-TFODL_NOINLINE void OuterWords(int8_t* weights, const int8_t* x, int32_t x_zero_point,
+TFODL_HOT void OuterWords(int8_t* weights, const int8_t* x, int32_t x_zero_point,
                                int32_t scale, uint32_t groups, RoundingState* state) {
   const int8_t* const end = weights + 8 * groups;
   const uint32_t offsets = MakePair(-x_zero_point, -x_zero_point);
@@ -107,7 +107,7 @@ TFODL_INLINE uint32_t RowSteps(const FourSums& g, const FourSums& m, uint32_t dr
 }
 
 // Groups of four, which have the same four multipliers; two of them share a draw. Returns the last.
-TFODL_NOINLINE uint32_t RowWords(int8_t* weights, const int32_t* gradient, const FourSums& m,
+TFODL_HOT uint32_t RowWords(int8_t* weights, const int32_t* gradient, const FourSums& m,
                                  uint32_t groups, RoundingState* state) {
   const int8_t* const end = weights + 4 * groups;
   uint32_t rng = state->rng;
@@ -125,8 +125,8 @@ TFODL_NOINLINE uint32_t RowWords(int8_t* weights, const int32_t* gradient, const
 #endif  // TFODL_HAS_DSP
 
 // The plain twin, from weight `i`, a multiple of eight, to `count`.
-TFODL_NOINLINE void OuterBytes(int8_t* weights, const int8_t* x, int32_t x_zero_point,
-                               int32_t scale, uint32_t i, uint32_t count, RoundingState* state) {
+TFODL_COLD void OuterBytes(int8_t* weights, const int8_t* x, int32_t x_zero_point, int32_t scale,
+                           uint32_t i, uint32_t count, RoundingState* state) {
   uint32_t draw = 0;
   for (; i < count; ++i) {
     if (i % 8 == 0) draw = NextRandom(&state->rng);
@@ -137,8 +137,8 @@ TFODL_NOINLINE void OuterBytes(int8_t* weights, const int8_t* x, int32_t x_zero_
 
 }  // namespace
 
-void StochasticOuter(int8_t* weights, const int8_t* x, int32_t x_zero_point, float factor,
-                     uint32_t count, RoundingState* state) {
+TFODL_COLD void StochasticOuter(int8_t* weights, const int8_t* x, int32_t x_zero_point,
+                                float factor, uint32_t count, RoundingState* state) {
   const int32_t scale = FloorToInt(factor * 65536.0f + NextUniform(&state->rng));
   if (scale == 0) return;
   uint32_t done = 0;
@@ -152,8 +152,8 @@ void StochasticOuter(int8_t* weights, const int8_t* x, int32_t x_zero_point, flo
   if (done < count) OuterBytes(weights, x, x_zero_point, scale, done, count, state);
 }
 
-void StochasticRow(int8_t* weights, const int32_t* gradient, const StepScale* scales,
-                   uint32_t next_scale, uint32_t count, RoundingState* state) {
+TFODL_COLD void StochasticRow(int8_t* weights, const int32_t* gradient, const StepScale* scales,
+                              uint32_t next_scale, uint32_t count, RoundingState* state) {
   uint32_t i = 0;
   uint32_t draw = 0;
 #if TFODL_HAS_DSP

@@ -52,19 +52,19 @@ TfLiteStatus Prepare(TfLiteContext* context, TfLiteNode* node) {
 }
 
 TfLiteStatus Invoke(TfLiteContext* context, TfLiteNode* node) {
-  State* state = Data<State>(Input(context, node, kState));
+  State* state = InputData<State>(context, node, kState);
   if (state->active == 0) return kTfLiteOk;
   const OpData* data = GetOpData(node);
   AccumulateOptions options;
   memcpy(&options, data->options, sizeof options);
-  if (!CountSample(options, Data<uint32_t>(Input(context, node, kCount)))) return kTfLiteOk;
+  if (!CountSample(options, InputData<uint32_t>(context, node, kCount))) return kTfLiteOk;
   const uint8_t* blob = data->options + sizeof options;
   int first = kLayers;
   for (uint32_t i = 0; i < options.n_layers; ++i, first += kLayerInputs) {
-    const SumTensors tensors = {Data<int8_t>(Input(context, node, first + kWeights)),
-                                Data<int8_t>(Input(context, node, first + kSums)),
-                                Data<int32_t>(Input(context, node, first + kBias)),
-                                Data<int32_t>(Input(context, node, first + kBiasSums))};
+    const SumTensors tensors = {InputData<int8_t>(context, node, first + kWeights),
+                                InputData<int8_t>(context, node, first + kSums),
+                                InputData<int32_t>(context, node, first + kBias),
+                                InputData<int32_t>(context, node, first + kBiasSums)};
     ApplySums(NextSums(&blob), options.rule, tensors, state);
   }
   return kTfLiteOk;

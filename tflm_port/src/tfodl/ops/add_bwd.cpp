@@ -13,6 +13,7 @@ namespace tfodl {
 namespace {
 
 const char kName[] = "TFODL_ADD_BWD";
+const char kBf16Name[] = "TFODL_ADD_BWD_BF16";
 
 enum Inputs { kError, kState, kY, kInputs };
 
@@ -21,43 +22,37 @@ TfLiteStatus Prepare(TfLiteContext* context, TfLiteNode* node) {
   const OpData* data = GetOpData(node);
   AddOptions options;
   if (data == nullptr || !ParseAdd(data->options, data->length, &options)) {
-    return Refuse(kName, "invalid options");
+    return Refuse(NameOf<Error>(kName, kBf16Name), "invalid options");
   }
   if (InputCount(node) != kInputs || OutputCount(node) > 1) {
-    return Refuse(kName, "wrong number of tensors");
+    return Refuse(NameOf<Error>(kName, kBf16Name), "wrong number of tensors");
   }
   if (!IsState(Input(context, node, kState))) {
-    return Refuse(kName, "the state tensor does not fit");
+    return Refuse(NameOf<Error>(kName, kBf16Name), "the state tensor does not fit");
   }
   if (!IsWritable(Input(context, node, kError), TypeOfErrors<Error>(), options.count) ||
       !IsTensor(Input(context, node, kY), kTfLiteInt8, options.count)) {
-    return Refuse(kName, "an input does not fit");
+    return Refuse(NameOf<Error>(kName, kBf16Name), "an input does not fit");
   }
   if (OutputCount(node) == 1 &&
       !IsWritable(Output(context, node, 0), TypeOfErrors<Error>(), options.count)) {
-    return Refuse(kName, "an output does not fit");
+    return Refuse(NameOf<Error>(kName, kBf16Name), "an output does not fit");
   }
   return kTfLiteOk;
 }
 
 template <class Error>
 TfLiteStatus Invoke(TfLiteContext* context, TfLiteNode* node) {
-  State* state = Data<State>(Input(context, node, kState));
+  State* state = InputData<State>(context, node, kState);
   if (state->active == 0) return kTfLiteOk;
   const OpData* data = GetOpData(node);
   AddOptions options;
   if (!ParseAdd(data->options, data->length, &options)) return kTfLiteError;
-  Error* error = Data<Error>(Input(context, node, kError));
-  // For the mask of its activation a sum is a pool with a window of one element.
-  PoolOptions pool{};
-  pool.out_h = pool.out_w = 1;
-  pool.in_c = options.count;
-  pool.act_min = options.act_min;
-  pool.act_max = options.act_max;
-  const PoolTensors<Error> tensors = {state, error, nullptr, Data<int8_t>(Input(context, node, kY)),
-                               nullptr};
-  if (PreparePoolError(pool, tensors) && OutputCount(node) == 1) {
-    memcpy(Data<Error>(Output(context, node, 0)), error, options.count * sizeof *error);
+  Error* error = InputData<Error>(context, node, kError);
+  if (MaskOrAbandon(InputData<int8_t>(context, node, kY), options.act_min, options.act_max,
+                    options.count, error, state) &&
+      OutputCount(node) == 1) {
+    memcpy(OutputData<Error>(context, node, 0), error, options.count * sizeof *error);
   }
   return kTfLiteOk;
 }
@@ -65,7 +60,6 @@ TfLiteStatus Invoke(TfLiteContext* context, TfLiteNode* node) {
 }  // namespace
 
 const OpDefinition kAddBwdOp = {kName, InitOpData, Prepare<float>, Invoke<float>};
-const OpDefinition kAddBwdBf16Op = {"TFODL_ADD_BWD_BF16", InitOpData, Prepare<Bfloat16>,
-                                    Invoke<Bfloat16>};
+const OpDefinition kAddBwdBf16Op = {kBf16Name, InitOpData, Prepare<Bfloat16>, Invoke<Bfloat16>};
 
 }  // namespace tfodl

@@ -10,38 +10,40 @@ namespace tfodl {
 namespace {
 
 const char kName[] = "TFODL_ADD_ERRORS";
+const char kBf16Name[] = "TFODL_ADD_ERRORS_BF16";
 
 enum Inputs { kSum, kState, kOther, kInputs };
 
 template <class Error>
 TfLiteStatus Prepare(TfLiteContext* context, TfLiteNode* node) {
-  if (!HasVersionOnly(GetOpData(node))) return Refuse(kName, "invalid options");
+  if (!HasVersionOnly(GetOpData(node))) {
+    return Refuse(NameOf<Error>(kName, kBf16Name), "invalid options");
+  }
   if (InputCount(node) != kInputs || OutputCount(node) != 0) {
-    return Refuse(kName, "wrong number of tensors");
+    return Refuse(NameOf<Error>(kName, kBf16Name), "wrong number of tensors");
   }
   if (!IsState(Input(context, node, kState))) {
-    return Refuse(kName, "the state tensor does not fit");
+    return Refuse(NameOf<Error>(kName, kBf16Name), "the state tensor does not fit");
   }
   const uint32_t count = ElementCount(Input(context, node, kSum));
   if (!IsWritable(Input(context, node, kSum), TypeOfErrors<Error>(), count) ||
       !IsTensor(Input(context, node, kOther), TypeOfErrors<Error>(), count)) {
-    return Refuse(kName, "an input does not fit");
+    return Refuse(NameOf<Error>(kName, kBf16Name), "an input does not fit");
   }
   return kTfLiteOk;
 }
 
 template <class Error>
 TfLiteStatus Invoke(TfLiteContext* context, TfLiteNode* node) {
-  if (Data<State>(Input(context, node, kState))->active == 0) return kTfLiteOk;
+  if (InputData<State>(context, node, kState)->active == 0) return kTfLiteOk;
   const TfLiteEvalTensor* sum = Input(context, node, kSum);
-  AddErrors(Data<Error>(Input(context, node, kOther)), ElementCount(sum), Data<Error>(sum));
+  AddErrors(InputData<Error>(context, node, kOther), ElementCount(sum), Data<Error>(sum));
   return kTfLiteOk;
 }
 
 }  // namespace
 
 const OpDefinition kAddErrorsOp = {kName, InitOpData, Prepare<float>, Invoke<float>};
-const OpDefinition kAddErrorsBf16Op = {"TFODL_ADD_ERRORS_BF16", InitOpData, Prepare<Bfloat16>,
-                                       Invoke<Bfloat16>};
+const OpDefinition kAddErrorsBf16Op = {kBf16Name, InitOpData, Prepare<Bfloat16>, Invoke<Bfloat16>};
 
 }  // namespace tfodl

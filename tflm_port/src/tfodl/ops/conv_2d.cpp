@@ -14,10 +14,10 @@ TfLiteStatus Prepare(TfLiteContext* context, TfLiteNode* node) {
 }
 
 TfLiteStatus Invoke(TfLiteContext* context, TfLiteNode* node) {
-  Conv2D(ReadConv(GetOpData(node)->options), Data<int8_t>(Input(context, node, kConvX)),
-         Data<int8_t>(Input(context, node, kConvWeights)),
-         Data<int32_t>(Input(context, node, kConvBias)), Data<int16_t>(Output(context, node, 1)),
-         Data<int8_t>(Output(context, node, 0)));
+  Conv2D(ReadConv(GetOpData(node)->options), InputData<int8_t>(context, node, kConvX),
+         InputData<int8_t>(context, node, kConvWeights),
+         InputData<int32_t>(context, node, kConvBias), OutputData<int16_t>(context, node, 1),
+         OutputData<int8_t>(context, node, 0));
   return kTfLiteOk;
 }
 

@@ -6,10 +6,12 @@ namespace tfodl {
 namespace {
 
 const char kName[] = "TFODL_CONV_2D_BWD";
+const char kBf16Name[] = "TFODL_CONV_2D_BWD_BF16";
 
 template <class Error>
 TfLiteStatus Prepare(TfLiteContext* context, TfLiteNode* node) {
-  return PrepareLayerBwd<Error>(context, node, LayerKind::kConv2D, kName);
+  return PrepareLayerBwd<Error>(context, node, LayerKind::kConv2D,
+                                NameOf<Error>(kName, kBf16Name));
 }
 
 template <class Error>
@@ -20,7 +22,6 @@ TfLiteStatus Invoke(TfLiteContext* context, TfLiteNode* node) {
 }  // namespace
 
 const OpDefinition kConv2DBwdOp = {kName, InitOpData, Prepare<float>, Invoke<float>};
-const OpDefinition kConv2DBwdBf16Op = {"TFODL_CONV_2D_BWD_BF16", InitOpData, Prepare<Bfloat16>,
-                                       Invoke<Bfloat16>};
+const OpDefinition kConv2DBwdBf16Op = {kBf16Name, InitOpData, Prepare<Bfloat16>, Invoke<Bfloat16>};
 
 }  // namespace tfodl

@@ -15,13 +15,13 @@ TfLiteStatus Prepare(TfLiteContext* context, TfLiteNode* node) {
 
 TfLiteStatus Invoke(TfLiteContext* context, TfLiteNode* node) {
   const Conv conv = ReadConv(GetOpData(node)->options);
-  const int8_t* const weights = Data<int8_t>(Input(context, node, kConvWeights));
-  const int32_t* const bias = Data<int32_t>(Input(context, node, kConvBias));
-  int8_t* const y = Data<int8_t>(Output(context, node, 0));
+  const int8_t* const weights = InputData<int8_t>(context, node, kConvWeights);
+  const int32_t* const bias = InputData<int32_t>(context, node, kConvBias);
+  int8_t* const y = OutputData<int8_t>(context, node, 0);
   if (IsInPlace(node)) {
-    DepthwiseConv2DInPlace(conv, weights, bias, Data<int8_t>(Output(context, node, 1)), y);
+    DepthwiseConv2DInPlace(conv, weights, bias, OutputData<int8_t>(context, node, 1), y);
   } else {
-    DepthwiseConv2D(conv, Data<int8_t>(Input(context, node, kConvX)), weights, bias, y);
+    DepthwiseConv2D(conv, InputData<int8_t>(context, node, kConvX), weights, bias, y);
   }
   return kTfLiteOk;
 }

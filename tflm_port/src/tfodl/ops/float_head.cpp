@@ -43,11 +43,11 @@ TfLiteStatus Invoke(TfLiteContext* context, TfLiteNode* node) {
   const TfLiteEvalTensor* x = Input(context, node, kX);
   const TfLiteEvalTensor* y = Output(context, node, kY);
   const uint32_t inputs = ElementCount(x);
-  float* const centered = Data<float>(Output(context, node, kScratch));
+  float* const centered = OutputData<float>(context, node, kScratch);
   CenterInputs(Data<int8_t>(x), head.options.x_zero_point, inputs, centered);
   FloatHeadForward(head, centered, inputs, ElementCount(y),
-                   Data<float>(Input(context, node, kWeights)),
-                   Data<float>(Input(context, node, kBias)), Data<int8_t>(y));
+                   InputData<float>(context, node, kWeights),
+                   InputData<float>(context, node, kBias), Data<int8_t>(y));
   return kTfLiteOk;
 }
 

@@ -46,23 +46,23 @@ TfLiteStatus Prepare(TfLiteContext* context, TfLiteNode* node) {
 }
 
 TfLiteStatus Invoke(TfLiteContext* context, TfLiteNode* node) {
-  State* state = Data<State>(Input(context, node, kState));
+  State* state = InputData<State>(context, node, kState);
   if (state->active == 0) return kTfLiteOk;
   const Layer layer = ReadLayer(GetOpData(node)->options);
-  float* const error = Data<float>(Input(context, node, kError));
+  float* const error = InputData<float>(context, node, kError);
   Selection selection;
-  if (!SelectErrors(layer, kKind, Data<int8_t>(Input(context, node, kY)), error, state,
+  if (!SelectErrors(layer, kKind, InputData<int8_t>(context, node, kY), error, state,
                     &selection)) {
     return kTfLiteOk;
   }
   CountWork(layer, kKind, selection, state);
   const bool propagates = layer.Has(kPropagate);
-  float* const centered = Data<float>(Output(context, node, propagates ? 1 : 0));
-  CenterInputs(Data<int8_t>(Input(context, node, kX)), layer.options.x_zero_point,
+  float* const centered = OutputData<float>(context, node, propagates ? 1 : 0);
+  CenterInputs(InputData<int8_t>(context, node, kX), layer.options.x_zero_point,
                layer.options.in_c, centered);
-  const FloatHeadTensors tensors = {centered, Data<float>(Input(context, node, kWeights)),
-                                    Data<float>(Input(context, node, kBias)),
-                                    propagates ? Data<float>(Output(context, node, 0)) : nullptr};
+  const FloatHeadTensors tensors = {centered, InputData<float>(context, node, kWeights),
+                                    InputData<float>(context, node, kBias),
+                                    propagates ? OutputData<float>(context, node, 0) : nullptr};
   FloatHeadBackward(layer, state->learning_rate * state->rate_factor, error, tensors);
   return kTfLiteOk;
 }

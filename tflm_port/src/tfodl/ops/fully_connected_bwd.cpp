@@ -6,10 +6,12 @@ namespace tfodl {
 namespace {
 
 const char kName[] = "TFODL_FULLY_CONNECTED_BWD";
+const char kBf16Name[] = "TFODL_FULLY_CONNECTED_BWD_BF16";
 
 template <class Error>
 TfLiteStatus Prepare(TfLiteContext* context, TfLiteNode* node) {
-  return PrepareLayerBwd<Error>(context, node, LayerKind::kFullyConnected, kName);
+  return PrepareLayerBwd<Error>(context, node, LayerKind::kFullyConnected,
+                                NameOf<Error>(kName, kBf16Name));
 }
 
 template <class Error>
@@ -20,7 +22,7 @@ TfLiteStatus Invoke(TfLiteContext* context, TfLiteNode* node) {
 }  // namespace
 
 const OpDefinition kFullyConnectedBwdOp = {kName, InitOpData, Prepare<float>, Invoke<float>};
-const OpDefinition kFullyConnectedBwdBf16Op = {"TFODL_FULLY_CONNECTED_BWD_BF16", InitOpData, Prepare<Bfloat16>,
-                                               Invoke<Bfloat16>};
+const OpDefinition kFullyConnectedBwdBf16Op = {kBf16Name, InitOpData,
+                                               Prepare<Bfloat16>, Invoke<Bfloat16>};
 
 }  // namespace tfodl

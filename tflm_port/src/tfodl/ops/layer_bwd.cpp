@@ -84,22 +84,22 @@ TfLiteStatus PrepareLayerBwd(TfLiteContext* context, TfLiteNode* node, LayerKind
 
 template <class Error>
 TfLiteStatus InvokeLayerBwd(TfLiteContext* context, TfLiteNode* node, LayerKind kind) {
-  State* state = Data<State>(Input(context, node, kState));
+  State* state = InputData<State>(context, node, kState);
   if (state->active == 0) return kTfLiteOk;
   Layer layer = ReadLayer(GetOpData(node)->options);
   if (layer.Has(kVariableMask)) {
-    layer.mask = Data<uint8_t>(Input(context, node, kInputs)) + layer.mask_offset;
+    layer.mask = InputData<uint8_t>(context, node, kInputs) + layer.mask_offset;
   }
   LayerTensorsOf<Error> tensors = {};
-  tensors.error = Data<Error>(Input(context, node, kError));
-  tensors.x = Data<int8_t>(Input(context, node, kX));
-  tensors.y = Data<int8_t>(Input(context, node, kY));
-  tensors.weights = Data<int8_t>(Input(context, node, kWeights));
-  tensors.bias = Data<int32_t>(Input(context, node, kBias));
-  if (HasResidual(layer)) tensors.residual = Data<int8_t>(Input(context, node, kResiduals));
+  tensors.error = InputData<Error>(context, node, kError);
+  tensors.x = InputData<int8_t>(context, node, kX);
+  tensors.y = InputData<int8_t>(context, node, kY);
+  tensors.weights = InputData<int8_t>(context, node, kWeights);
+  tensors.bias = InputData<int32_t>(context, node, kBias);
+  if (HasResidual(layer)) tensors.residual = InputData<int8_t>(context, node, kResiduals);
   int position = 0;
-  if (layer.Has(kPropagate)) tensors.error_x = Data<Error>(Output(context, node, position++));
-  if (position < OutputCount(node)) tensors.scratch = Data<int32_t>(Output(context, node, position));
+  if (layer.Has(kPropagate)) tensors.error_x = OutputData<Error>(context, node, position++);
+  if (position < OutputCount(node)) tensors.scratch = OutputData<int32_t>(context, node, position);
   LayerStep(layer, kind, tensors, state);
   return kTfLiteOk;
 }

@@ -29,10 +29,10 @@ LossTensors<Error> GetLossTensors(const TfLiteContext* context, const TfLiteNode
   const TfLiteEvalTensor* output = Input(context, node, kLossOutput);
   return {Data<int8_t>(output),
                      ElementCount(output),
-                     *Data<int32_t>(Input(context, node, kLossLabel)),
-                     Data<State>(Input(context, node, kLossState)),
-                     Data<Error>(Output(context, node, kError)),
-                     Data<Report>(Output(context, node, kReport))};
+                     *InputData<int32_t>(context, node, kLossLabel),
+                     InputData<State>(context, node, kLossState),
+                     OutputData<Error>(context, node, kError),
+                     OutputData<Report>(context, node, kReport)};
 }
 
 template TfLiteStatus PrepareLoss<float>(TfLiteContext* context, TfLiteNode* node, int inputs,

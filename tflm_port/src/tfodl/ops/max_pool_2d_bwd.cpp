@@ -1,5 +1,4 @@
 // TFODL_MAX_POOL_2D_BWD: see pool_bwd.h for its tensors.
-#include "tfodl/kernels/max_pool_2d_backward.h"
 #include "tfodl/ops/ops.h"
 #include "tfodl/ops/pool_bwd.h"
 
@@ -7,27 +6,22 @@ namespace tfodl {
 namespace {
 
 const char kName[] = "TFODL_MAX_POOL_2D_BWD";
+const char kBf16Name[] = "TFODL_MAX_POOL_2D_BWD_BF16";
 
 template <class Error>
 TfLiteStatus Prepare(TfLiteContext* context, TfLiteNode* node) {
-  return PreparePoolBwd<Error>(context, node, true, kName);
+  return PreparePoolBwd<Error>(context, node, true, NameOf<Error>(kName, kBf16Name));
 }
 
 template <class Error>
 TfLiteStatus Invoke(TfLiteContext* context, TfLiteNode* node) {
-  const PoolTensors<Error> tensors = GetPoolTensors<Error>(context, node);
-  if (tensors.state->active == 0) return kTfLiteOk;
-  const PoolOptions options = ReadPool(GetOpData(node)->options);
-  if (PreparePoolError(options, tensors)) {
-    MaxPool2DBackward(options, tensors.error, tensors.x, tensors.error_x);
-  }
-  return kTfLiteOk;
+  return InvokePoolBwd<Error>(context, node, true);
 }
 
 }  // namespace
 
 const OpDefinition kMaxPool2DBwdOp = {kName, InitOpData, Prepare<float>, Invoke<float>};
-const OpDefinition kMaxPool2DBwdBf16Op = {"TFODL_MAX_POOL_2D_BWD_BF16", InitOpData, Prepare<Bfloat16>,
-                                          Invoke<Bfloat16>};
+const OpDefinition kMaxPool2DBwdBf16Op = {kBf16Name, InitOpData,
+                                          Prepare<Bfloat16>, Invoke<Bfloat16>};
 
 }  // namespace tfodl

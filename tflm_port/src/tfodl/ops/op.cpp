@@ -17,6 +17,11 @@ TfLiteEvalTensor* At(const TfLiteContext* context, const TfLiteIntArray* indices
   return EvalTensor(context, indices->data[position]);
 }
 
+void* MemoryAt(const TfLiteContext* context, const TfLiteIntArray* indices, int position) {
+  const TfLiteEvalTensor* const tensor = At(context, indices, position);
+  return tensor == nullptr ? nullptr : tensor->data.data;
+}
+
 }  // namespace
 
 OpData MakeOpData(const char* buffer, size_t length) {
@@ -57,6 +62,14 @@ TfLiteEvalTensor* Input(const TfLiteContext* context, const TfLiteNode* node, in
 
 TfLiteEvalTensor* Output(const TfLiteContext* context, const TfLiteNode* node, int position) {
   return At(context, node->outputs, position);
+}
+
+void* InputMemory(const TfLiteContext* context, const TfLiteNode* node, int position) {
+  return MemoryAt(context, node->inputs, position);
+}
+
+void* OutputMemory(const TfLiteContext* context, const TfLiteNode* node, int position) {
+  return MemoryAt(context, node->outputs, position);
 }
 
 uint32_t ElementCount(const TfLiteEvalTensor* tensor) {

@@ -57,6 +57,12 @@ constexpr TfLiteType TypeOfErrors<Bfloat16>() {
   return kTfLiteInt16;
 }
 
+// That of the op whose errors are of this type.
+template <class Error>
+constexpr const char* NameOf(const char* of_float, const char* of_bfloat16) {
+  return sizeof(Error) == sizeof(float) ? of_float : of_bfloat16;
+}
+
 // Elements of a tensor; 0 when it is null or its shape is not usable.
 uint32_t ElementCount(const TfLiteEvalTensor* tensor);
 
@@ -71,9 +77,23 @@ bool IsWritable(const TfLiteEvalTensor* tensor, TfLiteType type, uint32_t elemen
 bool IsState(const TfLiteEvalTensor* tensor, uint32_t layers = 0);
 
 // Data of a tensor, null when the tensor is absent.
+void* InputMemory(const TfLiteContext* context, const TfLiteNode* node, int position);
+void* OutputMemory(const TfLiteContext* context, const TfLiteNode* node, int position);
+
+template <class T>
+T* InputData(const TfLiteContext* context, const TfLiteNode* node, int position) {
+  return static_cast<T*>(InputMemory(context, node, position));
+}
+
+template <class T>
+T* OutputData(const TfLiteContext* context, const TfLiteNode* node, int position) {
+  return static_cast<T*>(OutputMemory(context, node, position));
+}
+
+// Of a tensor that is there.
 template <class T>
 T* Data(const TfLiteEvalTensor* tensor) {
-  return tensor == nullptr ? nullptr : static_cast<T*>(tensor->data.data);
+  return static_cast<T*>(tensor->data.data);
 }
 
 }  // namespace tfodl

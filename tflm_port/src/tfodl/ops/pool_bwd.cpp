@@ -2,6 +2,8 @@
 
 #include "tfodl/float_math.h"
 #include "tfodl/kernels/delta.h"
+#include "tfodl/kernels/pool_2d_backward.h"
+#include "tfodl/options.h"
 
 namespace tfodl {
 namespace {
@@ -11,7 +13,15 @@ enum Inputs { kError, kState, kX, kY, kInputs };
 }  // namespace
 
 template <class Error>
-TfLiteStatus PreparePoolBwd(TfLiteContext* context, TfLiteNode* node, bool needs_x,
+bool MaskOrAbandon(const int8_t* y, int32_t act_min, int32_t act_max, uint32_t count, Error* error,
+                   State* state) {
+  if (IsFinite(MaskError(y, act_min, act_max, count, error).sum)) return true;
+  AbandonStep(state);
+  return false;
+}
+
+template <class Error>
+TfLiteStatus PreparePoolBwd(TfLiteContext* context, TfLiteNode* node, bool is_maximum,
                             const char* name) {
   const OpData* data = GetOpData(node);
   PoolOptions options;
@@ -30,7 +40,7 @@ TfLiteStatus PreparePoolBwd(TfLiteContext* context, TfLiteNode* node, bool needs
     return Refuse(name, "the state tensor does not fit");
   }
   if (!IsWritable(Input(context, node, kError), TypeOfErrors<Error>(), out_count) ||
-      !(x == nullptr ? !needs_x : IsTensor(x, kTfLiteInt8, in_count)) ||
+      !(x == nullptr ? !is_maximum : IsTensor(x, kTfLiteInt8, in_count)) ||
       !(y == nullptr ? !has_activation : IsTensor(y, kTfLiteInt8, out_count)) ||
       !IsWritable(Output(context, node, 0), TypeOfErrors<Error>(), in_count)) {
     return Refuse(name, "a tensor does not fit");
@@ -39,31 +49,31 @@ TfLiteStatus PreparePoolBwd(TfLiteContext* context, TfLiteNode* node, bool needs
 }
 
 template <class Error>
-PoolTensors<Error> GetPoolTensors(const TfLiteContext* context, const TfLiteNode* node) {
-  return {Data<State>(Input(context, node, kState)),
-                     Data<Error>(Input(context, node, kError)),
-                     Data<int8_t>(Input(context, node, kX)),
-                     Data<int8_t>(Input(context, node, kY)),
-                     Data<Error>(Output(context, node, 0))};
-}
-
-template <class Error>
-bool PreparePoolError(const PoolOptions& options, const PoolTensors<Error>& tensors) {
+TfLiteStatus InvokePoolBwd(TfLiteContext* context, TfLiteNode* node, bool is_maximum) {
+  State* const state = InputData<State>(context, node, kState);
+  if (state->active == 0) return kTfLiteOk;
+  const PoolOptions options = ReadPool(GetOpData(node)->options);
+  Error* const error = InputData<Error>(context, node, kError);
+  const int8_t* const x = is_maximum ? InputData<int8_t>(context, node, kX) : nullptr;
   const uint32_t count = options.out_h * options.out_w * options.in_c;
-  const ErrorSummary error =
-      MaskError(tensors.y, options.act_min, options.act_max, count, tensors.error);
-  if (IsFinite(error.sum)) return true;
-  AbandonStep(tensors.state);
-  return false;
+  if (MaskOrAbandon(InputData<int8_t>(context, node, kY), options.act_min, options.act_max, count,
+                    error, state)) {
+    Pool2DBackward(options, error, x, OutputData<Error>(context, node, 0));
+  }
+  return kTfLiteOk;
 }
 
-template TfLiteStatus PreparePoolBwd<float>(TfLiteContext* context, TfLiteNode* node, bool needs_x,
-                                            const char* name);
-template TfLiteStatus PreparePoolBwd<Bfloat16>(TfLiteContext* context, TfLiteNode* node, bool needs_x,
-                                               const char* name);
-template PoolTensors<float> GetPoolTensors(const TfLiteContext* context, const TfLiteNode* node);
-template PoolTensors<Bfloat16> GetPoolTensors(const TfLiteContext* context, const TfLiteNode* node);
-template bool PreparePoolError(const PoolOptions& options, const PoolTensors<float>& tensors);
-template bool PreparePoolError(const PoolOptions& options, const PoolTensors<Bfloat16>& tensors);
+template bool MaskOrAbandon(const int8_t* y, int32_t act_min, int32_t act_max, uint32_t count,
+                            float* error, State* state);
+template bool MaskOrAbandon(const int8_t* y, int32_t act_min, int32_t act_max, uint32_t count,
+                            Bfloat16* error, State* state);
+template TfLiteStatus PreparePoolBwd<float>(TfLiteContext* context, TfLiteNode* node,
+                                            bool is_maximum, const char* name);
+template TfLiteStatus PreparePoolBwd<Bfloat16>(TfLiteContext* context, TfLiteNode* node,
+                                               bool is_maximum, const char* name);
+template TfLiteStatus InvokePoolBwd<float>(TfLiteContext* context, TfLiteNode* node,
+                                           bool is_maximum);
+template TfLiteStatus InvokePoolBwd<Bfloat16>(TfLiteContext* context, TfLiteNode* node,
+                                              bool is_maximum);
 
 }  // namespace tfodl

@@ -32,12 +32,12 @@ TfLiteStatus Prepare(TfLiteContext* context, TfLiteNode* node) {
 }
 
 TfLiteStatus Invoke(TfLiteContext* context, TfLiteNode* node) {
-  State* state = Data<State>(Input(context, node, kState));
+  State* state = InputData<State>(context, node, kState);
   if (state->active == 0) return kTfLiteOk;
   const OpData* data = GetOpData(node);
   RateOptions options;
   ParseRate(data->options, data->length, &options);
-  const float alpha = Data<Report>(Input(context, node, kReport))->alpha;
+  const float alpha = InputData<Report>(context, node, kReport)->alpha;
   state->rate_factor = RateFactor(options, state->samples - 1, alpha);
   return kTfLiteOk;
 }

@@ -17,13 +17,21 @@ const OpDefinition& Definition(int op) {
 
 const OpDefinition& Bfloat16Definition(int op) {
   static const OpDefinition* const kOps[] = {
-      &kSoftmaxXentBf16Op,     &kFullyConnectedBwdBf16Op, &kConv2DBwdBf16Op,
-      &kDepthwiseConv2DBwdBf16Op, &kMaxPool2DBwdBf16Op,   &kAveragePool2DBwdBf16Op,
-      &kAddBwdBf16Op,          &kAddErrorsBf16Op,         &kCropBwdBf16Op,
-      &kLogisticXentBf16Op,    &kSquaredErrorBf16Op,
+      &kSeedOp,
+      &kSoftmaxXentBf16Op,
+      &kFullyConnectedBwdBf16Op,
+      &kConv2DBwdBf16Op,
+      &kDepthwiseConv2DBwdBf16Op,
+      &kMaxPool2DBwdBf16Op,
+      &kAveragePool2DBwdBf16Op,
+      &kAddBwdBf16Op,
+      &kAddErrorsBf16Op,
+      &kCropBwdBf16Op,
+      &kLogisticXentBf16Op,
+      &kSquaredErrorBf16Op,
   };
-  static_assert(sizeof(kOps) / sizeof(kOps[0]) == kBfloat16OpCount, "one for each with errors");
-  return *kOps[op];
+  static_assert(sizeof(kOps) / sizeof(kOps[0]) == kBfloat16OpCount + 1, "one for each with errors");
+  return *kOps[op + 1];
 }
 
 const OpDefinition& SeparateDefinition(int op) {
@@ -48,10 +56,6 @@ Registration RegistrationOf(const OpDefinition& definition) {
 const char* OpName(int op) { return Definition(op).name; }
 
 Registration OpRegistration(int op) { return RegistrationOf(Definition(op)); }
-
-const char* SeedOpName() { return kSeedOp.name; }
-
-Registration SeedOpRegistration() { return RegistrationOf(kSeedOp); }
 
 const char* Bfloat16OpName(int op) { return Bfloat16Definition(op).name; }
 

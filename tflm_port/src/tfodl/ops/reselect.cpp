@@ -57,7 +57,7 @@ TfLiteStatus Prepare(TfLiteContext* context, TfLiteNode* node) {
 // Tells the program which sample is wanted next.
 void PublishWanted(const TfLiteContext* context, const TfLiteNode* node,
                    const ReselectOptions& options) {
-  const uint32_t next = *Data<uint32_t>(Input(context, node, kVelocity));
+  const uint32_t next = *InputData<uint32_t>(context, node, kVelocity);
   if (next >= options.n_references) return;
   const TfLiteEvalTensor* references = Input(context, node, kReferences);
   const uint32_t bytes = ElementCount(references) / options.n_references;
@@ -68,11 +68,11 @@ TfLiteStatus Invoke(TfLiteContext* context, TfLiteNode* node) {
   Reselection reselection;
   if (!Parse(GetOpData(node), &reselection)) return kTfLiteError;
   const ReselectOptions& options = reselection.options;
-  const ReselectTensors tensors = {Data<uint8_t>(Input(context, node, kMasks)),
-                                   Data<uint32_t>(Input(context, node, kVelocity)),
-                                   Data<int8_t>(Input(context, node, kOutputs))};
-  State* state = Data<State>(Input(context, node, kState));
-  const int32_t label = *Data<int32_t>(Input(context, node, kLabel));
+  const ReselectTensors tensors = {InputData<uint8_t>(context, node, kMasks),
+                                   InputData<uint32_t>(context, node, kVelocity),
+                                   InputData<int8_t>(context, node, kOutputs)};
+  State* state = InputData<State>(context, node, kState);
+  const int32_t label = *InputData<int32_t>(context, node, kLabel);
   int8_t* means = ReselectStep(reselection, label, tensors, state);
   if (means != nullptr) {
     for (uint32_t i = 0; i < options.n_layers; ++i) {

@@ -10,15 +10,16 @@ namespace tfodl {
 namespace {
 
 const char kName[] = "TFODL_SOFTMAX_XENT";
+const char kBf16Name[] = "TFODL_SOFTMAX_XENT_BF16";
 
 template <class Error>
 TfLiteStatus Prepare(TfLiteContext* context, TfLiteNode* node) {
   const OpData* data = GetOpData(node);
   Xent xent;
   if (data == nullptr || !ParseXent(data->options, data->length, &xent)) {
-    return Refuse(kName, "invalid options");
+    return Refuse(NameOf<Error>(kName, kBf16Name), "invalid options");
   }
-  return PrepareLoss<Error>(context, node, kLossInputs, kName);
+  return PrepareLoss<Error>(context, node, kLossInputs, NameOf<Error>(kName, kBf16Name));
 }
 
 template <class Error>
@@ -26,13 +27,14 @@ TfLiteStatus Invoke(TfLiteContext* context, TfLiteNode* node) {
   const LossTensors<Error> t = GetLossTensors<Error>(context, node);
   const bool known_label = XentStep(ReadXent(GetOpData(node)->options), t.output, t.count, t.label,
                                     t.state, t.error, t.report);
-  return known_label ? kTfLiteOk : Refuse(kName, "the label is not a class of the model");
+  if (known_label) return kTfLiteOk;
+  return Refuse(NameOf<Error>(kName, kBf16Name), "the label is not a class of the model");
 }
 
 }  // namespace
 
 const OpDefinition kSoftmaxXentOp = {kName, InitOpData, Prepare<float>, Invoke<float>};
-const OpDefinition kSoftmaxXentBf16Op = {"TFODL_SOFTMAX_XENT_BF16", InitOpData, Prepare<Bfloat16>,
-                                         Invoke<Bfloat16>};
+const OpDefinition kSoftmaxXentBf16Op = {kBf16Name, InitOpData,
+                                                    Prepare<Bfloat16>, Invoke<Bfloat16>};
 
 }  // namespace tfodl

@@ -10,6 +10,7 @@ namespace tfodl {
 namespace {
 
 const char kName[] = "TFODL_SQUARED_ERROR";
+const char kBf16Name[] = "TFODL_SQUARED_ERROR_BF16";
 
 enum Inputs { kTarget = kLossInputs, kInputs };
 
@@ -22,14 +23,14 @@ TfLiteStatus Prepare(TfLiteContext* context, TfLiteNode* node) {
   const OpData* data = GetOpData(node);
   LossOptions options;
   if (data == nullptr || !ParseLoss(data->options, data->length, &options)) {
-    return Refuse(kName, "invalid options");
+    return Refuse(NameOf<Error>(kName, kBf16Name), "invalid options");
   }
   const TfLiteEvalTensor* target = Input(context, node, kTarget);
   if (!IsTensor(target, IsInt8Tensor(target) ? kTfLiteInt8 : kTfLiteFloat32,
                 ElementCount(Input(context, node, kLossOutput)))) {
-    return Refuse(kName, "a tensor does not fit");
+    return Refuse(NameOf<Error>(kName, kBf16Name), "a tensor does not fit");
   }
-  return PrepareLoss<Error>(context, node, kInputs, kName);
+  return PrepareLoss<Error>(context, node, kInputs, NameOf<Error>(kName, kBf16Name));
 }
 
 template <class Error>
@@ -49,7 +50,7 @@ TfLiteStatus Invoke(TfLiteContext* context, TfLiteNode* node) {
 }  // namespace
 
 const OpDefinition kSquaredErrorOp = {kName, InitOpData, Prepare<float>, Invoke<float>};
-const OpDefinition kSquaredErrorBf16Op = {"TFODL_SQUARED_ERROR_BF16", InitOpData, Prepare<Bfloat16>,
-                                          Invoke<Bfloat16>};
+const OpDefinition kSquaredErrorBf16Op = {kBf16Name, InitOpData,
+                                                     Prepare<Bfloat16>, Invoke<Bfloat16>};
 
 }  // namespace tfodl
