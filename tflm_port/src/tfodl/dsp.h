@@ -126,7 +126,8 @@ TFODL_INLINE int32_t AddLow16Rotated24(int32_t sum, uint32_t bits) {
   return result;
 }
 
-// floor(value / 2^shift + 1/2) + plus, for shifts from 1 to 31.
+// floor(value / 2^shift + 1/2) + plus, for shifts from 1 to 31. Only the lowest byte of the shift
+// counts.
 TFODL_INLINE int32_t ShiftRounded(int32_t value, int32_t shift, int32_t plus) {
   int32_t result;
   __asm__("asrs %0, %1, %2\n\tadc %0, %0, %3"
@@ -382,7 +383,14 @@ TFODL_INLINE void CopyBytes(const int8_t* from, uint32_t count, int8_t* to) {
 #if TFODL_HAS_DSP
   // The memmove of a C library made for size takes five instructions per byte.
   for (; count >= 4; count -= 4, from += 4, to += 4) StoreWord(to, LoadWord(from));
-  for (; count > 0; --count) *to++ = *from++;
+  if ((count & 2) != 0) {
+    uint16_t half;
+    memcpy(&half, from, sizeof half);
+    memcpy(to, &half, sizeof half);
+    from += 2;
+    to += 2;
+  }
+  if ((count & 1) != 0) *to = *from;
 #else
   memmove(to, from, count);
 #endif

@@ -83,9 +83,8 @@ TFODL_NOINLINE void TwoPixels(const Conv& conv, const int16_t* windows, const in
 }
 
 // The window of an output pixel as bytes: the zero point where it leaves the input.
-TFODL_NOINLINE void Gather(const ConvOptions& o, const int8_t* x, uint32_t out_y, uint32_t out_x,
-                           int8_t* window) {
-  const WindowRange rows(out_y, o.stride_h, o.pad_top, o.kernel_h, o.in_h);
+TFODL_NOINLINE void Gather(const ConvOptions& o, const int8_t* x, const WindowRange& rows,
+                           uint32_t out_x, int8_t* window) {
   const WindowRange columns(out_x, o.stride_w, o.pad_left, o.kernel_w, o.in_w);
   const uint32_t line = o.kernel_w * o.in_c;
   const uint32_t inside = static_cast<uint32_t>(columns.end - columns.begin) * o.in_c;
@@ -96,8 +95,8 @@ TFODL_NOINLINE void Gather(const ConvOptions& o, const int8_t* x, uint32_t out_y
   const uint32_t next = o.in_w * o.in_c;
   x += static_cast<uint32_t>(rows.origin + rows.begin) * next +
        static_cast<uint32_t>(columns.origin + columns.begin) * o.in_c;
-  for (uint32_t row = 0; row < height; ++row) {
-    CopyBytes(x + row * next, inside, window + row * line);
+  for (uint32_t row = height; row > 0; --row, x += next, window += line) {
+    CopyBytes(x, inside, window);
   }
 }
 
@@ -114,11 +113,12 @@ void Conv2D(const Conv& conv, const int8_t* x, const int8_t* weights, const int3
   int8_t* waiting = nullptr;  // the output of the first window
   y += o.first_c;
   for (uint32_t out_y = 0; out_y < o.out_h; ++out_y) {
+    const WindowRange rows(out_y, o.stride_h, o.pad_top, o.kernel_h, o.in_h);
     for (uint32_t out_x = 0; out_x < o.out_w; ++out_x, y += o.y_c) {
       if (is_pixel) {
         window = x + (out_y * o.stride_h * o.in_w + out_x * o.stride_w) * o.in_c;
       } else {
-        Gather(o, x, out_y, out_x, gathered);
+        Gather(o, x, rows, out_x, gathered);
       }
       if (waiting == nullptr) {
         Widen(window, fan_in, o.x_zero_point, scratch);

@@ -37,7 +37,12 @@ TFODL_INLINE int32_t Scaled(int32_t sum, const uint8_t* multiplier, int32_t shif
 }
 
 #if TFODL_HAS_DSP
-TFODL_INLINE uint32_t FourTimes(int32_t byte) { return static_cast<uint8_t>(byte) * 0x01010101u; }
+// The same within int8, for a shift above 0: that in the lowest byte of `shifts`.
+TFODL_INLINE int32_t ScaledByte(int32_t sum, const uint8_t* multiplier, uint32_t shifts,
+                                int32_t plus) {
+  const int32_t high = DoublingHigh(sum, static_cast<int32_t>(LoadWord(multiplier)));
+  return ClipByte(ShiftRounded(high + (high >> 31), static_cast<int32_t>(shifts), plus));
+}
 #endif
 
 }  // namespace
@@ -45,34 +50,37 @@ TFODL_INLINE uint32_t FourTimes(int32_t byte) { return static_cast<uint8_t>(byte
 int8_t Requantizer::One(int32_t sum, uint32_t channel) const {
   if (bias_ != nullptr) sum = WrappedSum(sum, bias_[channel]);
   int32_t y = Scaled(sum, multipliers_ + 4 * channel, shifts_[channel], zero_point_);
-  if (y < low_) y = low_;
-  if (y > high_) y = high_;
+  const int32_t low = static_cast<int8_t>(low_ & 0xffu), high = static_cast<int8_t>(high_ & 0xffu);
+  if (y < low) y = low;
+  if (y > high) y = high;
   return static_cast<int8_t>(y);
 }
 
 void Requantizer::Four(const int32_t* sums, uint32_t channel, int8_t* y) const {
 #if TFODL_HAS_DSP
-  int32_t a = sums[0], b = sums[1], c = sums[2], d = sums[3];
-  if (bias_ != nullptr) {
-    const int32_t* const bias = bias_ + channel;
-    a = WrappedSum(a, bias[0]);
-    b = WrappedSum(b, bias[1]);
-    c = WrappedSum(c, bias[2]);
-    d = WrappedSum(d, bias[3]);
+  const uint32_t shifts = LoadWord(shifts_ + channel);
+  if ((SubtractBytes(shifts, 0x01010101u) & 0x80808080u) == 0) {  // all are above 0
+    int32_t a = sums[0], b = sums[1], c = sums[2], d = sums[3];
+    if (bias_ != nullptr) {
+      const int32_t* const bias = bias_ + channel;
+      a = WrappedSum(a, bias[0]);
+      b = WrappedSum(b, bias[1]);
+      c = WrappedSum(c, bias[2]);
+      d = WrappedSum(d, bias[3]);
+    }
+    const uint8_t* const multipliers = multipliers_ + 4 * channel;
+    const int32_t plus = zero_point_;
+    a = ScaledByte(a, multipliers, shifts, plus);
+    b = ScaledByte(b, multipliers + 4, shifts >> 8, plus);
+    c = ScaledByte(c, multipliers + 8, shifts >> 16, plus);
+    d = ScaledByte(d, multipliers + 12, shifts >> 24, plus);
+    const uint32_t even = AddEvenUnsignedBytes(0, PackLowHalves(a, c));
+    const uint32_t odd = AddEvenUnsignedBytes(0, PackLowHalves(b, d));
+    StoreWord(y, ClampBytes(even | odd << 8, low_, high_));
+    return;
   }
-  const uint8_t* const multipliers = multipliers_ + 4 * channel;
-  const int8_t* const shifts = shifts_ + channel;
-  const int32_t plus = zero_point_;
-  a = ClipByte(Scaled(a, multipliers, shifts[0], plus));
-  b = ClipByte(Scaled(b, multipliers + 4, shifts[1], plus));
-  c = ClipByte(Scaled(c, multipliers + 8, shifts[2], plus));
-  d = ClipByte(Scaled(d, multipliers + 12, shifts[3], plus));
-  const uint32_t even = AddEvenUnsignedBytes(0, PackLowHalves(a, c));
-  const uint32_t odd = AddEvenUnsignedBytes(0, PackLowHalves(b, d));
-  StoreWord(y, ClampBytes(even | odd << 8, FourTimes(low_), FourTimes(high_)));
-#else
-  for (uint32_t i = 0; i < 4; ++i) y[i] = One(sums[i], channel + i);
 #endif
+  for (uint32_t i = 0; i < 4; ++i) y[i] = One(sums[i], channel + i);
 }
 
 }  // namespace tfodl

@@ -17,8 +17,8 @@ class Requantizer {
         shifts_(conv.shifts),
         bias_(bias),
         zero_point_(conv.options.y_zero_point),
-        low_(conv.options.act_min),
-        high_(conv.options.act_max) {}
+        low_(FourTimes(conv.options.act_min)),
+        high_(FourTimes(conv.options.act_max)) {}
 
   // The output of a channel.
   int8_t One(int32_t sum, uint32_t channel) const;
@@ -27,10 +27,13 @@ class Requantizer {
   void Four(const int32_t* sums, uint32_t channel, int8_t* y) const;
 
  private:
+  static uint32_t FourTimes(int32_t byte) { return static_cast<uint8_t>(byte) * 0x01010101u; }
+
   const uint8_t* multipliers_;
   const int8_t* shifts_;
   const int32_t* bias_;
-  int32_t zero_point_, low_, high_;
+  int32_t zero_point_;
+  uint32_t low_, high_;  // the activation's bounds, in all four bytes
 };
 
 }  // namespace tfodl
