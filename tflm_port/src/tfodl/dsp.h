@@ -158,10 +158,11 @@ TFODL_INLINE uint32_t ClampBytes(uint32_t bytes, uint32_t low, uint32_t high) {
 
 // Adds the products of four elements. `windows` has those of window 0 and then those of window 1
 // as int16 in the order 0, 2, 1, 3; it and the bytes `a` move behind them. Row b is `b_offset` bytes
-// behind a. One block, because a compiler finds no 13 registers for its instructions.
+// behind a. One block, because a compiler finds no 13 registers for its instructions. `windows` is
+// aligned to four bytes.
 TFODL_INLINE void MultiplyWindows(const int16_t** windows, const int8_t** a, uint32_t b_offset,
                                   WindowSums* sums) {
-  uint32_t a_even, a_odd, b_even, b_odd, x;
+  uint32_t a_even, a_odd, b_even, b_odd, x, y;
   __asm__(
       "ldr %[b_odd], [%[a], %[b]]\n\t"
       "ldr %[a_odd], [%[a]], #4\n\t"
@@ -169,21 +170,19 @@ TFODL_INLINE void MultiplyWindows(const int16_t** windows, const int8_t** a, uin
       "sxtb16 %[b_odd], %[b_odd], ror #8\n\t"
       "sxtb16 %[a_even], %[a_odd]\n\t"
       "sxtb16 %[a_odd], %[a_odd], ror #8\n\t"
-      "ldr %[x], [%[windows]], #4\n\t"
+      "ldrd %[x], %[y], [%[windows]], #8\n\t"
       "smlad %[a0], %[a_even], %[x], %[a0]\n\t"
       "smlad %[b0], %[b_even], %[x], %[b0]\n\t"
-      "ldr %[x], [%[windows]], #4\n\t"
-      "smlad %[a0], %[a_odd], %[x], %[a0]\n\t"
-      "smlad %[b0], %[b_odd], %[x], %[b0]\n\t"
-      "ldr %[x], [%[windows]], #4\n\t"
+      "smlad %[a0], %[a_odd], %[y], %[a0]\n\t"
+      "smlad %[b0], %[b_odd], %[y], %[b0]\n\t"
+      "ldrd %[x], %[y], [%[windows]], #8\n\t"
       "smlad %[a1], %[a_even], %[x], %[a1]\n\t"
       "smlad %[b1], %[b_even], %[x], %[b1]\n\t"
-      "ldr %[x], [%[windows]], #4\n\t"
-      "smlad %[a1], %[a_odd], %[x], %[a1]\n\t"
-      "smlad %[b1], %[b_odd], %[x], %[b1]"
+      "smlad %[a1], %[a_odd], %[y], %[a1]\n\t"
+      "smlad %[b1], %[b_odd], %[y], %[b1]"
       : [windows] "+r"(*windows), [a] "+r"(*a), [a0] "+r"(sums->a0), [a1] "+r"(sums->a1),
         [b0] "+r"(sums->b0), [b1] "+r"(sums->b1), [a_even] "=&r"(a_even), [a_odd] "=&r"(a_odd),
-        [b_even] "=&r"(b_even), [b_odd] "=&r"(b_odd), [x] "=&r"(x)
+        [b_even] "=&r"(b_even), [b_odd] "=&r"(b_odd), [x] "=&r"(x), [y] "=&r"(y)
       : [b] "r"(b_offset)
       : "memory");
 }
