@@ -1,4 +1,4 @@
-"""Accuracy of a float and of an int8 model on test samples."""
+"""Accuracy, or error, of a float and of an int8 model on test samples."""
 
 from __future__ import annotations
 
@@ -39,6 +39,42 @@ def accuracy_of(
         "float": float((_classes(outputs, middle) == labels).mean()),
         "int8": int8_accuracy(model, x, labels, progress),
     }
+
+
+def error_of(
+    original: keras.Model,
+    model: bytes,
+    test: tuple[np.ndarray, np.ndarray],
+    progress: Progress | None,
+) -> dict[str, Any]:
+    """Mean squared error of the float and of the int8 model on test samples and wanted outputs."""
+    x, wanted = check_samples(original, test[0], "test data"), np.asarray(test[1], np.float64)
+    outputs = original.predict(x, batch_size=256, verbose=0)
+    if outputs.size != wanted.size:
+        raise UserError(
+            f"test data: outputs of shape {list(outputs.shape[1:])} are wanted, got "
+            f"{list(wanted.shape[1:])}"
+        )
+    return {
+        "samples": len(x),
+        "float": float(((outputs - wanted.reshape(outputs.shape)) ** 2).mean()),
+        "int8": int8_error(model, x, wanted, progress),
+    }
+
+
+def int8_error(model: bytes, x: np.ndarray, wanted: np.ndarray, progress: Progress | None) -> float:
+    """Mean squared error of the int8 model's outputs, in their units.
+
+    Args:
+        x: samples, float [N, *input].
+        wanted: outputs, float [N, ..].
+    """
+    flat = FlatModel(model)
+    output = flat.outputs[0]
+    tell = None if progress is None else lambda done, total: progress("test int8", done, total)
+    codes = reference.infer(model, reference.quantize_input(model, x), tell)
+    outputs = flat.scales(output)[0] * (codes.astype(np.float64) - flat.zero_point(output))
+    return float(((outputs - np.reshape(wanted, outputs.shape)) ** 2).mean())
 
 
 def int8_accuracy(

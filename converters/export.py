@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tf_odl.converters.accuracy import accuracy_of, int8_accuracy
+from tf_odl.converters.accuracy import accuracy_of, error_of, int8_accuracy, int8_error
 from tf_odl.converters.calibration import FACTORS
 from tf_odl.converters.error_type import ErrorType
 from tf_odl.converters.fold import fold
@@ -59,7 +59,7 @@ class ExportReport:
 @dataclass(frozen=True)
 class AwareTraining:
     """Quantization-aware training before the quantization: samples float [N, *input], classes int
-    [N], and for how many epochs; see `qat.train_aware`."""
+    [N] or wanted outputs float [N, ..], and for how many epochs; see `qat.train_aware`."""
 
     x: np.ndarray
     y: np.ndarray
@@ -123,8 +123,8 @@ def export(
         margin: range of internal activations over the calibrated one, >= 1.
         calibration: what sets that range: a name of `calibration.FACTORS`.
         aware: train with fake quantization first.
-        test: samples float [N, *input] and classes int [N], to measure what int8 costs; of a
-            classifier only.
+        test: samples float [N, *input] and classes int [N], or what other losses want as outputs,
+            float [N, ..], to measure what int8 costs.
         overwrite: replace an earlier export in `out_dir`.
         provenance: anything that tells where model and data come from, kept in export.json.
         progress: called with (what, done, total).
@@ -157,7 +157,13 @@ def export(
         allowed = allowed_masks(folded.neurons, masks, layers, train_layers, folded.frozen)
         if aware is not None:
             train_aware(
-                folded.model, aware.x, aware.y, epochs=aware.epochs, seed=seed, progress=progress
+                folded.model,
+                aware.x,
+                aware.y,
+                squared=loss in (Loss.MSE, Loss.RECONSTRUCTION),
+                epochs=aware.epochs,
+                seed=seed,
+                progress=progress,
             )
         room = Room(headroom, margin, calibration)
         data = int8_model(folded, calibration_x, allowed, room, progress)
@@ -166,7 +172,9 @@ def export(
         check_known_to_tflm(data, folded.model)
         data, plan = fitted.model, fitted.plan
         board = replace(board, errors=fitted.errors)
-        test = test if board.loss_of(data) in CLASSIFYING else None
+        classifies = board.loss_of(data) in CLASSIFYING
+        measure = accuracy_of if classifies else error_of
+        measured = None if test is None else measure(model, data, test, progress)
         record = export_record(model.name, data, allowed, board) | {
             "headroom": headroom,
             "margin": margin,
@@ -174,7 +182,8 @@ def export(
             "calibration_samples": len(calibration_x),
             "quantization_aware_epochs": 0 if aware is None else aware.epochs,
             "signal_to_noise_db": signal_to_noise(folded, data, calibration_x),
-            "accuracy": None if test is None else accuracy_of(model, data, test, progress),
+            "accuracy": measured if classifies else None,
+            "error": None if classifies else measured,
             "state_image": state_layout(fitted.training),
             "provenance": dict(provenance or {}),
         }
@@ -247,11 +256,14 @@ def export_tflite(
         fitted = fit_or_refuse(data, allowed, board)
         data, plan = fitted.model, fitted.plan
         board = replace(board, errors=fitted.errors)
-        accuracy = None
-        if test is not None and board.loss_of(data) in CLASSIFYING:
-            accuracy = {"samples": len(test[0]), "int8": int8_accuracy(data, *test, progress)}
+        classifies = board.loss_of(data) in CLASSIFYING
+        measured = None
+        if test is not None:
+            measure = int8_accuracy if classifies else int8_error
+            measured = {"samples": len(test[0]), "int8": measure(data, *test, progress)}
         record = export_record(name, data, allowed, board) | {
-            "accuracy": accuracy,
+            "accuracy": measured if classifies else None,
+            "error": None if classifies else measured,
             "state_image": state_layout(fitted.training),
             "provenance": dict(provenance or {}),
         }

@@ -29,19 +29,21 @@ def train_aware(
     x: np.ndarray,
     y: np.ndarray,
     *,
+    squared: bool = False,
     epochs: int,
     learning_rate: float = LEARNING_RATE,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> None:
-    """Train a folded classifier with fake quantization; its weights are replaced.
+    """Train a folded model with fake quantization; its weights are replaced.
 
-    Adam, batches of 32, cross-entropy.
+    Adam, batches of 32, cross-entropy or mean squared error.
 
     Args:
         model: without batch normalization (see `fold.fold`).
         x: samples, float [N, *input].
-        y: classes, int [N].
+        y: classes, int [N], or the wanted outputs, float [N, ..].
+        squared: the loss is the mean squared error.
         epochs: passes over the samples, at least 1.
         learning_rate: of Adam.
         seed: of the order of the samples.
@@ -63,7 +65,10 @@ def train_aware(
                 "tensorflow-model-optimization cannot quantize the model: "
                 f"{str(error).splitlines()[0][:300]}. Export with --quantize ptq"
             ) from error
-        aware.compile(tf_keras.optimizers.Adam(learning_rate), _loss(tf_keras, legacy))
+        loss = tf_keras.losses.MeanSquaredError() if squared else _loss(tf_keras, legacy)
+        if squared:
+            y = y.reshape(-1, *legacy.output_shape[1:])
+        aware.compile(tf_keras.optimizers.Adam(learning_rate), loss)
         batches = -(-len(x) // BATCH) * epochs
         report = tf_keras.callbacks.LambdaCallback(on_train_batch_end=lambda _batch, _logs: tell())
         done = 0

@@ -14,7 +14,7 @@ def sample_header(record: Mapping[str, Any]) -> str:
 
     Args:
         record: the contents of export.json; of its provenance `pixels`, `mean` and `deviation`
-            (float [channels]) and `class_names` are used where they are.
+            (float [channels]), `class_names` and `target_names` are used where they are.
     """
     shape, given = record["input"]["shape"][1:], record.get("provenance", {})
     form = " x ".join(str(d) for d in shape) + (", the last index fastest" if shape[1:] else "")
@@ -40,6 +40,15 @@ def sample_header(record: Mapping[str, Any]) -> str:
             "/* By their numbers, which predict() gives and learn() takes. */",
             f"constexpr unsigned kClasses = {len(names)};",
             f"static const char* const kClassNames[kClasses] = {{{quoted}}};",
+        ]
+    targets = given.get("target_names") or []
+    if targets:
+        quoted = ", ".join(json.dumps(str(name)) for name in targets)
+        lines += [
+            "",
+            "/* Of a regression, in the order of the outputs. */",
+            f"constexpr unsigned kTargets = {len(targets)};",
+            f"static const char* const kTargetNames[kTargets] = {{{quoted}}};",
         ]
     return "\n".join([*lines, "", "#endif /* TFODL_SAMPLE_H_ */", ""])
 

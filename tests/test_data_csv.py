@@ -110,7 +110,7 @@ def test_the_model_tells_whether_there_is_a_label(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"3 columns and the model takes 3 features.*label"):
         load(path, task=Task(Loss.CROSS_ENTROPY, (3,)))
     with pytest.raises(
-        UserError, match=r"bands\.csv, line 2: 2 features \(a, b\), the model takes 5"
+        UserError, match=r"bands\.csv, line 2: 2 features \(a, b\) beside c, the model takes 5"
     ):
         load(path, task=Task(None, (5,)))
     with pytest.raises(UserError, match="a file per class"):

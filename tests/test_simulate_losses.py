@@ -79,21 +79,13 @@ def test_an_autoencoder_needs_no_labels_and_its_error_falls(tmp_path: Path) -> N
     assert "mean squared error" in shown.stdout and "accuracy" not in shown.stdout
 
 
-def test_wanted_outputs_are_taught_from_python(tmp_path: Path) -> None:
-    """The targets of a regression are no labels; they do not keep it from being exported."""
+def test_a_regression_needs_targets_to_learn_but_not_to_be_exported(tmp_path: Path) -> None:
     y = (3 * X[:, :1]).astype(np.float32)
     trained(tmp_path / "mine.keras", y, "mse", L.Dense(1))
-    np.savez(tmp_path / "mine.npz", x_train=X[TRAIN], y_train=y[TRAIN], x_test=X, y_test=y)
+    np.savez(tmp_path / "mine.npz", x_train=X[TRAIN], x_test=X[TEST])
     out = tmp_path / "out"
     mine = ("export", tmp_path / "mine.keras", "--data", tmp_path / "mine.npz", "--out", out)
-    assert figures(*mine, "--loss", "mse")["export"]["accuracy"] is None
+    exported = figures(*mine, "--loss", "mse")["export"]
+    assert exported["accuracy"] is None and exported["error"] is None
     refused = invoke("simulate", out)
-    assert refused.exit_code == 2 and "targets=" in refused.stderr
-
-
-def test_finetune_says_what_takes_other_models(tmp_path: Path, labelled: Path) -> None:
-    trained(tmp_path / "mine.keras", ABOVE, "binary_crossentropy", L.Dense(1, "sigmoid"))
-    mine = ("--model", tmp_path / "mine.keras", "--data", labelled, "--out", tmp_path / "run")
-    refused = invoke("finetune", *mine)
-    assert refused.exit_code == 2 and "tf-odl export" in refused.stderr
-    assert not (tmp_path / "run").exists()
+    assert refused.exit_code == 2 and "learns targets, and mine has none" in refused.stderr

@@ -99,7 +99,7 @@ def gradient_worth(
 
     Args:
         model: Functional or Sequential.
-        data: with as many classes as the model, but for `reconstruction`.
+        data: with as many classes or targets as the model, but for `reconstruction`.
         loss: what the device minimises; what the model ends in if None.
 
     Raises:
@@ -110,8 +110,9 @@ def gradient_worth(
     from tf_odl.trainer.analysis import support_set
 
     folded = fold(model)
-    x, y = support_set(data.x_train, data.y_train, SUPPORT_SAMPLES, seed=0)
-    wanted = x if loss is Loss.RECONSTRUCTION else y
+    labels = data.y_train if data.classes else np.zeros(len(data.y_train))
+    x, y = support_set(data.x_train, data.y_train, SUPPORT_SAMPLES, 0, labels)
+    wanted = x.reshape(-1, *model.output_shape[1:]) if loss is Loss.RECONSTRUCTION else y
     measure = _keras_loss(model, loss)
     weights = {site: folded.model.get_layer(name).weights for site, name in folded.sites.items()}
     values = [weight.value for of_site in weights.values() for weight in of_site]
@@ -135,7 +136,7 @@ def _keras_loss(model: keras.Model, loss: Loss | None) -> keras.losses.Loss:
 
     from tf_odl.trainer.loss import gives_logits
 
-    if loss is Loss.RECONSTRUCTION:
+    if loss in (Loss.MSE, Loss.RECONSTRUCTION):
         return keras.losses.MeanSquaredError()
     if model.output_shape[-1] == 1:
         sigmoid = getattr(model.layers[-1], "activation", None) is keras.activations.sigmoid

@@ -12,15 +12,19 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tf_odl.data import Dataset
 from tf_odl.errors import UserError
+from tf_odl.figures import reconstruction_figures, regression_figures
 from tf_odl.files import new_folder
 from tf_odl.learned import LEARNED, LEARNED_INT8, write_models
 from tf_odl.stream_plot import plot_stream
+
+if TYPE_CHECKING:
+    from tf_odl.task import Loss
 
 CHUNK = 200  # samples between two signs of life
 
@@ -31,14 +35,16 @@ Progress = Callable[[str, int, int], None]
 class Simulation:
     """What a board would have done; arrays have one entry per training sample.
 
-    Of a classifier there are accuracies, of an autoencoder errors: the mean squared error of its
-    reconstructions of the test samples, in the units of the samples.
+    Of a classifier there are accuracies, of others the mean squared error of the test samples, of
+    an autoencoder of the normal ones. before, after: the figures of `tf_odl.figures` on them.
     """
 
     accuracy_before: float | None
     accuracy_after: float | None
     error_before: float | None
     error_after: float | None
+    before: dict[str, float]
+    after: dict[str, float]
     samples: int
     trained: int
     skipped: float  # share
@@ -137,12 +143,9 @@ def simulate(
     export_dir = Path(export_dir)
     record = read_export(export_dir)
     loss = recorded_loss(record)
-    if loss is Loss.MSE:
-        raise UserError(
-            f"{export_dir} learns wanted outputs, which a data set of classes lacks: teach it from "
-            "Python with TrainingInterpreter.train(samples, labels, targets=...)"
-        )
     classifies = loss in CLASSIFYING
+    if loss is Loss.MSE and not data.target_names:
+        raise UserError(f"{export_dir} learns targets, and {data.name} has none")
     if save is not None and Path(save).exists() and not overwrite:
         raise UserError(f"{save} exists: choose another folder for --save, or use --overwrite")
     graph = read_model(export_dir, "model_train.tflite")
@@ -150,15 +153,16 @@ def simulate(
     folded = None
     if (export_dir / "model_folded.keras").is_file():
         folded = models.load(export_dir / "model_folded.keras", classifier=False)
-        models.check_fits_data(folded, data, classifier=classifies)
+        models.check_fits_data(folded, data, loss)
         full = full_backward_macs([site.layer for site in find_sites(folded)])
     else:
-        _check_fits_data(graph, data, classifies)
+        _check_fits_data(graph, data, loss)
         full = macs.full_backward_macs(model)
     count = min(samples or len(data.x_train), len(data.x_train))
     x_train = quantize_input(graph, data.x_train[:count])
     x_test = quantize_input(graph, data.x_test)
     y_train = data.y_train[:count].astype(np.int32) if classifies else np.zeros(count, np.int32)
+    targets = data.y_train[:count] if loss is Loss.MSE else None
     scale, zero_point = record["output"]["scale"], record["output"]["zero_point"]
     tell = progress or (lambda what, done, total: None)
 
@@ -167,19 +171,18 @@ def simulate(
     place = nullcontext() if save is None else new_folder(save, replaces=known_by)
     with place as folder, TrainingInterpreter(graph) as board:
 
-        def test(what: str) -> float:
-            """Accuracy or error."""
-            found = 0.0
+        def test(what: str) -> dict[str, float]:
+            found = []
             for i in range(0, len(x_test), CHUNK):
-                codes = board.infer(x_test[i : i + CHUNK])
-                if classifies:
-                    found += float((decided(model, codes) == data.y_test[i : i + CHUNK]).sum())
-                else:
-                    outputs = scale * (codes.astype(np.float64) - zero_point)
-                    wanted = data.x_test[i : i + CHUNK].reshape(outputs.shape)
-                    found += float(((outputs - wanted) ** 2).mean() * len(codes))
+                found.append(board.infer(x_test[i : i + CHUNK]))
                 tell(what, min(i + CHUNK, len(x_test)), len(x_test))
-            return found / len(x_test)
+            codes = np.concatenate(found)
+            if classifies:
+                return {"accuracy": float((decided(model, codes) == data.y_test).mean())}
+            outputs = scale * (codes.astype(np.float64) - zero_point)
+            if loss is Loss.MSE:
+                return regression_figures(outputs, data.y_test)
+            return reconstruction_figures(outputs, data.x_test, data.y_test)
 
         before = test("testing")
         if learning_rate is not None:
@@ -187,9 +190,12 @@ def simulate(
         correct, reports, started = [], [], time.perf_counter()
         for turn in range(passes):
             for i in range(0, count, CHUNK):
-                output, report = board.train(x_train[i : i + CHUNK], y_train[i : i + CHUNK])
+                part = slice(i, i + CHUNK)
+                output, report = board.train(
+                    x_train[part], y_train[part], targets=None if targets is None else targets[part]
+                )
                 if classifies:
-                    correct.append(decided(model, output) == y_train[i : i + CHUNK])
+                    correct.append(decided(model, output) == y_train[part])
                 reports.append(report)
                 tell("learning", turn * count + min(i + CHUNK, count), passes * count)
         seconds = time.perf_counter() - started
@@ -201,10 +207,12 @@ def simulate(
             write_models(folder, export_dir, variables)
     report = np.concatenate(reports)
     return Simulation(
-        accuracy_before=before if classifies else None,
-        accuracy_after=after if classifies else None,
-        error_before=None if classifies else before,
-        error_after=None if classifies else after,
+        accuracy_before=before.get("accuracy"),
+        accuracy_after=after.get("accuracy"),
+        error_before=_squared_error(before),
+        error_after=_squared_error(after),
+        before=before,
+        after=after,
         samples=passes * count,
         trained=state.trained,
         skipped=state.skipped / (passes * count),
@@ -221,8 +229,13 @@ def simulate(
     )
 
 
-def _check_fits_data(model: bytes, data: Dataset, classifier: bool) -> None:
+def _squared_error(figures: dict[str, float]) -> float | None:
+    return figures["rmse"] ** 2 if "rmse" in figures else figures.get("mse")
+
+
+def _check_fits_data(model: bytes, data: Dataset, loss: Loss) -> None:
     from tf_odl.converters.flatbuffer import FlatModel
+    from tf_odl.task import CLASSIFYING, Loss
 
     flat = FlatModel(model)
     wanted, found = flat.shape(flat.inputs[0])[1:], data.x_train.shape[1:]
@@ -230,9 +243,13 @@ def _check_fits_data(model: bytes, data: Dataset, classifier: bool) -> None:
         raise UserError(
             f"the model takes samples of shape {list(wanted)}, {data.name} has {list(found)}"
         )
-    classes = flat.shape(flat.outputs[0])[-1]
-    if classifier and data.classes > max(classes, 2):
-        raise UserError(f"the model has {classes} outputs, {data.name} has {data.classes} classes")
+    outputs = flat.shape(flat.outputs[0])[-1]
+    if loss in CLASSIFYING and data.classes > max(outputs, 2):
+        raise UserError(f"the model has {outputs} outputs, {data.name} has {data.classes} classes")
+    if loss is Loss.MSE and len(data.target_names) != outputs:
+        raise UserError(
+            f"the model has {outputs} outputs, {data.name} has {len(data.target_names)} targets"
+        )
 
 
 def plot(result: Simulation, path: Path, title: str) -> None:

@@ -78,7 +78,7 @@ def teach(
     tell = progress or (lambda what, done, total: None)
     count = min(samples or len(data.x_train), len(data.x_train))
     x_train = to_bytes(data.x_train[:count], board.hello)
-    labels = [int(y) if board.hello.classes else 0 for y in data.y_train[:count]]
+    labels, targets = _wanted(board, data.y_train[:count])
     test = _test_rows(data, test_samples) if board.hello.classes else np.zeros(0, np.int64)
     x_test, y_test = to_bytes(data.x_test[test], board.hello), data.y_test[test]
 
@@ -89,8 +89,9 @@ def teach(
     steps, interrupted, started = [], False, time.perf_counter()
     try:
         for turn in range(passes):
-            for i, (sample, label) in enumerate(zip(x_train, labels, strict=True)):
-                step = lesson.learn(sample, label)
+            taught = zip(x_train, labels, targets, strict=True)
+            for i, (sample, label, target) in enumerate(taught):
+                step = lesson.learn(sample, label, target)
                 if step is not None:
                     steps.append((step, label))
                 rate = (turn * count + i + 1) / (time.perf_counter() - started)
@@ -129,12 +130,27 @@ def check_fits(board: Board, data: Dataset) -> None:
         UserError: it cannot.
     """
     to_bytes(data.x_train[:1], board.hello)
-    if board.hello.target_bytes:
-        raise UserError("the board's model learns given outputs, which a data set of classes lacks")
+    targets = board.hello.target_bytes // 4
+    if targets and len(data.target_names) != targets:
+        raise UserError(
+            f"the board's model learns {targets} target{'s' if targets > 1 else ''}, {data.name} "
+            f"has {len(data.target_names)}"
+        )
+    if board.hello.classes and not data.classes:
+        raise UserError(f"the board's model learns classes, {data.name} has targets")
     if board.hello.classes and data.classes > board.hello.classes:
         raise UserError(
             f"the board's model has {board.hello.classes} classes, {data.name} has {data.classes}"
         )
+
+
+def _wanted(board: Board, y: np.ndarray) -> tuple[list[int], list[bytes | None]]:
+    """The label and the bytes of the target of each sample."""
+    if board.hello.classes:
+        return [int(label) for label in y], [None] * len(y)
+    if board.hello.target_bytes:
+        return [0] * len(y), [row.astype("<f4").tobytes() for row in y]
+    return [0] * len(y), [None] * len(y)
 
 
 def _test_rows(data: Dataset, samples: int) -> np.ndarray:

@@ -13,8 +13,7 @@ from tf_odl.errors import UserError
 from tf_odl.files import write_file
 
 FIGURES = (
-    "accuracy_before",
-    "accuracy",
+    *(f"{key}{when}" for key in ("accuracy", "rmse", "mse", "auc") for when in ("_before", "")),
     "effort",
     "effort_nonzero",
     "effort_total",
@@ -34,7 +33,8 @@ class Compared:
 
     def to_dict(self) -> dict[str, Any]:
         result = self.record["result"]
-        return {"run": self.name, **self.differs, **{key: result[key] for key in FIGURES}}
+        figures = {key: result[key] for key in FIGURES if key in result}
+        return {"run": self.name, **self.differs, **figures}
 
 
 def compare(run_dirs: Sequence[Path]) -> list[Compared]:
@@ -95,6 +95,8 @@ def plot(runs: Sequence[Compared], path: Path) -> None:
 
     if path.suffix not in (".png", ".svg", ".pdf"):
         raise UserError(f"--plot takes a .png, .svg or .pdf file, got {str(path)!r}")
+    if not all("accuracy" in run.record["result"] for run in runs):
+        raise UserError("--plot shows accuracy, which not all of these runs have")
     figure = Figure(figsize=(14, 3.8), layout="constrained")
     by_epoch, by_cost, effort = figure.subplots(1, 3)
     for run in runs:

@@ -50,8 +50,9 @@ class KeptData:
         from tf_odl.trainer import finetune
 
         given = {k: v for k, v in settings.to_dict().items() if k not in _OTHERS}
-        cut = None if (settings.data or "").partition(":")[0] in DATASETS else task.shape
-        key = json.dumps([given, task.loss, cut], sort_keys=True)  # only own data are cut
+        built_in = (settings.data or "").partition(":")[0] in DATASETS
+        asked = None if built_in else [task.loss, task.shape]  # only own data depend on it
+        key = json.dumps([given, asked], sort_keys=True)
         data = self._kept.pop(key, None)
         if data is None:
             data = finetune.load_data(settings, task)

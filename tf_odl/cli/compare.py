@@ -42,16 +42,29 @@ def compare(run_dirs: tuple[Path, ...], plot: Path | None, as_json: bool) -> Non
     ]
     rows += [["epochs", *(str(len(run.record["epochs"])) for run in runs)]]
     for key, text in _TEXTS.items():
-        values = [run.record["result"][key] for run in runs]
-        rows.append([text, *(f"{v:.1f} s" if key == "seconds" else f"{v:.2%}" for v in values)])
+        values = [run.record["result"].get(key) for run in runs]
+        if any(value is not None for value in values):
+            rows.append([text, *("" if v is None else _text(key, v) for v in values)])
     print_table(["", *letters[: len(runs)]], rows)
     if plot is not None:
         click.echo(str(plot))
 
 
+def _text(key: str, value: float) -> str:
+    if key == "seconds":
+        return f"{value:.1f} s"
+    return f"{value:.4g}" if key.startswith(("rmse", "mse")) else f"{value:.2%}"
+
+
 _TEXTS = {
     "accuracy_before": "accuracy before",
     "accuracy": "accuracy after",
+    "rmse_before": "root mean squared error before",
+    "rmse": "root mean squared error after",
+    "mse_before": "mean squared error before",
+    "mse": "mean squared error after",
+    "auc_before": "AUC before",
+    "auc": "AUC after",
     "effort": "backward MACs",
     "effort_nonzero": "  non-zero",
     "effort_total": "all MACs",

@@ -15,8 +15,12 @@ from tf_odl.cli.tensorflow import load_tensorflow
 from tf_odl.errors import UserError
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from tf_odl.converters.reselection import Reselection
+    from tf_odl.data import Dataset
     from tf_odl.methods import Method
+    from tf_odl.task import Loss
 
 CALIBRATION_SAMPLES = 300
 QUANTIZATIONS = ("ptq", "qat")
@@ -141,6 +145,7 @@ def export(
         shift = shift or settings.shift
     elif data is None and not isinstance(model, bytes):
         raise UserError("a .keras file needs --data to calibrate and to measure accuracy")
+    task = given.task if loss is None else replace(given.task, loss=Loss(loss))
     if out is None:
         name = f"export-{target}" if settings is not None else f"{source.stem}-{target}"
         out = (source if settings is not None else source.parent) / name
@@ -157,7 +162,7 @@ def export(
         "train_layers": train_layers,
         "learning_rate": lr,
         "seed": seed,
-        "loss": None if loss is None else Loss(loss),
+        "loss": None if loss is None and task.loss in CLASSIFYING else task.loss,
         "update_rule": UpdateRule(update_rule),
         "variable_masks": variable_masks,
         "reselection": reselection,
@@ -175,8 +180,6 @@ def export(
         },
     }
     dataset = None
-    task = given.task if loss is None else replace(given.task, loss=Loss(loss))
-    classifier = task.loss in CLASSIFYING
     if data is not None:
         dataset = load(
             data,
@@ -192,10 +195,11 @@ def export(
             dataset = standardised_as(dataset, read_record(source)["data"])
         settings_of_board["provenance"] |= {
             "pixels": dataset.pixels,
-            "class_names": list(dataset.class_names) if classifier else [],
+            "class_names": list(dataset.class_names) if task.loss in CLASSIFYING else [],
+            "target_names": list(dataset.target_names),
             **standardisation(dataset),
         }
-        settings_of_board["test"] = (dataset.x_test, dataset.y_test)
+        settings_of_board["test"] = _tested(dataset, task.loss)
     with progress_bar(quiet=as_json) as progress:
         if fit:
             found = layers_that_fit(
@@ -221,10 +225,11 @@ def export(
             )
         else:
             assert dataset is not None
-            models.check_fits_data(model, dataset, classifier=classifier)
+            models.check_fits_data(model, dataset, task.loss)
             aware = None
             if quantize == "qat":
-                aware = AwareTraining(dataset.x_train, dataset.y_train, qat_epochs)
+                y = dataset.x_train if task.loss is Loss.RECONSTRUCTION else dataset.y_train
+                aware = AwareTraining(dataset.x_train, y, qat_epochs)
             report = run_export(
                 model,
                 dataset.x_train[:CALIBRATION_SAMPLES],
@@ -237,6 +242,18 @@ def export(
         emit_json({"export_dir": str(out), "export": report.export, "plan": report.plan})
     else:
         _print(report, out)
+
+
+def _tested(data: Dataset, loss: Loss | None) -> tuple[np.ndarray, np.ndarray] | None:
+    """Test samples with what is wanted of each; None if the data do not say."""
+    from tf_odl.task import Loss
+
+    if loss is Loss.RECONSTRUCTION:
+        normal = data.x_test[data.y_test == 0]
+        return normal, normal
+    if loss is Loss.MSE and not data.target_names:
+        return None
+    return data.x_test, data.y_test
 
 
 def _reselection(
@@ -283,10 +300,13 @@ def _print(report: Any, out: Path) -> None:
     click.echo(f"layers that train: {', '.join(trained)}")
     for measure in measures(report.plan):
         click.echo(measure)
-    accuracy = report.export["accuracy"]
+    accuracy, error = report.export["accuracy"], report.export.get("error")
     if accuracy is not None:
         before = f"float {accuracy['float']:.2%}, " if "float" in accuracy else ""
         click.echo(f"test accuracy: {before}int8 {accuracy['int8']:.2%}")
+    if error is not None:
+        before = f"float {error['float']:.4g}, " if "float" in error else ""
+        click.echo(f"mean squared error of the test samples: {before}int8 {error['int8']:.4g}")
     ratios = report.export.get("signal_to_noise_db", {})
     if ratios:
         worst = ", ".join(f"{layer} ({ratio:.0f} dB)" for layer, ratio in noisiest(ratios))

@@ -7,13 +7,17 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tf_odl.cli.output import emit_json, print_table
 from tf_odl.cli.tensorflow import load_tensorflow
 from tf_odl.errors import UserError
+from tf_odl.task import LOSSES, Loss
+
+if TYPE_CHECKING:
+    from tf_odl.figures import Figure
 
 
 @click.command(short_help="Adapt a Keras model to data by a method.")
@@ -48,6 +52,7 @@ from tf_odl.errors import UserError
     "--standardise", is_flag=True, help="Mean 0 and deviation 1 of each channel; sound has them."
 )
 @click.option("--samples", type=int, help="Train on at most so many samples.")
+@click.option("--loss", type=click.Choice(LOSSES), help="[what model and data suggest]")
 @click.option("--method", default="tinypropv2", show_default=True, help="See: tf-odl methods.")
 @click.option("--selector", help="Replace the method's selector.")
 @click.option("--sparsifier", help="Replace the method's sparsifier.")
@@ -120,6 +125,7 @@ def _train(out: Path, record: dict[str, Any], quiet: bool) -> dict[str, Any]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+    from tf_odl.figures import FIGURES
     from tf_odl.trainer import finetune as run
 
     console = Console(stderr=True, quiet=quiet)
@@ -129,6 +135,11 @@ def _train(out: Path, record: dict[str, Any], quiet: bool) -> dict[str, Any]:
         f"{record['data']['name']}, {record['data']['shift'] or 'no shift'}: "
         f"{record['data']['train'][0]:,} samples, {settings.method}"
     )
+    loss = run.loss_of(record)
+    if loss is not Loss.CROSS_ENTROPY:
+        names = ", ".join(record["data"].get("targets", ()))
+        console.print(f"minimises {loss.value}{f' of {names}' if names else ''}")
+    merit = FIGURES[loss][0]
     if (record["data"].get("pixels") or 1) > 1:
         console.print("images are fed as 0..255: the model scales them itself")
     for note in record["data"].get("notes", ()):
@@ -154,13 +165,14 @@ def _train(out: Path, record: dict[str, Any], quiet: bool) -> dict[str, Any]:
                 description=f"epoch {epoch + 1}/{settings.epochs}",
                 completed=batch,
                 total=steps,
-                figures=_figures(logs),
+                figures=_figures(logs, merit),
             )
 
         def on_epoch(row: dict[str, Any]) -> None:
+            tested = merit.text(row[f"val_{merit.key}"])
             console.print(
                 f"epoch {row['epoch']:3d}/{settings.epochs}  "
-                f"test accuracy {row['val_accuracy']:7.2%}  {_figures(row)}",
+                f"test {merit.key} {tested:>7}  {_figures(row, merit)}",
                 soft_wrap=True,
             )
 
@@ -185,19 +197,30 @@ def _log_shown(console: Any) -> Iterator[None]:
         log.setLevel(level)
 
 
-def _figures(logs: dict[str, float]) -> str:
+def _figures(logs: dict[str, float], merit: Figure) -> str:
     return (
-        f"loss {logs['loss']:.4f}  accuracy {logs['accuracy']:.2%}  "
+        f"loss {logs['loss']:.4f}  {merit.key} {merit.text(logs[merit.key])}  "
         f"effort {logs['effort']:.2%}  skipped {logs['skipped']:.1%}"
     )
 
 
 def _print_summary(record: dict[str, Any], out: Path) -> None:
+    from tf_odl.figures import FIGURES
+    from tf_odl.trainer.finetune import loss_of
+
     result = record["result"]
     print_table(
         ["", "before", "after"],
         [
-            ["test accuracy", f"{result['accuracy_before']:.2%}", f"{result['accuracy']:.2%}"],
+            *(
+                [
+                    f"test {figure.title}",
+                    figure.text(result[f"{figure.key}_before"]),
+                    figure.text(result[figure.key]),
+                ]
+                for figure in FIGURES[loss_of(record)]
+                if figure.key in result
+            ),
             ["effort: backward MACs of full training", "", f"{result['effort']:.2%}"],
             ["  without entries that are exactly zero", "", f"{result['effort_nonzero']:.2%}"],
             ["all MACs of full training", "", f"{result['effort_total']:.2%}"],

@@ -48,7 +48,7 @@ def plan(
     load_tensorflow()
     from tf_odl.converters.error_type import ErrorType
     from tf_odl.converters.head import Head
-    from tf_odl.converters.losses import Loss
+    from tf_odl.converters.losses import CLASSIFYING, Loss
     from tf_odl.converters.plan_plot import plot_plan
     from tf_odl.converters.planner import Planner
     from tf_odl.converters.targets import get_target
@@ -61,9 +61,11 @@ def plan(
     if max_ms is not None and not (fit and max_ms > 0):
         raise UserError("--max-ms needs --fit and a positive number of milliseconds")
     board = get_target(target)
-    minimised = None if loss is None else Loss(loss)
     stored = None if errors is None else ErrorType(errors)
     given = read_source(source, method, mask_file, fit)
+    minimised = None if given.task.loss in CLASSIFYING else given.task.loss
+    if loss is not None:
+        minimised = Loss(loss)
     found = data = None
     if fit:
         if given.settings is not None and not isinstance(given.model, bytes):

@@ -16,6 +16,7 @@ from tf_odl.errors import UserError
 if TYPE_CHECKING:
     from tf_odl.data import Dataset
     from tf_odl.simulation import Simulation
+    from tf_odl.task import Loss
 
 
 @click.command(short_help="Let an export learn inside TensorFlow Lite Micro on this machine.")
@@ -51,6 +52,7 @@ def simulate(
     """
     load_tensorflow()
     from tf_odl import simulation
+    from tf_odl.converters.losses import recorded_loss
     from tf_odl.files import write_file, write_json
 
     check_stream(samples, passes, lr)
@@ -96,7 +98,7 @@ def simulate(
     print_table(
         ["", "value"],
         [
-            *_tested(result),
+            *_tested(result, recorded_loss(record)),
             ["samples seen", f"{result.samples:,}"],
             ["skipped", f"{result.skipped:.2%}"],
             ["effort: backward MACs of full training", f"{result.effort:.2%}"],
@@ -115,15 +117,14 @@ def simulate(
                 click.echo(save / name)
 
 
-def _tested(result: Simulation) -> list[list[str]]:
-    if result.accuracy_before is None or result.accuracy_after is None:
-        return [
-            ["mean squared error before, test samples", f"{result.error_before:.4g}"],
-            ["mean squared error after", f"{result.error_after:.4g}"],
-        ]
+def _tested(result: Simulation, loss: Loss) -> list[list[str]]:
+    from tf_odl.figures import FIGURES
+
     return [
-        ["test accuracy before", f"{result.accuracy_before:.2%}"],
-        ["test accuracy after", f"{result.accuracy_after:.2%}"],
+        [f"test {figure.title} {when}", figure.text(figures[figure.key])]
+        for figure in FIGURES[loss]
+        for when, figures in (("before", result.before), ("after", result.after))
+        if figure.key in figures
     ]
 
 

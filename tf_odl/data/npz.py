@@ -43,8 +43,8 @@ def load_npz(path: Path, task: Task = CLASSIFICATION) -> Dataset:
         y = [np.zeros(len(np.atleast_1d(part)), np.int64) for part in x]
         given["class_names"] = NO_LABELS
     elif task.loss is Loss.MSE or (task.loss is None and _are_targets(y)):
-        count = y[0].shape[1] if y[0].ndim > 1 else 1
-        given["target_names"] = tuple(str(i) for i in range(count))
+        y = [part[:, None] if part.ndim == 1 else part for part in y]
+        given["target_names"] = tuple(str(i) for i in range(y[0].shape[-1]))
     else:
         y_train, y_test, given["class_names"] = _numbered(y[0], y[-1])
         y = [y_train, y_test]

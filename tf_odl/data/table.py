@@ -37,7 +37,7 @@ def load_table(path: Path, task: Task) -> Dataset:
     features = [i for i in columns if i not in labels]
     if not features:
         raise UserError(f"{path} has no column of features")
-    x = _shaped(table, features, task)
+    x = _shaped(table, features, labels, task)
     y, names, target_names = _values(table, labels, task)
     if groups:
         (column,) = groups
@@ -97,17 +97,18 @@ def _is_text(table: CsvFile, column: int) -> bool:
     return False
 
 
-def _shaped(table: CsvFile, features: list[int], task: Task) -> np.ndarray:
+def _shaped(table: CsvFile, features: list[int], labels: list[int], task: Task) -> np.ndarray:
     """float32 [rows, *shape]"""
     shape = task.shape or (len(features),)
     if math.prod(shape) != len(features):
         names = ", ".join(table.name(i) for i in features[:6]) + (", .." if features[6:] else "")
+        beside = " beside " + ", ".join(table.name(i) for i in labels) if labels else ""
         hint = ""
         if shape[1:] and len(features) in shape:
             hint = ": are the rows time steps? Put recordings into a folder, a file per class"
         raise UserError(
-            f"{table.path}, line {table.lines[0]}: {len(features)} features ({names}), the model "
-            f"takes {' x '.join(map(str, shape))}{hint}"
+            f"{table.path}, line {table.lines[0]}: {len(features)} features ({names}){beside}, the "
+            f"model takes {' x '.join(map(str, shape))}{hint}"
         )
     return table.numbers(features).reshape(-1, *shape)
 

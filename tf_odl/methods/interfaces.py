@@ -138,6 +138,11 @@ class Selector(ABC):
         """How many labelled samples `analyse` asks for."""
         return 0
 
+    @property
+    def needs_classes(self) -> bool:
+        """Whether `analyse` measures accuracy, which only a classifier has."""
+        return False
+
     def check(self, layers: Sequence[WeightedLayer], budget: Budget | None) -> None:
         """Refuse layers or a budget the selector cannot serve, before anything runs.
 

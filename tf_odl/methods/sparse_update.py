@@ -75,6 +75,11 @@ class SparseUpdate(Selector):
         """`samples`"""
         return self.samples
 
+    @property
+    def needs_classes(self) -> bool:
+        """Unless the scheme is known."""
+        return not self.scheme
+
     def check(self, layers: Sequence[WeightedLayer], budget: Budget | None) -> None:
         """Refuse a budget without room for the classifier, or a scheme that does not fit."""
         assert budget is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import zipfile
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 import keras
 
 from tf_odl.errors import UserError
+from tf_odl.task import CLASSIFYING, Loss
 
 if TYPE_CHECKING:
     from tf_odl.data import Dataset
@@ -31,9 +33,8 @@ def load(path: Path, *, classifier: bool = True) -> keras.Model:
     shape = tuple(model.outputs[0].shape)
     if classifier and (len(shape) != 2 or not (shape[1] or 0) > 1):
         raise UserError(
-            f"{path} has output shape {shape}: finetune trains classifiers, [batch, classes] with "
-            "two or more classes. Other models can be exported as they are and learn on the "
-            "board: tf-odl export MODEL --loss binary-cross-entropy, mse or reconstruction"
+            f"{path} has output shape {shape}: a classifier has [batch, classes] with two or more "
+            "classes"
         )
     return model
 
@@ -96,8 +97,10 @@ def _check_form(model: keras.Model, path: Path) -> None:
         )
 
 
-def check_fits_data(model: keras.Model, data: Dataset, *, classifier: bool = True) -> None:
-    """Raises UserError if the samples of `data`, or a classifier's labels, do not suit `model`.
+def check_fits_data(
+    model: keras.Model, data: Dataset, loss: Loss | None = Loss.CROSS_ENTROPY
+) -> None:
+    """Raises UserError if the samples of `data`, or its labels or targets, do not suit `model`.
 
     A single output tells two classes apart.
     """
@@ -106,10 +109,39 @@ def check_fits_data(model: keras.Model, data: Dataset, *, classifier: bool = Tru
         raise UserError(
             f"model {model.name!r} takes samples of shape {wanted}, {data.name} has {found}"
         )
-    outputs = model.outputs[0].shape[1]
-    if classifier and data.classes > max(outputs, 2):
+    outputs = math.prod(model.outputs[0].shape[1:])
+    plural = "s" if outputs > 1 else ""
+    if loss in CLASSIFYING and data.classes > max(outputs, 2):
         raise UserError(
-            f"model {model.name!r} has {outputs} output{'s' if outputs > 1 else ''}, the labels of "
+            f"model {model.name!r} has {outputs} output{plural}, the labels of "
             f"{data.name} go up to {data.classes - 1}: label out of range, use a model with "
             f"{data.classes} outputs"
         )
+    if loss is Loss.MSE and data.target_names and len(data.target_names) != outputs:
+        raise UserError(
+            f"model {model.name!r} has {outputs} output{plural}, {data.name} has "
+            f"{len(data.target_names)} targets ({', '.join(data.target_names)})"
+        )
+
+
+def check_learns(model: keras.Model, data: Dataset, loss: Loss) -> None:
+    """Raises UserError if `model` cannot learn from `data` by this loss; after check_fits_data."""
+    inputs, outputs = (tuple(t.shape[1:]) for t in (model.inputs[0], model.outputs[0]))
+    what = f"model {model.name!r} has outputs of shape {outputs}"
+    if loss is Loss.RECONSTRUCTION and math.prod(outputs) != math.prod(inputs):
+        raise UserError(f"{what}, an autoencoder has as many as inputs, {inputs}")
+    if loss is Loss.MSE and (not data.target_names or len(outputs) != 1):
+        raise UserError(
+            f"{data.source} has no targets"
+            if not data.target_names
+            else f"{what}, a regression has one for each target"
+        )
+    if loss in CLASSIFYING and data.classes < 2:
+        has = "has targets of a regression" if not data.classes else "has no labels"
+        if any(data.class_names):
+            has = f"has only samples of the class {data.class_names[0]!r}"
+        raise UserError(f"{data.source} {has}: a classifier needs at least two classes")
+    if loss is Loss.CROSS_ENTROPY and (len(outputs) != 1 or outputs[0] < 2):
+        raise UserError(f"{what}, a classifier has one for each of two or more classes")
+    if loss is Loss.BINARY and math.prod(outputs) != 1:
+        raise UserError(f"{what}, binary cross-entropy needs a single one")

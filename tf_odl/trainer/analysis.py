@@ -27,20 +27,22 @@ _log = logging.getLogger(__name__)
 
 
 def support_set(
-    x: np.ndarray, y: np.ndarray, count: int, seed: int
+    x: np.ndarray, y: np.ndarray, count: int, seed: int, labels: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """A labelled subset, with as many samples of every class as there are.
 
     Args:
-        x, y: samples [N, ...] and integer labels [N].
+        x, y: samples [N, ...] and integer labels [N], or what else is learned [N, ...].
         count: at most so many samples.
         seed: of the draw.
+        labels: the classes, int [N], where y is none of them.
     """
+    classes = y if labels is None else labels
     rng = np.random.default_rng([seed, count])
     order = rng.permutation(len(y))
     turn = np.zeros(len(y), np.int64)  # the first of every class come first, then the second, ..
-    for label in np.unique(y):
-        of_class = np.flatnonzero(y[order] == label)
+    for label in np.unique(classes):
+        of_class = np.flatnonzero(classes[order] == label)
         turn[of_class] = np.arange(len(of_class))
     chosen = rng.permutation(order[np.argsort(turn, kind="stable")[:count]])
     return x[chosen], y[chosen]
@@ -148,7 +150,8 @@ class SupportAnalysis:
         Raises:
             UserError: the model is no classifier with an output per class.
         """
-        if self.owner.model.output_shape[-1] < 2:
+        classifies = not isinstance(self.owner.loss, keras.losses.MeanSquaredError)
+        if not classifies or self.owner.model.output_shape[-1] < 2:
             raise UserError("the analysis measures accuracy: the model needs an output per class")
         held_out = self._held_out
         trial = self._trial

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import fields
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -25,12 +25,13 @@ from tf_odl import models
 from tf_odl.data import Dataset, load, standardisation, uneven
 from tf_odl.data.dataset import at_most
 from tf_odl.errors import UserError
+from tf_odl.figures import FIGURES, reconstruction_figures
 from tf_odl.files import new_folder, write_file, write_json
 from tf_odl.methods import Masks
-from tf_odl.task import CLASSIFICATION, Task
+from tf_odl.task import CLASSIFICATION, CLASSIFYING, Loss, Task
 from tf_odl.trainer import batches, checkpoint, effort
 from tf_odl.trainer.analysis import support_set
-from tf_odl.trainer.loss import gives_logits
+from tf_odl.trainer.loss import found_loss, keras_loss, metrics, wanted
 from tf_odl.trainer.model import OdlModel
 from tf_odl.trainer.plot import plot_curves
 from tf_odl.trainer.schedule import learning_rate
@@ -74,15 +75,22 @@ def load_data(settings: Settings, task: Task = CLASSIFICATION) -> Dataset:
     return at_most(data, settings.samples)
 
 
-def prepare(
-    settings: Settings, loader: Loader = load_data
-) -> tuple[Settings, keras.Model, Dataset]:
+class Prepared(NamedTuple):
+    """What a run starts from."""
+
+    settings: Settings
+    model: keras.Model
+    data: Dataset
+    loss: Loss
+
+
+def prepare(settings: Settings, loader: Loader = load_data) -> Prepared:
     """Load data and model; check that they fit before anything is written.
 
     Raises:
         UserError: see the loaders; or only one of model and data is named.
     """
-    settings.build_method()
+    method = settings.build_method()
     built_in = settings.model is not None and models.is_built_in(settings.model)
     if settings.weights is not None and not built_in:
         raise UserError(
@@ -91,23 +99,40 @@ def prepare(
         )
     if settings.model is None and settings.data is None:
         settings = _replace(settings, shift=settings.shift or DEMO_SHIFT)
-        return settings, models.pretrain_digits(settings.seed), loader(settings, CLASSIFICATION)
+        data = loader(settings, CLASSIFICATION)
+        return Prepared(settings, models.pretrain_digits(settings.seed), data, Loss.CROSS_ENTROPY)
     if settings.data is None:
         raise UserError("--model needs --data: a built-in name, an .npz or .csv file, or a folder")
     if settings.model is None:
         raise UserError(f"--data needs --model: a .keras file or one of {', '.join(models.MODELS)}")
+    named = None if settings.loss is None else Loss(settings.loss)
     if built_in:
-        data = loader(settings, CLASSIFICATION)
-        model = models.build(settings.model, data.x_train.shape[1:], data.classes, settings.seed)
+        data = loader(settings, Task(named))
+        loss = named or (Loss.MSE if data.target_names else Loss.CROSS_ENTROPY)
+        if loss not in (Loss.CROSS_ENTROPY, Loss.MSE):
+            raise UserError(f"--loss {loss.value} needs a .keras model: {settings.model} has none")
+        outputs = len(data.target_names) if loss is Loss.MSE else max(data.classes, 2)
+        model = models.build(settings.model, data.x_train.shape[1:], outputs, settings.seed)
         if settings.weights is None:
             models.set_statistics(model, data.x_train)
         else:
             model = models.load_weights(model, settings.weights)
     else:
-        model = models.load(Path(settings.model))
-        data = loader(settings, Task(shape=tuple(model.inputs[0].shape[1:])))
-        models.check_fits_data(model, data)
-    return settings, model, models.as_the_model_takes(model, data)
+        model = models.load(Path(settings.model), classifier=False)
+        shape = tuple(model.inputs[0].shape[1:])
+        data = loader(settings, Task(named, shape))
+        models.check_fits_data(model, data, None)
+        loss = named or found_loss(model, data)
+        if named is None and loss not in CLASSIFYING:
+            data = loader(settings, Task(loss, shape))
+    models.check_fits_data(model, data, loss)
+    models.check_learns(model, data, loss)
+    if method.selector.needs_classes and loss is not Loss.CROSS_ENTROPY:
+        raise UserError(
+            f"{method.selector.name} measures accuracy, which a model trained by {loss.value} does "
+            "not have: choose another selector"
+        )
+    return Prepared(settings, model, models.as_the_model_takes(model, data), loss)
 
 
 def _replace(settings: Settings, **changes: Any) -> Settings:
@@ -125,12 +150,12 @@ def start(settings: Settings, run_dir: Path, *, loader: Loader = load_data) -> N
     run_dir = Path(run_dir)
     if run_dir.exists() and (not run_dir.is_dir() or any(run_dir.iterdir())):
         raise UserError(f"{run_dir} exists: continue it with --resume or choose another --out")
-    settings, model, data = prepare(settings, loader)
+    settings, model, data, loss = prepare(settings, loader)
     keras.utils.set_random_seed(settings.seed)
-    trainer = _wrap(model, data, settings)  # refuses what cannot be trained
+    trainer = _wrap(model, data, settings, loss)  # refuses what cannot be trained
     with new_folder(run_dir) as folder:
         model.save(folder / "initial.keras")
-        write_json(folder / "run.json", _record(settings, data, trainer))
+        write_json(folder / "run.json", _record(settings, data, trainer, loss))
 
 
 def resume(
@@ -152,14 +177,15 @@ def resume(
         return record
     settings = settings_of(record)
     keras.utils.set_random_seed(settings.seed)
+    loss = loss_of(record)
     data = loader(settings, task_of(record))
     size = settings.batch_size
     steps = batches.steps_per_epoch(len(data.x_train), size)
     per_call = batches.steps_per_call(data.x_train[0].nbytes, size)
     with strategy(settings.strategy).scope():
-        model = models.load(run_dir / "initial.keras")
+        model = models.load(run_dir / "initial.keras", classifier=False)
         data = models.as_the_model_takes(model, data)
-        trainer = _wrap(model, data, settings)
+        trainer = _wrap(model, data, settings, loss)
         trainer.compile(
             keras.optimizers.SGD(
                 learning_rate(
@@ -169,17 +195,18 @@ def resume(
                     warmup_steps=round(settings.warmup * steps),
                 )
             ),
-            loss=keras.losses.SparseCategoricalCrossentropy(from_logits=gives_logits(model)),
-            metrics=["accuracy"],
+            loss=keras_loss(model, loss),
+            metrics=metrics(model, loss),
             steps_per_execution=per_call,
         )
         trainer.optimizer.build(trainer.trained_variables)
         done, history = checkpoint.load_latest(trainer, run_dir / "checkpoints")
     if "before" not in record:
-        record["before"] = _evaluate(trainer, data)
+        record["before"] = _evaluate(trainer, data, loss)
         write_json(run_dir / "run.json", record)
     if done < settings.epochs:
-        samples: dict[str, Any] = {"x": data.x_train, "y": data.y_train, "batch_size": size}
+        y, tested = wanted(model, data, loss)
+        samples: dict[str, Any] = {"x": data.x_train, "y": y, "batch_size": size}
         calls = batches.calls_per_epoch(len(data.x_train), size, per_call)
         if settings.strategy != "none":  # single batches, of which every device takes a part
             calls = steps
@@ -189,7 +216,7 @@ def resume(
                 **samples,
                 initial_epoch=done,
                 epochs=settings.epochs,
-                validation_data=(data.x_test, data.y_test),
+                validation_data=tested,
                 validation_batch_size=256,
                 callbacks=[recorder],
                 verbose=0,
@@ -201,7 +228,7 @@ def resume(
             ) from error
     else:
         trainer.select(settings.epochs - 1)
-    return _finish(run_dir, record, history, trainer)
+    return _finish(run_dir, record, history, trainer, data)
 
 
 def read_record(run_dir: Path) -> dict[str, Any]:
@@ -230,7 +257,12 @@ def settings_of(record: dict[str, Any]) -> Settings:
 
 def task_of(record: dict[str, Any]) -> Task:
     """What the model of a run asks of its data."""
-    return Task(shape=tuple(record["data"]["train"][1:]))
+    return Task(loss_of(record), tuple(record["data"]["train"][1:]))
+
+
+def loss_of(record: dict[str, Any]) -> Loss:
+    """What a run minimises."""
+    return Loss(record.get("loss", Loss.CROSS_ENTROPY.value))
 
 
 def load_masks(run_dir: Path) -> Masks:
@@ -245,7 +277,7 @@ def load_masks(run_dir: Path) -> Masks:
         return {name: Mask(**arrays) for name, arrays in parts.items()}
 
 
-def _wrap(model: keras.Model, data: Dataset, settings: Settings) -> OdlModel:
+def _wrap(model: keras.Model, data: Dataset, settings: Settings, loss: Loss) -> OdlModel:
     rng = np.random.default_rng(settings.seed)
     count = min(SELECTION_SAMPLES, len(data.x_train))
     subset = data.x_train[rng.choice(len(data.x_train), count, replace=False)]
@@ -253,7 +285,9 @@ def _wrap(model: keras.Model, data: Dataset, settings: Settings) -> OdlModel:
     support = None
     if method.selector.needs_analysis:
         count = method.selector.support_samples
-        support = support_set(data.x_train, data.y_train, count, settings.seed)
+        y, _ = wanted(model, data, loss)
+        labels = data.y_train if data.classes else np.zeros(len(y))
+        support = support_set(data.x_train, y, count, settings.seed, labels)
     return OdlModel(
         model,
         method,
@@ -264,17 +298,27 @@ def _wrap(model: keras.Model, data: Dataset, settings: Settings) -> OdlModel:
     )
 
 
-def _evaluate(trainer: OdlModel, data: Dataset) -> dict[str, float]:
-    logs = trainer.evaluate(data.x_test, data.y_test, batch_size=256, verbose=0, return_dict=True)
-    return {k: float(v) for k, v in logs.items()}
+def _evaluate(trainer: OdlModel, data: Dataset, loss: Loss) -> dict[str, float]:
+    """Loss and metrics on the test samples, with what anomalies there are."""
+    _, (x, y) = wanted(trainer.model, data, loss)
+    logs = trainer.evaluate(x, y, batch_size=256, verbose=0, return_dict=True)
+    return {k: float(v) for k, v in logs.items()} | _told_anomalies(trainer, data, loss)
 
 
-def _record(settings: Settings, data: Dataset, trainer: OdlModel) -> dict[str, Any]:
+def _told_anomalies(trainer: OdlModel, data: Dataset, loss: Loss) -> dict[str, float]:
+    if loss is not Loss.RECONSTRUCTION or not data.y_test.any():
+        return {}
+    outputs = trainer.model.predict(data.x_test, batch_size=256, verbose=0)
+    return {"auc": reconstruction_figures(outputs, data.x_test, data.y_test)["auc"]}
+
+
+def _record(settings: Settings, data: Dataset, trainer: OdlModel, loss: Loss) -> dict[str, Any]:
     return {
         "status": "running",
         "tf_odl": tf_odl.__version__,
         "settings": settings.to_dict(),
         "method": settings.build_method().to_dict(),
+        "loss": loss.value,
         "versions": {
             "python": platform.python_version(),
             **{name: version(name) for name in ("tensorflow", "keras", "numpy")},
@@ -285,10 +329,11 @@ def _record(settings: Settings, data: Dataset, trainer: OdlModel) -> dict[str, A
             "shift": data.shift,
             "person": data.person,
             "classes": data.classes,
+            "targets": list(data.target_names),
             "pixels": data.pixels,
             **standardisation(data),
             "warning": uneven(data),
-            "notes": list(data.notes),
+            "notes": [*data.notes, *_notes(settings, loss)],
             "train": list(data.x_train.shape),
             "test": list(data.x_test.shape),
         },
@@ -303,6 +348,16 @@ def _record(settings: Settings, data: Dataset, trainer: OdlModel) -> dict[str, A
         },
         "epochs": [],
     }
+
+
+def _notes(settings: Settings, loss: Loss) -> list[str]:
+    skip = settings.build_method().skip
+    if loss in CLASSIFYING or skip.always_trains:
+        return []
+    return [
+        f"{skip.name} compares a sample's error with the largest one so far, and squares have no "
+        "bound: if it skips too many, lower its threshold (--set threshold=0.01) or use tinyprop"
+    ]
 
 
 class _Recorder(keras.callbacks.Callback):
@@ -370,7 +425,7 @@ def _write_text(path: Path, text: str) -> None:
 
 
 def _finish(
-    run_dir: Path, record: dict[str, Any], history: list[Row], trainer: OdlModel
+    run_dir: Path, record: dict[str, Any], history: list[Row], trainer: OdlModel, data: Dataset
 ) -> dict[str, Any]:
     write_file(run_dir / "model.keras", trainer.model.save)
     arrays = {
@@ -387,6 +442,7 @@ def _finish(
         for x in layers
     }
     record["result"] = summarize(record, effort.full_backward_macs(layers))
+    record["result"] |= _told_anomalies(trainer, data, loss_of(record))
     write_file(run_dir / "curves.png", lambda path: plot_curves(record, path))
     record["status"] = "complete"
     write_json(run_dir / "run.json", record)
@@ -402,9 +458,14 @@ def summarize(record: dict[str, Any], full_backward_macs: int) -> dict[str, floa
     forward = sum(r["forward_macs"] for r in rows)
     backward = sum(r["backward_macs"] for r in rows)
     selection = sum(r["selection_macs"] for r in rows)
+    figures = {}
+    for figure in FIGURES[loss_of(record)]:
+        if figure.key in record["before"]:
+            figures[f"{figure.key}_before"] = record["before"][figure.key]
+        if f"val_{figure.key}" in rows[-1]:
+            figures[figure.key] = rows[-1][f"val_{figure.key}"]
     return {
-        "accuracy_before": record["before"]["accuracy"],
-        "accuracy": rows[-1]["val_accuracy"],
+        **figures,
         "loss": rows[-1]["val_loss"],
         "effort": backward / full,
         "effort_nonzero": sum(r["effort_nonzero"] for r in rows) / len(rows),

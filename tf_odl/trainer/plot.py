@@ -1,9 +1,12 @@
-"""Curves of a run: accuracy, effort and skipped samples per epoch."""
+"""Curves of a run: accuracy or error, effort and skipped samples per epoch."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+
+from tf_odl.figures import FIGURES
+from tf_odl.task import Loss
 
 ACCURACY, EFFORT, SKIPPED = "#1b6ca8", "#c0392b", "#6c757d"
 
@@ -14,11 +17,14 @@ def plot_curves(record: dict[str, Any], path: Path) -> None:
 
     rows = record["epochs"]
     epoch = [0] + [r["epoch"] for r in rows]
-    accuracy = [record["before"]["accuracy"]] + [r["val_accuracy"] for r in rows]
+    figure_of_merit = FIGURES[Loss(record.get("loss", Loss.CROSS_ENTROPY.value))][0]
+    key = figure_of_merit.key
+    merit = [record["before"][key]] + [r[f"val_{key}"] for r in rows]
     figure = Figure(figsize=(9, 3.2), layout="constrained")
     left, middle, right = figure.subplots(1, 3)
-    left.plot(epoch, [100 * a for a in accuracy], color=ACCURACY, marker=".")
-    left.set_title("test accuracy (%)", fontsize=10)
+    percent = figure_of_merit.is_share
+    left.plot(epoch, [100 * m if percent else m for m in merit], color=ACCURACY, marker=".")
+    left.set_title(f"test {figure_of_merit.title}{' (%)' if percent else ''}", fontsize=10)
     middle.plot(epoch[1:], [100 * r["effort"] for r in rows], color=EFFORT, marker=".")
     middle.set_title("effort: backward MACs\n(% of full training)", fontsize=10)
     right.plot(epoch[1:], [100 * r["skipped"] for r in rows], color=SKIPPED, marker=".")

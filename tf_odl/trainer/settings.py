@@ -7,6 +7,7 @@ from typing import Any
 
 from tf_odl.errors import UserError
 from tf_odl.methods import Method, get_method
+from tf_odl.task import LOSSES
 
 STRATEGIES = ("none", "mirrored")
 SCHEDULES = ("cosine", "constant")
@@ -28,6 +29,7 @@ class Settings:
     features: str | None = None
     standardise: bool = False
     samples: int | None = None  # at most so many training samples; None takes all
+    loss: str | None = None  # what is minimised; None: what model and data suggest
     method: str = "tinypropv2"
     selector: str | None = None
     sparsifier: str | None = None
@@ -56,6 +58,8 @@ class Settings:
             raise UserError(f"unknown schedule {self.schedule!r}: choose {' or '.join(SCHEDULES)}")
         if self.strategy not in STRATEGIES:
             raise UserError(f"unknown strategy {self.strategy!r}: choose {' or '.join(STRATEGIES)}")
+        if self.loss is not None and self.loss not in LOSSES:
+            raise UserError(f"unknown loss {self.loss!r}: choose {', '.join(LOSSES)}")
         if self.seed < 0:
             raise UserError(f"seed must not be negative, got {self.seed}")
 
