@@ -8,6 +8,9 @@ import textwrap
 from collections.abc import Mapping
 from typing import Any
 
+from tf_odl.converters.losses import recorded_loss
+from tf_odl.task import Loss
+
 
 def sample_header(record: Mapping[str, Any]) -> str:
     """`sample.h` of an export.
@@ -50,6 +53,8 @@ def sample_header(record: Mapping[str, Any]) -> str:
             f"constexpr unsigned kTargets = {len(targets)};",
             f"static const char* const kTargetNames[kTargets] = {{{quoted}}};",
         ]
+    if recorded_loss(record) is Loss.RECONSTRUCTION:
+        lines += _squared_error((record.get("error") or {}).get("int8"))
     return "\n".join([*lines, "", "#endif /* TFODL_SAMPLE_H_ */", ""])
 
 
@@ -69,5 +74,26 @@ def _standardising(mean: list[float], deviation: list[float]) -> list[str]:
         "  for (unsigned i = 0; i < kSampleSize; ++i) {",
         "    sample[i] = (sample[i] - kMean[i % kChannels]) / kDeviation[i % kChannels];",
         "  }",
+        "}",
+    ]
+
+
+def _squared_error(normal: float | None) -> list[str]:
+    usual = "" if normal is None else f" The mean of the test samples was {normal:.4g}."
+    comment = (
+        "After predict() of a sample: how badly it is restored, large for what the model does not "
+        f"know.{usual} */"
+    )
+    return [
+        "",
+        *textwrap.wrap(f"/* {comment}", 100),
+        "template <class Device>",
+        "float SquaredError(const Device& device, const float* sample) {",
+        "  float sum = 0.0f;",
+        "  for (unsigned i = 0; i < kSampleSize; ++i) {",
+        "    const float difference = device.output(i) - sample[i];",
+        "    sum += difference * difference;",
+        "  }",
+        "  return sum / kSampleSize;",
         "}",
     ]

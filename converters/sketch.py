@@ -14,11 +14,13 @@ from tf_odl.converters.error_type import ErrorType, error_type_of
 from tf_odl.converters.flatbuffer import FlatModel
 from tf_odl.converters.head import FLOAT_HEAD_BWD_OP, FLOAT_HEAD_OP
 from tf_odl.converters.header import model_header
+from tf_odl.converters.losses import recorded_loss
 from tf_odl.converters.own_convolutions import OWN_CONVOLUTIONS
 from tf_odl.converters.sample_header import sample_header
 from tf_odl.converters.targets import Target
 from tf_odl.converters.training_graph import ACCUMULATE_OP, RATE_OP, RESELECT_OP
 from tf_odl.converters.weight_changes import LOAD_WEIGHTS_OP, STORE_WEIGHTS_OP
+from tf_odl.task import Loss
 
 PROJECT = "arduino"  # folder of an export
 TFLM_LIBRARY, TFLM_VERSION = "Chirale_TensorFLowLite", "2.0.0"
@@ -26,6 +28,20 @@ TFLM_LIBRARY, TFLM_VERSION = "Chirale_TensorFLowLite", "2.0.0"
 _LIBRARY_PARTS = ("src", "library.properties", "keywords.txt", "README.md", "LICENSE")
 _HARDWARE = Path("hardware") / "tfodl" / "qemu"  # in a sketchbook, and in tflm_port/boards
 _LONGEST_NAME = 63
+# What a sketch does with samples of its own.
+_LEARN_CLASS = [
+    "device.learn(sample, label)     where you know the class, for instance from a button"
+]
+_LEARN = {
+    Loss.MSE: [
+        "device.output(i)                of that, what the model says, in the units of the targets",
+        "device.learnTargets(sample, targets)   float[] of the true values, where you know them",
+    ],
+    Loss.RECONSTRUCTION: [
+        "SquaredError(device, sample)    of that, from sample.h: large for what it does not know",
+        "device.learn(sample, 0)         where you know that all is normal",
+    ],
+}
 _OWN_FUNCTION = {
     RATE_OP: "AddRateSchedule",
     ACCUMULATE_OP: "AddAccumulation",
@@ -61,7 +77,10 @@ def write_project(
     sketch.mkdir(parents=True)
     narrow = error_type_of(training) is ErrorType.BFLOAT16
     add_ops = "AddBfloat16Ops" if narrow else "AddOps"
-    (sketch / f"{name}.ino").write_text(_filled("sketch.ino", model=model, add_ops=add_ops))
+    learn = "\n".join(f"  //   {line}" for line in _LEARN.get(recorded_loss(record), _LEARN_CLASS))
+    (sketch / f"{name}.ino").write_text(
+        _filled("sketch.ino", model=model, add_ops=add_ops, learn=learn)
+    )
     (sketch / "model_data.h").write_text(model_header({"model_train_tflite": training}))
     (sketch / "sample.h").write_text(sample_header(record), encoding="utf-8")
     (sketch / "model_ops.h").write_text(ops_header(training, arena_bytes))

@@ -11,16 +11,23 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 from fake_board import FakeBoard, Loopback, on_pty
 
+from tf_odl import teaching
 from tf_odl.board.client import Board
 from tf_odl.board.connection import Connection, NoAnswer
 from tf_odl.board.lesson import Lesson
+from tf_odl.board.messages import InputType, Step
 from tf_odl.cli import main
+from tf_odl.cli.teaching import show
+from tf_odl.data import load
+from tf_odl.errors import UserError
+from tf_odl.task import Loss, Task
 
 FEATURES, CLASSES, SAMPLES, TESTS = 12, 3, 300, 60
 
@@ -294,3 +301,46 @@ def test_a_board_that_has_gone_ends_the_lesson(fake):
     line.there = lambda data: b""
     with pytest.raises(NoAnswer):
         lesson.learn(sample(1), 0)
+
+
+class Regression:
+    """A board that learns targets, as far as `teach` asks it; it notes what it is taught."""
+
+    def __init__(self, targets: int) -> None:
+        self.hello = SimpleNamespace(
+            input_type=InputType.INT8,
+            input_bytes=FEATURES,
+            input_scale=0.01,
+            input_zero_point=3,
+            classes=0,
+            target_bytes=4 * targets,
+            has_storage=False,
+        )
+        self.taught: list[tuple[bytes, int, bytes | None]] = []
+        self.repeats = 0
+
+    def learn(self, sample: bytes, label: int, target: bytes | None = None) -> Step:
+        self.taught.append((sample, label, target))
+        return Step(-1, 0.0, 1 / len(self.taught), 0.5, True, 10)
+
+    def stats(self) -> SimpleNamespace:
+        return SimpleNamespace(samples=len(self.taught))
+
+
+def test_targets_are_taught_as_they_are(tmp_path, capsys):
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(40, FEATURES)).astype(np.float32)
+    y = rng.normal(size=(40, 2)).astype(np.float32)
+    np.savez(tmp_path / "some.npz", x_train=x, y_train=y, x_test=x[:4], y_test=y[:4])
+    data = load(str(tmp_path / "some.npz"), task=Task(Loss.MSE))
+    board = Regression(targets=2)
+    result = teaching.teach(board, data)  # type: ignore[arg-type]
+    assert [struct.unpack("<2f", t) for _, _, t in board.taught] == [tuple(row) for row in y]
+    codes = np.clip(np.round(x / np.float32(0.01)) + 3, -128, 127).astype(np.int8)
+    assert [s for s, _, _ in board.taught] == [row.tobytes() for row in codes]
+    assert result.correct is None and result.accuracy_before is None and result.trained == 40
+    show(result, data, "test", tmp_path)
+    shown = capsys.readouterr().out
+    assert "first 20" in shown and "accuracy" not in shown
+    with pytest.raises(UserError, match="learns 1 target, some has 2"):
+        teaching.teach(Regression(targets=1), data)  # type: ignore[arg-type]

@@ -15,4 +15,4 @@ def test_a_sketch_steps_saves_and_tells_the_pc(tmp_path: Path) -> None:
     build(HOST_COMPILER, ["-std=c++14", "-O1", "-Wall", "-Wextra", *sources, "-o", program])
     done = subprocess.run([program], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert len(done.stdout.splitlines()) == 3
+    assert len(done.stdout.splitlines()) == 4

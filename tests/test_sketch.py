@@ -217,6 +217,51 @@ def test_the_header_of_a_sample_standardises_as_the_data_were(tmp_path):
     assert found[12:] == names
 
 
+def test_a_header_with_targets_and_one_that_tells_anomalies(tmp_path):
+    base = {"input": {"shape": [1, 3]}}
+    header = sample_header(
+        {**base, "loss": "mse", "provenance": {"target_names": ["ppm", 'the "K"']}}
+    )
+    (tmp_path / "regression.h").write_text(header)
+    header = sample_header({**base, "loss": "reconstruction", "error": {"int8": 0.25}})
+    assert "The mean of the test samples was 0.25." in " ".join(header.split())
+    (tmp_path / "autoencoder.h").write_text(header)
+    for name, body in (
+        ("regression", "for (const char* name : kTargetNames) std::puts(name);"),
+        (
+            "autoencoder",
+            """struct { float output(unsigned i) const { return 2.0f * i; } } device;
+            const float sample[kSampleSize] = {1.0f, 2.0f, 6.0f};
+            std::printf("%g\\n", 3 * SquaredError(device, sample));""",
+        ),
+    ):
+        source = f'#include <cstdio>\n#include "{name}.h"\nint main() {{ {body} }}\n'
+        (tmp_path / f"{name}.cpp").write_text(source)
+        command = ["g++", "-std=c++14", "-Wall", "-Wextra", "-Werror", f"{name}.cpp", "-o", name]
+        subprocess.run(command, cwd=tmp_path, check=True)
+    said = [
+        subprocess.run([tmp_path / name], capture_output=True, check=True, text=True).stdout
+        for name in ("regression", "autoencoder")
+    ]
+    assert said == ['ppm\nthe "K"\n', "5\n"]  # (0 - 1)^2 + (2 - 2)^2 + (4 - 6)^2
+
+
+@pytest.mark.parametrize(
+    ("loss", "call"),
+    [("mse", "device.learnTargets(sample, targets)"), ("reconstruction", "SquaredError(device")],
+)
+def test_a_sketch_says_what_its_loss_needs(tmp_path, loss, call):
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(4)])
+    model.save(tmp_path / "mine.keras")
+    np.savez(tmp_path / "mine.npz", x=np.random.default_rng(0).normal(size=(40, 4)))
+    options = ["--data", str(tmp_path / "mine.npz"), "--loss", loss, "--out", str(tmp_path / "out")]
+    result = CliRunner().invoke(main, ["export", str(tmp_path / "mine.keras"), *options])
+    assert result.exit_code == 0, result.output
+    folder, name = project(tmp_path / "out")
+    sketch = (folder / name / f"{name}.ino").read_text()
+    assert call in sketch and "where you know the class" not in sketch
+
+
 def test_the_sketch_is_the_example_of_the_library(exports):
     """The library's example is compiled and run in other tests."""
 

@@ -38,7 +38,7 @@ def write_models(folder: Path, export_dir: Path, variables: Sequence[np.ndarray]
     model = (export_dir / "model.tflite").read_bytes()
     (folder / LEARNED_INT8).write_bytes(with_variables(model, graph, variables))
     if (export_dir / "model_folded.keras").is_file():
-        folded = models.load(export_dir / "model_folded.keras", classifier=False)
+        folded = models.load(export_dir / "model_folded.keras")
         write_back(folded, graph, variables).save(folder / LEARNED)
 
 

@@ -152,7 +152,7 @@ def simulate(
     model = read_model(export_dir, "model.tflite")
     folded = None
     if (export_dir / "model_folded.keras").is_file():
-        folded = models.load(export_dir / "model_folded.keras", classifier=False)
+        folded = models.load(export_dir / "model_folded.keras")
         models.check_fits_data(folded, data, loss)
         full = full_backward_macs([site.layer for site in find_sites(folded)])
     else:

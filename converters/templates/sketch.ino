@@ -3,7 +3,7 @@
 //   tf-odl teach EXPORT_DIR
 //
 // What was learned and saved is there again after a power cut. sample.h has the form of a sample and
-// the names of the classes, for sensors of your own. Written by tf-odl export.
+// what the outputs are, for sensors of your own. Written by tf-odl export.
 #include <Chirale_TensorFlowLite.h>
 #include <TfOdl.h>
 
@@ -30,6 +30,6 @@ void loop() {
 
   // A sensor of your own: fill a sample and call
   //   device.predict(sample)          float[] or int8_t[] of the model's input
-  //   device.learn(sample, label)     where you know the class, for instance from a button
+$learn
   digitalWrite(LED_BUILTIN, device.stats()->samples % 2 == 0 ? LOW : HIGH);
 }

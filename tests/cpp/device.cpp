@@ -146,11 +146,74 @@ void ItSavesByItself() {
   printf("it saves by itself\n");
 }
 
+// Says half its input, learns nothing, and notes the targets of the last step.
+class Half final : public tfodl::Learner {
+ public:
+  bool Begin() override {
+    model_ = tfodl::ModelInfo{};
+    model_.input = input;
+    model_.input_bytes = 2;
+    model_.input_type = tfodl::ElementType::kInt8;
+    model_.input_scale = 0.5f;
+    model_.target = target;
+    model_.target_bytes = sizeof target;
+    model_.output = output;
+    model_.outputs = 2;
+    model_.output_scale = 0.25f;
+    model_.output_zero_point = -100;
+    session_.state = &state;
+    return true;
+  }
+  bool Reset() override { return true; }
+
+  int8_t input[2] = {}, output[2] = {};
+  float target[2] = {}, noted[2] = {};
+  tfodl::State state = {};
+
+ protected:
+  tfodl::Step Run(int32_t label) override {
+    for (int i = 0; i < 2; ++i) {
+      output[i] = static_cast<int8_t>(input[i] - 100);
+      noted[i] = target[i];
+    }
+    tfodl::Step step = {};
+    step.ok = true;
+    step.trained = label == 0;
+    return step;
+  }
+};
+
+void ARegressionSaysAndLearnsNumbers() {
+  Half learner;
+  Line line;
+  tfodl::Device device(&learner, nullptr, &line,
+                       tfodl::Clock{[]() { return g_milliseconds; }, []() -> uint32_t { return 0; }},
+                       "test");
+  const float sample[2] = {3.0f, -5.5f}, targets[2] = {1.25f, -8.0f};
+  Require(!device.learnTargets(sample, targets).ok && device.output(0) == 0.0f, "before begin()");
+  Require(device.begin() && device.predict(sample).ok, "predict");
+  Require(device.output(0) == 1.5f && device.output(1) == -2.75f, "real values");
+  Require(device.output(2) == 0.0f, "beyond the last output");
+  Require(device.learnTargets(sample, targets).trained, "learnTargets");
+  Require(learner.noted[0] == 1.25f && learner.noted[1] == -8.0f, "the targets");
+  const int8_t codes[2] = {8, -4};
+  Require(device.learnTargets(codes, sample).trained && learner.noted[1] == -5.5f, "int8");
+  Require(device.output(0) == 2.0f && device.output(1) == -1.0f, "of that sample");
+
+  RamStorage storage;
+  Board classifier(&storage);
+  Require(classifier.device.begin(), "begin");
+  const float features[kFeatures] = {};
+  Require(!classifier.device.learnTargets(features, targets).ok, "no targets in a classifier");
+  printf("a regression says and learns numbers\n");
+}
+
 }  // namespace
 
 int main() {
   SamplesAreQuantizedAsOnThePc();
   ItLearnsAndTellsThePc();
   ItSavesByItself();
+  ARegressionSaysAndLearnsNumbers();
   return 0;
 }

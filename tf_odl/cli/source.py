@@ -110,7 +110,7 @@ def read_source(path: Path, method: str | None, mask_file: Path | None, fit: boo
                 f"{path} is not finished: continue with tf-odl finetune --out {path} --resume"
             )
         settings, task = run.settings_of(record), run.task_of(record)
-        model = models.load(path / "model.keras", classifier=False)
+        model = models.load(path / "model.keras")
         if method is None:
             chosen = settings.build_method()
             masks = None if fit else run.load_masks(path)
@@ -122,7 +122,7 @@ def read_source(path: Path, method: str | None, mask_file: Path | None, fit: boo
         flat = FlatModel(model)
         task = Task(shape=flat.shape(flat.inputs[0])[1:])
     else:
-        model = models.load(path, classifier=False)
+        model = models.load(path)
         task = Task(shape=tuple(model.inputs[0].shape[1:]))
     if mask_file is not None:
         masks = read_masks(mask_file)

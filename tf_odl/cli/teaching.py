@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 ENOUGH_TEST_SAMPLES = 200
+RECENT = 100  # samples in a mean
 
 
 def run(
@@ -81,8 +82,7 @@ def show(result: Teaching, data: Dataset, board: str, out: Path) -> None:
     account = result.account
     answered = len(result.losses)
     rows = [
-        ["test accuracy before", _percent(result.accuracy_before)],
-        ["test accuracy after", _percent(result.accuracy_after)],
+        *_learned(result),
         ["samples taught", f"{account.taught:,}"],
         ["  learned", f"{account.confirmed + account.unanswered:,}"],
         ["  lost on the line", f"{account.lost:,}"],
@@ -108,6 +108,22 @@ def show(result: Teaching, data: Dataset, board: str, out: Path) -> None:
     click.echo(f"\n{out / 'teach.json'}")
     if answered:
         click.echo(out / "teach.png")
+
+
+def _learned(result: Teaching) -> list[list[str]]:
+    """How much better it got: of a classifier by its test, of others by the samples it learned."""
+    if result.correct is not None:
+        return [
+            ["test accuracy before", _percent(result.accuracy_before)],
+            ["test accuracy after", _percent(result.accuracy_after)],
+        ]
+    few = min(RECENT, len(result.losses) // 2)
+    if not few:
+        return []
+    return [
+        [f"error before it was learned, first {few}", f"{result.losses[:few].mean():.4g}"],
+        [f"error before it was learned, last {few}", f"{result.losses[-few:].mean():.4g}"],
+    ]
 
 
 def _title(data: Dataset, board: str) -> str:

@@ -19,23 +19,14 @@ if TYPE_CHECKING:
 SUFFIXES = (".keras", ".h5")
 
 
-def load(path: Path, *, classifier: bool = True) -> keras.Model:
+def load(path: Path) -> keras.Model:
     """The model in a .keras or .h5 file; of a saved OdlModel the one it wraps.
 
-    Args:
-        classifier: it has to have an output for each of at least two classes.
-
     Raises:
-        UserError: as `read`; the model does not have one input and one output, or is no classifier.
+        UserError: as `read`; the model does not have one input and one output.
     """
     model = read(path)
     _check_form(model, path)
-    shape = tuple(model.outputs[0].shape)
-    if classifier and (len(shape) != 2 or not (shape[1] or 0) > 1):
-        raise UserError(
-            f"{path} has output shape {shape}: a classifier has [batch, classes] with two or more "
-            "classes"
-        )
     return model
 
 

@@ -118,7 +118,7 @@ def prepare(settings: Settings, loader: Loader = load_data) -> Prepared:
         else:
             model = models.load_weights(model, settings.weights)
     else:
-        model = models.load(Path(settings.model), classifier=False)
+        model = models.load(Path(settings.model))
         shape = tuple(model.inputs[0].shape[1:])
         data = loader(settings, Task(named, shape))
         models.check_fits_data(model, data, None)
@@ -183,7 +183,7 @@ def resume(
     steps = batches.steps_per_epoch(len(data.x_train), size)
     per_call = batches.steps_per_call(data.x_train[0].nbytes, size)
     with strategy(settings.strategy).scope():
-        model = models.load(run_dir / "initial.keras", classifier=False)
+        model = models.load(run_dir / "initial.keras")
         data = models.as_the_model_takes(model, data)
         trainer = _wrap(model, data, settings, loss)
         trainer.compile(

@@ -22,6 +22,10 @@ struct ModelInfo {
   uint32_t classes;  // 0: no classifier
   float* target;     // wanted outputs in real units, or null
   uint32_t target_bytes;
+  const int8_t* output;  // of the last step, or null: value = scale * (byte - zero point)
+  uint32_t outputs;
+  float output_scale;
+  int32_t output_zero_point;
   uint32_t arena_bytes;  // used
 };
 

@@ -110,7 +110,8 @@ class TflmLearner final : public Learner {
       const char* const names[] = {"TFODL_SOFTMAX_XENT", "TFODL_LOGISTIC_XENT",
                                    "TFODL_SQUARED_ERROR"};
       for (int i = 0; i < 3; ++i) {
-        if (strcmp(name->c_str(), names[i]) != 0) continue;
+        // Also of errors as bfloat16: the name goes on.
+        if (strncmp(name->c_str(), names[i], strlen(names[i])) != 0) continue;
         has_loss = true;
         loss_ = losses[i];
         output_is_logits_ = op->inputs()->Get(0) == subgraph->outputs()->Get(0);
@@ -127,8 +128,11 @@ class TflmLearner final : public Learner {
     model_.input_type = input->type == kTfLiteInt8 ? ElementType::kInt8 : ElementType::kFloat32;
     model_.input_scale = input->params.scale;
     model_.input_zero_point = input->params.zero_point;
-    outputs_ = static_cast<uint32_t>(output->bytes);
-    model_.classes = loss_ == Loss::kSoftmax ? outputs_ : loss_ == Loss::kLogistic ? 2 : 0;
+    model_.output = output->data.int8;
+    model_.outputs = static_cast<uint32_t>(output->bytes);
+    model_.output_scale = output->params.scale;
+    model_.output_zero_point = output->params.zero_point;
+    model_.classes = loss_ == Loss::kSoftmax ? model_.outputs : loss_ == Loss::kLogistic ? 2 : 0;
     if (interpreter_->inputs_size() > 2) {
       model_.target = interpreter_->input(2)->data.f;
       model_.target_bytes = static_cast<uint32_t>(interpreter_->input(2)->bytes);
@@ -158,16 +162,15 @@ class TflmLearner final : public Learner {
   }
 
   Prediction Predicted() const {
-    const TfLiteTensor* output = interpreter_->output(0);
-    const int8_t* values = output->data.int8;
-    const float scale = output->params.scale;
-    const int32_t zero_point = output->params.zero_point;
+    const int8_t* values = model_.output;
+    const float scale = model_.output_scale;
+    const int32_t zero_point = model_.output_zero_point;
     if (loss_ == Loss::kSquaredError) return Prediction{-1, 0.0f};
     if (loss_ == Loss::kLogistic) {
       const float value = scale * static_cast<float>(values[0] - zero_point);
       return output_is_logits_ ? PredictFromLogit(value) : PredictFromSigmoid(value);
     }
-    const Prediction prediction = PredictFromLogits(values, outputs_, scale);
+    const Prediction prediction = PredictFromLogits(values, model_.outputs, scale);
     if (output_is_logits_) return prediction;
     const int32_t best = values[prediction.class_index];
     return Prediction{prediction.class_index, scale * static_cast<float>(best - zero_point)};
@@ -182,7 +185,6 @@ class TflmLearner final : public Learner {
   alignas(MicroInterpreter) uint8_t memory_[sizeof(MicroInterpreter)];
   Loss loss_ = Loss::kSoftmax;
   bool output_is_logits_ = false;
-  uint32_t outputs_ = 0;
 };
 
 }  // namespace tfodl

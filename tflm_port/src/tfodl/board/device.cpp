@@ -55,6 +55,13 @@ bool Device::SetInput(const float* sample) {
   return true;
 }
 
+bool Device::SetTarget(const float* targets) {
+  const ModelInfo& model = learner_.model();
+  if (model.target == nullptr) return false;
+  memcpy(model.target, targets, model.target_bytes);
+  return true;
+}
+
 Step Device::RunOnInput(bool is_set, bool learns, int32_t label) {
   if (!is_set) return Step{};
   const uint32_t start = clock_.microseconds();
@@ -79,6 +86,20 @@ Step Device::learn(const float* sample, int32_t label) {
 
 Step Device::learn(const int8_t* sample, int32_t label) {
   return RunOnInput(is_ready_ && SetInput(sample), true, label);
+}
+
+Step Device::learnTargets(const float* sample, const float* targets) {
+  return RunOnInput(is_ready_ && SetInput(sample) && SetTarget(targets), true, 0);
+}
+
+Step Device::learnTargets(const int8_t* sample, const float* targets) {
+  return RunOnInput(is_ready_ && SetInput(sample) && SetTarget(targets), true, 0);
+}
+
+float Device::output(uint32_t i) const {
+  const ModelInfo& model = learner_.model();
+  if (model.output == nullptr || i >= model.outputs) return 0.0f;
+  return model.output_scale * static_cast<float>(model.output[i] - model.output_zero_point);
 }
 
 }  // namespace tfodl

@@ -31,6 +31,13 @@ class Device {
   Step predict(const int8_t* sample);
   Step learn(const float* sample, int32_t label);
   Step learn(const int8_t* sample, int32_t label);
+  // A regression learns the wanted outputs, in real units; an autoencoder its sample, with label 0.
+  Step learnTargets(const float* sample, const float* targets);
+  Step learnTargets(const int8_t* sample, const float* targets);
+
+  // The i-th output at the last predict(), in real units: what a regression says, or how an
+  // autoencoder restores the sample. 0 where there is none.
+  float output(uint32_t i) const;
 
   // Counters; null before begin().
   const State* stats() const { return learner_.session().state; }
@@ -48,6 +55,7 @@ class Device {
  private:
   bool SetInput(const float* sample);
   bool SetInput(const int8_t* sample);
+  bool SetTarget(const float* targets);
   Step RunOnInput(bool is_set, bool learns, int32_t label);
 
   Learner& learner_;
