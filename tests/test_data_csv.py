@@ -6,8 +6,10 @@ import csv
 import wave
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
+from cli_calls import figures, invoke
 
 from tf_odl.data import load, standardisation, standardised_as
 from tf_odl.data.audio import SPEECH
@@ -15,6 +17,7 @@ from tf_odl.data.dataset import Dataset
 from tf_odl.data.validation import validation_part
 from tf_odl.errors import UserError
 from tf_odl.task import Loss, Task
+from tf_odl.tflm_port.interpreter import available
 
 RNG = np.random.default_rng(0)
 CHANNELS = ["aX", "aY", "aZ", "gX", "gY", "gZ"]
@@ -335,3 +338,49 @@ def test_other_clips_are_standardised_as_those_of_the_run(tmp_path: Path) -> Non
     record = {"mean": [1.0] * 13, "deviation": [2.0] * 13}
     plain = data.x_test * data.deviation + data.mean
     np.testing.assert_allclose(standardised_as(data, record).x_test, (plain - 1) / 2, atol=1e-5)
+
+
+# -- the whole path -----------------------------------------------------------------------------
+
+
+def waves(folder: Path, gain: float) -> Path:
+    """Slow and fast waves in two channels of unlike scales, 12 recordings of 40 rows each."""
+    for name, turns in (("slow", 1), ("fast", 4)):
+        lines = ["aX,gX"]
+        for _ in range(12):
+            angle = 2 * np.pi * (turns * np.arange(40) / 40 + RNG.uniform())
+            noise = RNG.normal(0, 0.1, (40, 2))
+            rows = gain * np.stack([np.sin(angle), 50 * np.cos(angle)], axis=1) + noise
+            lines += [*(f"{a:.3f},{g:.3f}" for a, g in rows), ""]
+        write(folder / f"{name}.csv", *lines)
+    return folder
+
+
+@pytest.mark.skipif(available() is not None, reason=str(available()))
+def test_gestures_from_the_serial_monitor_to_the_board(tmp_path: Path) -> None:
+    """Windows, their standardisation and the names of the classes go with the run."""
+    keras.utils.set_random_seed(0)
+    ends = [keras.layers.Dense(16, activation="relu"), keras.layers.Dense(2, activation="softmax")]
+    keras.Sequential([keras.Input((80,)), *ends]).save(tmp_path / "mine.keras")
+    run = tmp_path / "run"
+    record = figures(
+        *("finetune", "--model", tmp_path / "mine.keras", "--data", waves(tmp_path / "mine", 1)),
+        *("--standardise", "--lr", 0.05, "--batch-size", 4, "--epochs", 15, "--out", run),
+    )
+    assert record["data"]["train"] == [20, 80] and record["result"]["accuracy"] == 1
+    assert len(record["data"]["mean"]) == 2 and record["data"]["deviation"][1] > 20
+    figures("export", run)
+    out = run / "export-nano33"
+    header = next(out.glob("arduino/*/sample.h")).read_text()
+    assert "kChannels = 2;" in header and '{"fast", "slow"}' in header
+    others = figures("simulate", out, "--data", waves(tmp_path / "other", 0.8))
+    assert others["samples"] == 20 and others["accuracy_before"] == 1
+    tests = figures("verify", out, "--data", tmp_path / "other")
+    assert tests["samples"] == 4
+    (tmp_path / "mine" / "fast.csv").write_text("aX,gX\n1,2\n1,x\n")
+    refused = invoke(
+        *("finetune", "--model", tmp_path / "mine.keras", "--data", tmp_path / "mine"),
+        *("--out", tmp_path / "again"),
+    )
+    assert refused.exit_code == 2 and "fast.csv, line 3: 'x' in column gX" in refused.stderr
+    assert not (tmp_path / "again").exists()
