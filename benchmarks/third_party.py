@@ -67,7 +67,7 @@ def row(file: Path, target: str, how: str, report: dict[str, Any], folder: Path)
     step = plan["training"]
     cells = [f"`{file.stem}`", target, f"{how}: {count} of {len(layers)}"]
     cells += [f"{step['arena_bytes']:,}", f"{plan['flash']['total_bytes']:,}"]
-    cells += [f"{plan['inference']['milliseconds']:,.1f}", f"{step['milliseconds']:,.1f}"]
+    cells += [f"{step['inference']['milliseconds']:,.1f}", f"{step['milliseconds']:,.1f}"]
     cells += [f"{same:.0%}", f"{100 * (step['arena_bytes_host'] / arena - 1):+.2f} %"]
     return f"| {' | '.join(cells)} |"
 

@@ -5,7 +5,8 @@
 Counts the instructions of every op of some models (Chirale_TensorFLowLite with CMSIS-NN, QEMU) and
 fits, per kind of op, a cost to each size of its work (`converters/costs.py`).
 `converters/costs.json` gets the result, which `tf-odl plan` uses, and what each model took beside
-what the fit to the others predicts, which is also the table of docs/plan.md. Takes ten minutes.
+what the fit to the others predicts, which is also the table of docs/plan.md. docs/memory.md gets
+what convolutions take in both of their forms. Takes ten minutes.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from tf_odl.converters.export import export
 from tf_odl.converters.flatbuffer import FlatModel
 from tf_odl.converters.head import Head
 from tf_odl.converters.memory import plan_memory
-from tf_odl.converters.own_convolutions import OWN_CONVOLUTIONS, with_own_convolutions
+from tf_odl.converters.own_convolutions import OWN_CONVOLUTIONS, builtin_name
 from tf_odl.converters.targets import get_target
 from tf_odl.converters.update_rule import UpdateRule
 from tf_odl.converters.work import work_of
@@ -44,14 +45,17 @@ from tf_odl.models import build, set_statistics
 COSTS = ROOT / "converters" / "costs.json"
 PAGE = ROOT / "docs" / "plan.md"
 HEADER = ("| model | instructions | predicted | arena used, bytes | planned |", "|---" * 5 + "|")
+MEMORY_PAGE = ROOT / "docs" / "memory.md"
+CONVOLUTIONS = (
+    "| | ops | MACs | instructions per MAC, builtin | of our own | ratio | largest ratio |",
+    "|---" * 7 + "|",
+)
 KERNELS = (*through_tflm.KERNELS, "add", "concatenation", "depthwise_conv", "pad", "pooling")
 KERNELS = (*KERNELS, "quantize", "reduce", "softmax")
 OTHER = "other-ops"
 SEPARATE = ("Accumulation", "FloatHead", "FloatHeadBackward")  # ops that AddOps leaves out
 RATE = 0.002
 ACCUMULATED = 4  # samples, as many as op_costs.cpp counts
-#: Labels of MODELS whose training graph is also measured with convolutions of our own: large ones.
-OWN = ("cnn5-cifar", "ds-cnn-speech", "resnet8", "mobilenet-32", "mobilenet-48", "mobilenet-96")
 #: Other ways to train some of them: arguments of `export`. An accumulation ends once in the counted
 #: steps; its rate is that of one step of their mean.
 VARIANTS: Mapping[str, dict[str, Any]] = {
@@ -67,7 +71,6 @@ VARIANTS: Mapping[str, dict[str, Any]] = {
 }
 #: What the table calls them.
 TRAINED = {
-    "training-own": "training, own convolutions",
     "training-residual": "training, residual",
     "training-accumulated": f"training, {ACCUMULATED} samples together",
     "training-residual-accumulated": f"training, residual, {ACCUMULATED} samples together",
@@ -168,11 +171,7 @@ def sources(folder: Path) -> dict[str, bytes]:
         room = {"arena": FITTED[label]} if label in FITTED else {}
         out = exported(folder / label, *model, **room)
         found[f"{label}.inference"] = (out / "model.tflite").read_bytes()
-        training = (out / "model_train.tflite").read_bytes()
-        found[f"{label}.training-own" if label in FITTED else f"{label}.training"] = training
-        if label in OWN:
-            own = with_own_convolutions(FlatModel(training))
-            found[f"{label}.training-own"] = own.pack()
+        found[f"{label}.training"] = (out / "model_train.tflite").read_bytes()
         for variant, how in VARIANTS.items():
             if label not in (*VARIED, *(NARROW if "errors" in how else ())):
                 continue
@@ -254,6 +253,9 @@ def _all_memory(script: str) -> str:
     return script.replace("SECTIONS\n{\n", "SECTIONS\n{\n  .models : { *(.models) } > MODELS\n")
 
 
+Counts = Mapping[str, list[tuple[Work, int]]]  # of each model: its ops and their instructions
+
+
 def fit(rows: list[tuple[Work, int]]) -> dict[str, dict[str, float]]:
     """Per kind of op: instructions per unit of each size of its work, none negative.
 
@@ -274,13 +276,46 @@ def fit(rows: list[tuple[Work, int]]) -> dict[str, dict[str, float]]:
     return costs
 
 
-def rows_of(models: dict[str, list[tuple[Work, int]]]) -> list[tuple[Work, int]]:
+def rows_of(models: Counts) -> list[tuple[Work, int]]:
     """The ops of all models; where a model is trained in several ways, what they share once."""
     found = []
     for name, ops in models.items():
         first = name.endswith((".inference", ".training"))
-        found += [row for row in ops if first or row[0].kind.startswith("TFODL_")]
+        found += [row for row in ops if first or _trains(row[0])]
     return found
+
+
+def _trains(work: Work) -> bool:
+    kind = work.kind.split()[0]
+    return kind.startswith("TFODL_") and builtin_name(kind) == kind
+
+
+def convolution_rows(models: Counts) -> list[str]:
+    """What convolutions take in model.tflite, and the same ones in the training graph."""
+    pairs: dict[str, list[tuple[int, int, int]]] = {}
+    for name, ops in models.items():
+        label, how = name.split(".")
+        if how != "inference":
+            continue
+        own = [row for row in models[f"{label}.training"] if builtin_name(_op(row)) != _op(row)]
+        builtin = [row for row in ops if _op(row) in OWN_CONVOLUTIONS]
+        for (work, n), (_, m) in zip(builtin, own, strict=True):
+            pairs.setdefault(work.kind, []).append((work.macs, n, m))
+    lines = []
+    for kind, title in (
+        ("CONV_2D", "convolution, larger than 1x1"),
+        ("CONV_2D 1x1", "convolution, 1x1"),
+        ("DEPTHWISE_CONV_2D", "depthwise convolution"),
+    ):
+        macs, builtin, own = np.array(pairs[kind]).T
+        total, n, m = macs.sum(), builtin.sum(), own.sum()
+        rates = f"{n / total:.2f} | {m / total:.2f} | {m / n:.2f} | {(own / builtin).max():.2f}"
+        lines.append(f"| {title} | {len(macs)} | {total:,} | {rates} |")
+    return lines
+
+
+def _op(row: tuple[Work, int]) -> str:
+    return row[0].kind.split()[0]
 
 
 def row_of(name: str, row: Mapping[str, int]) -> str:
@@ -319,7 +354,9 @@ def main() -> None:
 
     lines = [row_of(name, row) for name, row in result["models"].items()]
     fill_table(PAGE, [*HEADER, *lines], "costs")
-    print(*lines, sep="\n")
+    convolutions = convolution_rows(per_model)
+    fill_table(MEMORY_PAGE, [*CONVOLUTIONS, *convolutions], "convolutions")
+    print(*lines, *convolutions, sep="\n")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 #ifndef TFODL_MODEL_OPS_H_
 #define TFODL_MODEL_OPS_H_
 
+#include "TfOdl.h"
 #include "tensorflow/lite/micro/micro_mutable_op_resolver.h"
 
 constexpr int kForwardOps = $count;

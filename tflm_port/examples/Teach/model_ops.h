@@ -2,18 +2,19 @@
 #ifndef TFODL_MODEL_OPS_H_
 #define TFODL_MODEL_OPS_H_
 
+#include "TfOdl.h"
 #include "tensorflow/lite/micro/micro_mutable_op_resolver.h"
 
 constexpr int kForwardOps = 5;
-constexpr unsigned kArenaBytes = 5120;
+constexpr unsigned kArenaBytes = 2692;
 
 template <class Resolver>
 void AddForwardOps(Resolver& resolver) {
-  resolver.AddConv2D();
-  resolver.AddDepthwiseConv2D();
   resolver.AddMaxPool2D();
   resolver.AddReshape();
   resolver.AddFullyConnected();
+  tfodl::AddConv2D(resolver);
+  tfodl::AddDepthwiseConv2D(resolver);
 }
 
 #endif /* TFODL_MODEL_OPS_H_ */
