@@ -47,10 +47,12 @@ FIELDS = (
 METHOD = get_method("tinypropv2")
 RULE = UpdateRule.RESIDUAL
 PRETRAINING, SUPPORT, LEARN, TEST = 12_000, 2_000, 1_000, 1_000  # samples
-HEAD, WHOLE, FISHER, FIT, ALL = (
+HEAD, WHOLE, ALIKE, FISHER, BLIND, FIT, ALL = TRAINS = (
     "the output layer",
     "whole layers, from the output down",
+    "as many layers as fit",
     "the most Fisher information",
+    "`--fit` without data",
     "`--fit`",
     "everything",
 )
@@ -64,9 +66,11 @@ class Case:
     rate: float
 
 
+DIGITS = Recipe(3, "Adam", 2e-3)
 CASES = {
-    "resnet8": Case("resnet8", Recipe(3, "Adam", 2e-3), 120, 0.002),
-    "cnn5": Case("cnn5", Recipe(3, "Adam", 2e-3), 32, 0.005),
+    "resnet8": Case("resnet8", DIGITS, 120, 0.002),
+    "resnet8-small": Case("resnet8", DIGITS, 72, 0.002),
+    "cnn5": Case("cnn5", DIGITS, 32, 0.005),
 }
 
 
@@ -91,12 +95,18 @@ def choices(model: keras.Model, support: Dataset, board: Target) -> dict[str, li
     for site in reversed(sites[:-1]):
         if plan_of([site, *whole])["fits"]:
             whole = [site, *whole]
-    worth = fisher(model, support)
+    alike = {site: np.full(count, 1 / count) for site, count in planner.neurons.items()}
+
+    def fit(data: Dataset | None) -> list[str]:
+        return list(layers_that_fit(model, METHOD, board, data, update_rule=RULE).best.layers)
+
     return {
         HEAD: sites[-1:],
         WHOLE: whole,
-        FISHER: list(fit_layers(worth, plan_of, planner.narrowable).best.layers),
-        FIT: list(layers_that_fit(model, METHOD, board, support, update_rule=RULE).best.layers),
+        ALIKE: list(fit_layers(alike, plan_of).best.layers),
+        FISHER: list(fit_layers(fisher(model, support), plan_of, planner.narrowable).best.layers),
+        BLIND: fit(None),
+        FIT: fit(support),
         ALL: None,
     }
 
@@ -179,8 +189,9 @@ def table(rows: list[Row]) -> list[str]:
         "|---" * 8 + "|",
     ]
     for case in CASES.values():
-        for trains in (HEAD, WHOLE, FISHER, FIT, ALL):
-            found = [r for r in rows if (r["model"], r["trains"]) == (case.model, trains)]
+        for trains in TRAINS:
+            key = case.model, str(case.arena), trains
+            found = [r for r in rows if (r["model"], r["arena"], r["trains"]) == key]
             if not found:
                 continue
             sizes = [np.mean([float(r[k]) for r in found]) for k in FIELDS[5:8]]

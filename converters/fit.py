@@ -58,7 +58,7 @@ def fit_layers(
 
     Args:
         worth: of each neuron of each weighted layer, float [neurons] >= 0, in the order of the
-            forward pass: the squared gradient of the loss, or the same for all.
+            forward pass: the squared gradient of the loss, or the same for all layers.
         plan_of: plans the training of some layers; see `planner.Planner`.
         narrowable: the layers of which a window of neurons can train alone.
         milliseconds: the longest training step, estimated; None for any.

@@ -45,19 +45,17 @@ def layers_that_fit(
 ) -> Fit:
     """The layers, and windows of their neurons, to train on a board.
 
-    With data a neuron of a Keras model is worth what it could take off the loss, see
-    `gradient_worth`; without, or for `mse`, whose targets no data set holds, all layers are worth
-    the same, and since nothing tells the neurons of a layer apart they train together or not.
+    A neuron of a Keras model is worth what it could take off the loss, see `gradient_worth`. Of a
+    .tflite file, which has no gradients here, all layers are worth the same, and since nothing
+    tells the neurons of a layer apart they train together or not.
+
+    Args:
+        data: those that will be learned, or similar ones; None for random ones.
 
     Raises:
         UserError: not even the output layer fits, or the model cannot be exported.
     """
     planner = Planner(model)
-    worth = {site: np.full(count, 1 / count) for site, count in planner.neurons.items()}
-    narrowable: set[str] = set()
-    if data is not None and loss is not Loss.MSE and not isinstance(model, bytes):
-        worth = gradient_worth(model, data, loss)
-        narrowable = planner.narrowable
 
     def plan_of(layers: Sequence[str], rule: UpdateRule = update_rule) -> Plan:
         return planner.plan(
@@ -72,6 +70,12 @@ def layers_that_fit(
             errors=errors,
         )
 
+    worth = {site: np.full(count, 1 / count) for site, count in planner.neurons.items()}
+    narrowable: set[str] = set()
+    if not isinstance(model, bytes):
+        plan_of(list(worth)[-1:])  # refuses a loss that does not suit the model
+        worth = gradient_worth(model, data, loss)
+        narrowable = planner.narrowable
     try:
         return fit_layers(worth, plan_of, narrowable, milliseconds=milliseconds, progress=progress)
     except UserError as error:
@@ -88,18 +92,20 @@ def layers_that_fit(
 
 
 def gradient_worth(
-    model: keras.Model, data: Dataset, loss: Loss | None = None
+    model: keras.Model, data: Dataset | None, loss: Loss | None = None
 ) -> dict[str, np.ndarray]:
     """What each neuron of each layer could take off the loss, float64 [neurons].
 
     A small step of SGD at rate r in some weights lowers the loss by r times the squared norm of
     their gradient, to first order. Each neuron is worth that of its weights and its bias, as they
     are on the device: with batch normalization folded. The gradient is the mean over 200 training
-    samples.
+    samples. Most of what makes one layer worth more than another are its shape and the weights
+    behind it: random samples with random labels see that, too (docs/plan.md).
 
     Args:
         model: Functional or Sequential.
-        data: with as many classes or targets as the model, but for `reconstruction`.
+        data: with as many classes or targets as the model, but for `reconstruction`; None for
+            normally distributed inputs, and labels or targets that have nothing to do with them.
         loss: what the device minimises; what the model ends in if None.
 
     Raises:
@@ -107,12 +113,8 @@ def gradient_worth(
     """
     import tensorflow as tf
 
-    from tf_odl.trainer.analysis import support_set
-
     folded = fold(model)
-    labels = data.y_train if data.classes else np.zeros(len(data.y_train))
-    x, y = support_set(data.x_train, data.y_train, SUPPORT_SAMPLES, 0, labels)
-    wanted = x.reshape(-1, *model.output_shape[1:]) if loss is Loss.RECONSTRUCTION else y
+    x, wanted = _samples(model, data, loss)
     measure = _keras_loss(model, loss)
     weights = {site: folded.model.get_layer(name).weights for site, name in folded.sites.items()}
     values = [weight.value for of_site in weights.values() for weight in of_site]
@@ -129,6 +131,26 @@ def gradient_worth(
         site: np.sum([next(squares).reshape(-1, count).sum(0) for _ in weights[site]], axis=0)
         for site, count in folded.neurons.items()
     }
+
+
+def _samples(
+    model: keras.Model, data: Dataset | None, loss: Loss | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Inputs [n, ...] and what the model shall answer, [n, ...]."""
+    from tf_odl.trainer.analysis import support_set
+
+    outputs = model.output_shape[1:]
+    if data is not None:
+        labels = data.y_train if data.classes else np.zeros(len(data.y_train))
+        x, y = support_set(data.x_train, data.y_train, SUPPORT_SAMPLES, 0, labels)
+    else:
+        rng = np.random.default_rng(0)
+        x = rng.normal(size=(SUPPORT_SAMPLES, *model.input_shape[1:])).astype(np.float32)
+        if loss is Loss.MSE:
+            y = rng.normal(size=(len(x), *outputs)).astype(np.float32)
+        else:
+            y = rng.integers(0, max(outputs[-1], 2), len(x))
+    return x, x.reshape(-1, *outputs) if loss is Loss.RECONSTRUCTION else y
 
 
 def _keras_loss(model: keras.Model, loss: Loss | None) -> keras.losses.Loss:

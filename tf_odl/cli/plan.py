@@ -43,7 +43,8 @@ def plan(
 
     Times and energies are estimates: instructions counted on a Cortex-M4, and what `tf-odl
     targets` assumes of the board. With --fit the layers are those worth most within the board's
-    memory: to a run's own data by the gradient of its loss, else all alike.
+    memory, by the gradient of the loss on a run's own data, or else on random samples; the layers
+    of a .tflite file count as all alike.
     """
     load_tensorflow()
     from tf_odl.converters.error_type import ErrorType
