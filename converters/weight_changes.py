@@ -1,5 +1,8 @@
 """Weights that stay in flash, with what learning changes of them in RAM: 4 bits each.
 
+A change has one of 15 values, which lie wider apart the larger they are; between two of them it is
+rounded at random.
+
 TFODL_LOAD_WEIGHTS adds the changes to the weights as exported, for as long as one op needs them;
 TFODL_STORE_WEIGHTS takes them apart again after a step (docs/training-graph.md).
 """
@@ -16,7 +19,8 @@ from tf_odl.converters.options import VersionOptions
 
 LOAD_WEIGHTS_OP, STORE_WEIGHTS_OP = "TFODL_LOAD_WEIGHTS", "TFODL_STORE_WEIGHTS"
 CHANGES = "changes"  # the last part of the name of their tensor
-LARGEST_CHANGE = 7  # steps of a weight, up or down
+#: In steps of a weight, by the lower three bits of a code; the fourth is the sign.
+SIZES = (0, 2, 4, 8, 12, 18, 26, 38)
 
 _ABSENT = -1
 _GROUP = 8  # weights that share four bytes
@@ -39,7 +43,9 @@ def changes_bytes(weights: int) -> int:
 
 
 def changed(exported: np.ndarray, changes: np.ndarray) -> np.ndarray:
-    """The weights: byte j of four has the changes of weight j (low half) and j + 4 of a group.
+    """The weights, within [-127, 127].
+
+    Byte j of four has the codes of the weights j (low half) and j + 4 (high half) of eight.
 
     Args:
         exported: int8, any shape.
@@ -50,8 +56,8 @@ def changed(exported: np.ndarray, changes: np.ndarray) -> np.ndarray:
     """
     codes = np.asarray(changes).view(np.uint8).reshape(-1, _GROUP // 2)
     halves = np.concatenate([codes & 15, codes >> 4], axis=1).ravel()[: exported.size]
-    steps = (halves.astype(np.int16) ^ 8) - 8
-    return (exported.ravel() + steps).astype(np.int8).reshape(exported.shape)
+    steps = np.asarray([*SIZES, *(-size for size in SIZES)], np.int16)[halves]
+    return np.clip(exported.ravel() + steps, -127, 127).astype(np.int8).reshape(exported.shape)
 
 
 def add_changes(flat: FlatModel, weights: int) -> int:

@@ -7,6 +7,7 @@ import keras
 import kernel_harness as harness
 import numpy as np
 import pytest
+from backward_reference import Generator
 from converter_models import MODELS, Export, make
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,21 +22,26 @@ from tf_odl.errors import UserError
 from tf_odl.tflm_port.interpreter import TrainingInterpreter, available
 
 needs_tflm = pytest.mark.skipif(available() is not None, reason=str(available()))
-LARGEST = 7
+SIZES = (0, 2, 4, 8, 12, 18, 26, 38)
 
 int8s = st.integers(1, 70).flatmap(
     lambda n: arrays.arrays(np.int8, n, elements=st.integers(-127, 127))
 )
 
 
-def stored(weights: np.ndarray, exported: np.ndarray) -> tuple[np.ndarray, int]:
-    """The kernel's changes, and how many were out of bounds."""
-    changes = np.full(changes_bytes(len(weights)) + 4, 99, np.int8)
+def stored(
+    weights: np.ndarray, exported: np.ndarray, changes: np.ndarray, seed: int
+) -> tuple[np.ndarray, int, int]:
+    """The kernel's changes, how many were out of bounds, and the generator's state afterwards."""
+    packed = np.concatenate([changes, np.full(4, 99, np.int8)])
+    rng = np.array([seed], np.uint32)
     count = harness.library.tfodl_store_weights(
-        *map(harness.pointer, (weights, exported)), len(weights), harness.pointer(changes)
+        *map(harness.pointer, (weights, exported)),
+        len(weights),
+        *map(harness.pointer, (packed, rng)),
     )
-    assert (changes[-4:] == 99).all(), "what lies behind them"
-    return changes[:-4].copy(), count
+    assert (packed[-4:] == 99).all(), "what lies behind them"
+    return packed[:-4].copy(), count, int(rng[0])
 
 
 def loaded(changes: np.ndarray, exported: np.ndarray) -> np.ndarray:
@@ -48,36 +54,80 @@ def loaded(changes: np.ndarray, exported: np.ndarray) -> np.ndarray:
     return weights[:-4].copy()
 
 
-def changes_of(packed: np.ndarray, count: int) -> list[int]:
+def codes_of(packed: np.ndarray, count: int) -> list[int]:
     """As docs/training-graph.md describes them, one by one."""
     found = []
     for weight in range(count):
         group, place = divmod(weight, 8)
         byte = int(packed[4 * group + place % 4]) & 255
-        half = byte >> 4 if place >= 4 else byte & 15
-        found.append(half - 16 if half >= 8 else half)
+        found.append(byte >> 4 if place >= 4 else byte & 15)
     return found
 
 
+def change_of(code: int) -> int:
+    return -SIZES[code - 8] if code >= 8 else SIZES[code]
+
+
+def weight_of(exported: int, code: int) -> int:
+    return max(-127, min(127, exported + change_of(code)))
+
+
+def code_of(change: int, generator: Generator) -> int:
+    """That of the value below or above, drawn in proportion to how near they are."""
+    size = abs(change)
+    below = max(i for i, s in enumerate(SIZES) if s <= size)
+    if size != SIZES[below] and below < 7:
+        gap = SIZES[below + 1] - SIZES[below]
+        if (generator.draw() >> 16) * gap // 2**16 < size - SIZES[below]:
+            below += 1
+    return below + 8 if change < 0 and below else below
+
+
+def reference(
+    weights: np.ndarray, exported: np.ndarray, codes: list[int], generator: Generator
+) -> tuple[list[int], int]:
+    """The codes of some weights, and how many of their changes were out of bounds."""
+    found, beyond = [], 0
+    for w, start, code in zip(weights.tolist(), exported.tolist(), codes, strict=True):
+        if w == weight_of(start, code):
+            found.append(code)
+            continue
+        beyond += abs(w - start) > SIZES[-1]
+        found.append(code_of(w - start, generator))
+    return found, beyond
+
+
 @given(int8s, st.integers(0, 2**31))
-def test_changes_within_seven_steps_are_kept_others_bounded(
-    exported: np.ndarray, seed: int
-) -> None:
+def test_changes_are_kept_bit_for_bit(exported: np.ndarray, seed: int) -> None:
     random = np.random.default_rng(seed)
-    spread = random.choice([3, 12, 254])
-    exact = random.integers(-spread, spread + 1, exported.shape)
-    weights = np.clip(exported + exact, -127, 127).astype(np.int8)
-    exact = weights.astype(int) - exported
-    packed, out_of_bounds = stored(weights, exported)
-    expected = np.clip(exact, -LARGEST, LARGEST)
-    assert changes_of(packed, len(weights)) == expected.tolist()
-    assert out_of_bounds == int((np.abs(exact) > LARGEST).sum())
-    again = loaded(packed, exported)
-    np.testing.assert_array_equal(again, exported + expected)
-    np.testing.assert_array_equal(changed(exported, packed), again)
-    twice, none = stored(again, exported)
-    np.testing.assert_array_equal(twice, packed)
-    assert none == 0
+    packed = random.integers(-128, 128, changes_bytes(len(exported))).astype(np.int8)
+    codes = codes_of(packed, len(exported))
+    before = np.array([weight_of(*pair) for pair in zip(exported.tolist(), codes, strict=True)])
+    np.testing.assert_array_equal(loaded(packed, exported), before)
+    np.testing.assert_array_equal(changed(exported, packed), before)
+    spread = random.choice([0, 1, 3, 12, 254])
+    moved = before + random.integers(-spread, spread + 1, before.shape)
+    weights = np.clip(moved, -127, 127).astype(np.int8)
+    generator = Generator(seed + 1)
+    expected, beyond = reference(weights, exported, codes, generator)
+    after, out_of_bounds, rng = stored(weights, exported, packed, seed + 1)
+    assert codes_of(after, len(exported)) == expected
+    assert (out_of_bounds, rng) == (beyond, generator.state)
+
+
+def test_the_mean_of_a_change_is_the_change() -> None:
+    """Within the bounds; seven standard errors at most."""
+    count = 40_000
+    for change in (*range(-38, 39), 40, -127):
+        weights, exported = np.full(count, change, np.int8), np.zeros(count, np.int8)
+        packed, out_of_bounds, _ = stored(
+            weights, exported, np.zeros(changes_bytes(count), np.int8), 7
+        )
+        wanted = max(-38, min(38, change))
+        learned = changed(exported, packed).astype(float)
+        assert abs(learned.mean() - wanted) <= 7 * learned.std() / count**0.5
+        assert set(np.abs(learned)) <= set(SIZES)
+        assert out_of_bounds == (count if wanted != change else 0)
 
 
 def test_zeros_are_the_exported_weights() -> None:
@@ -88,69 +138,74 @@ def test_zeros_are_the_exported_weights() -> None:
 
 @needs_tflm
 @pytest.mark.parametrize("name", MODELS)
-def test_they_learn_what_weights_in_ram_do_within_seven_steps(tmp_path: Path, name: str) -> None:
-    """Step by step: the weights of the other graph are bounded by hand, after each of its steps."""
-    model = make(name)
-    rules = (UpdateRule.STOCHASTIC, UpdateRule.CHANGES)
-    exports = [
-        Export(model, tmp_path / rule.value, update_rule=rule, learning_rate=0.1) for rule in rules
-    ]
-    whole, narrow = (e.graph for e in exports)
-    plain = exports[0].plain
-    exported = [plain.constant(plain.find(whole.name(t)) or 0) for t in variable_tensors(whole)]
-    codes = exports[0].codes(np.random.default_rng(1).normal(size=(40, *model.input_shape[1:])))
-    beyond = 0
-    with (
-        TrainingInterpreter(exports[0].training) as one,
-        TrainingInterpreter(exports[1].training) as other,
-    ):
-        np.testing.assert_array_equal(one.infer(codes), other.infer(codes))
-        for i in range(len(codes)):
-            outputs = [b.train(codes[i : i + 1], [i % 4])[0] for b in (one, other)]
-            np.testing.assert_array_equal(*outputs)
-            weights = one.variables()
-            for w, start in zip(weights, exported, strict=True):
-                assert start is not None
-                if w.dtype == np.int8:
-                    change = w.astype(int) - start
-                    beyond += int((np.abs(change) > LARGEST).sum())
-                    w[:] = start + np.clip(change, -LARGEST, LARGEST)
-            one.set_variables(weights)
-            learned = [
-                start if w.dtype == np.int32 else changed(start, w)
-                for start, w in zip(exported, other.variables(), strict=True)
-            ]
-            for mine, theirs, w in zip(weights, learned, other.variables(), strict=True):
-                np.testing.assert_array_equal(mine, w if w.dtype == np.int32 else theirs)
-        assert beyond > 0, "else nothing was bounded"
-        assert other.state().saturated == one.state().saturated + beyond
-        outputs = [b.infer(codes) for b in (one, other)]
+def test_a_step_is_that_of_weights_in_ram_and_then_stored(tmp_path: Path, name: str) -> None:
+    """Of the output layer alone: the generator has the same state when its weights change."""
+    model, rules = make(name), (UpdateRule.STOCHASTIC, UpdateRule.CHANGES)
+    one, other = (
+        Export(model, tmp_path / rule.value, update_rule=rule, learning_rate=0.5, train_layers=1)
+        for rule in rules
+    )
+    kernel, _ = variable_tensors(one.graph)
+    exported = one.plain.constant(one.plain.find(one.graph.name(kernel)) or 0)
+    assert exported is not None
+    codes = one.codes(np.random.default_rng(1).normal(size=(1, *model.input_shape[1:])))
+    boards = [TrainingInterpreter(export.training) for export in (one, other)]
+    with boards[0], boards[1]:
+        outputs = [board.train(codes, [2])[0] for board in boards]
         np.testing.assert_array_equal(*outputs)
-        other.reset()
-        assert not any(v.any() for v in other.variables() if v.dtype == np.int8)
-    assert len(variable_tensors(narrow)) == len(variable_tensors(whole))
+        (weights, bias), (changes, same_bias) = (board.variables() for board in boards)
+        states = [board.state() for board in boards]
+    np.testing.assert_array_equal(bias, same_bias)
+    generator = Generator(states[0].rng)
+    none = [0] * weights.size
+    expected, beyond = reference(weights.ravel(), exported.ravel(), none, generator)
+    assert codes_of(changes, weights.size) == expected and any(expected)
+    assert states[1].rng == generator.state
+    assert states[1].saturated == states[0].saturated + beyond
 
 
 @needs_tflm
-def test_what_was_learned_goes_back_into_both_models(tmp_path: Path) -> None:
-    rules = (UpdateRule.STOCHASTIC, UpdateRule.CHANGES)
-    written = []
-    for rule in rules:
-        export = Export(make("separable"), tmp_path / rule.value, update_rule=rule)
-        graph = export.training
-        codes = export.codes(np.random.default_rng(1).normal(size=(9, 8, 8, 3)))
-        with TrainingInterpreter(graph) as board:
-            board.train(codes, np.arange(9) % 4)
-            outputs, variables = board.infer(codes), board.variables()
-        np.testing.assert_array_equal(
-            infer(with_variables(export.int8, graph, variables), codes), outputs
-        )
-        folded = keras.models.load_model(export.folder / "model_folded.keras")
-        before = folded.get_weights()
-        written.append(write_back(folded, graph, variables).get_weights())
-        assert any((a != b).any() for a, b in zip(written[-1], before, strict=True))
-    for one, other in zip(*written, strict=True):
-        np.testing.assert_array_equal(one, other)
+@pytest.mark.parametrize("name", MODELS)
+def test_what_is_learned_is_what_the_forward_pass_computes_with(tmp_path: Path, name: str) -> None:
+    export = Export(make(name), tmp_path / "e", update_rule=UpdateRule.CHANGES, learning_rate=0.02)
+    codes = export.codes(np.random.default_rng(1).normal(size=(60, *export.model.input_shape[1:])))
+    labels = np.arange(60) % 4
+    with TrainingInterpreter(export.training) as board:
+        np.testing.assert_array_equal(board.infer(codes), infer(export.int8, codes))
+        losses = [board.train(codes, labels)[1][:, 0].mean() for _ in range(6)]
+        assert losses[-1] < losses[0]
+        learned = with_variables(export.int8, export.training, board.variables())
+        np.testing.assert_array_equal(board.infer(codes), infer(learned, codes))
+        board.reset()
+        assert not any(v.any() for v in board.variables() if v.dtype == np.int8)
+        np.testing.assert_array_equal(board.infer(codes), infer(export.int8, codes))
+
+
+def test_what_was_learned_goes_back_into_keras(tmp_path: Path) -> None:
+    """As from weights in RAM that have the same values, also of a depthwise layer."""
+    model = make("separable")
+    narrow = Export(model, tmp_path / "narrow", update_rule=UpdateRule.CHANGES)
+    wide = Export(model, tmp_path / "wide", update_rule=UpdateRule.STOCHASTIC)
+    random = np.random.default_rng(3)
+    changes, weights = [], []
+    for tensor, same in zip(
+        variable_tensors(narrow.graph), variable_tensors(wide.graph), strict=True
+    ):
+        exported = wide.plain.constant(wide.plain.find(wide.graph.name(same)) or 0)
+        assert exported is not None
+        if exported.dtype == np.int8:
+            shape = narrow.graph.shape(tensor)
+            changes.append(random.integers(-128, 128, shape).astype(np.int8))
+            weights.append(changed(exported, changes[-1]))
+        else:
+            changes.append(exported + 5)
+            weights.append(exported + 5)
+    folded = keras.models.load_model(wide.folder / "model_folded.keras")
+    one = write_back(folded, narrow.training, changes).get_weights()
+    other = write_back(folded, wide.training, weights).get_weights()
+    for a, b, before in zip(one, other, folded.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+        assert (a != before).any()
 
 
 def test_a_change_takes_half_a_byte(tmp_path: Path) -> None:

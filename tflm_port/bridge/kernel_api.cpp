@@ -206,8 +206,8 @@ void tfodl_load_weights(const int8_t* changes, const int8_t* exported, uint32_t 
 
 // Returns how many changes were out of bounds.
 uint32_t tfodl_store_weights(const int8_t* weights, const int8_t* exported, uint32_t count,
-                             int8_t* changes) {
-  return tfodl::StoreWeights(weights, exported, count, changes);
+                             int8_t* changes, uint32_t* rng) {
+  return tfodl::StoreWeights(weights, exported, count, changes, rng);
 }
 
 void tfodl_update_biases(int32_t* biases, const float* steps, uint32_t count, uint32_t* rng) {

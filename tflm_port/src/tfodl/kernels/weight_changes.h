@@ -1,7 +1,9 @@
 // What int8 weights have changed by since they were exported, in 4 bits each.
 //
-// Four bytes hold the changes of eight weights, from -7 to 7: the low half of byte j that of weight
-// j, the high half that of weight j + 4. Behind the last weight they are filled up with zeros.
+// A change has one of 15 values, which lie wider apart the larger they are; between two of them it
+// is rounded at random.
+// Four bytes hold those of eight weights: the low half of byte j that of weight j, the high half
+// that of weight j + 4. Behind the last weight they are filled up with zeros.
 #ifndef TFODL_KERNELS_WEIGHT_CHANGES_H_
 #define TFODL_KERNELS_WEIGHT_CHANGES_H_
 
@@ -15,12 +17,13 @@ inline uint32_t ChangesBytes(uint32_t weights) {
   return (weights + kWeightsOfAGroup - 1) / kWeightsOfAGroup * (kWeightsOfAGroup / 2);
 }
 
-// weights = exported + changes, int8 [count].
+// weights = exported + changes within [-127, 127], int8 [count].
 void LoadWeights(const int8_t* changes, const int8_t* exported, uint32_t count, int8_t* weights);
 
-// changes = weights - exported, bounded. Returns how many of them were out of bounds.
+// The changes of weights that were loaded and may have moved since; those that have not keep
+// theirs. rng: the state of the generator. Returns how many changes were out of bounds.
 uint32_t StoreWeights(const int8_t* weights, const int8_t* exported, uint32_t count,
-                      int8_t* changes);
+                      int8_t* changes, uint32_t* rng);
 
 }  // namespace tfodl
 

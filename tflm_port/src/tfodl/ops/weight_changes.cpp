@@ -64,12 +64,12 @@ TfLiteStatus Load(TfLiteContext* context, TfLiteNode* node) {
 }
 
 TfLiteStatus Store(TfLiteContext* context, TfLiteNode* node) {
-  const TfLiteEvalTensor* state = Input(context, node, kState);
-  if (!IsTrained(state)) return kTfLiteOk;
+  if (!IsTrained(Input(context, node, kState))) return kTfLiteOk;
+  State* state = Data<State>(Input(context, node, kState));
   const TfLiteEvalTensor* exported = Input(context, node, kExported);
-  Data<State>(state)->saturated +=
-      StoreWeights(Data<int8_t>(Input(context, node, kWeights)), Data<int8_t>(exported),
-                   ElementCount(exported), Data<int8_t>(Input(context, node, kChanges)));
+  state->saturated += StoreWeights(
+      Data<int8_t>(Input(context, node, kWeights)), Data<int8_t>(exported),
+      ElementCount(exported), Data<int8_t>(Input(context, node, kChanges)), &state->rng);
   return kTfLiteOk;
 }
 
