@@ -53,7 +53,8 @@ CONVOLUTIONS = (
 KERNELS = (*through_tflm.KERNELS, "add", "concatenation", "depthwise_conv", "pad", "pooling")
 KERNELS = (*KERNELS, "quantize", "reduce", "softmax")
 OTHER = "other-ops"
-SEPARATE = ("Accumulation", "FloatHead", "FloatHeadBackward")  # ops that AddOps leaves out
+#: Ops that AddOps leaves out.
+SEPARATE = ("Accumulation", "FloatHead", "FloatHeadBackward", "LoadWeights", "StoreWeights")
 RATE = 0.002
 ACCUMULATED = 4  # samples, as many as op_costs.cpp counts
 #: Other ways to train some of them: arguments of `export`. An accumulation ends once in the counted
@@ -68,6 +69,7 @@ VARIANTS: Mapping[str, dict[str, Any]] = {
     },
     "training-float-head": {"head": Head.FLOAT32},
     "training-bfloat16": {"errors": ErrorType.BFLOAT16},
+    "training-changes": {"update_rule": UpdateRule.CHANGES},
 }
 #: What the table calls them.
 TRAINED = {
@@ -76,6 +78,7 @@ TRAINED = {
     "training-residual-accumulated": f"training, residual, {ACCUMULATED} samples together",
     "training-float-head": "training, float head",
     "training-bfloat16": "training, bfloat16 errors",
+    "training-changes": "training, weights in flash",
 }
 VARIED = ("mlp5-hapt", "cnn5-digits", "ds-cnn-speech", "mobilenet-48")
 #: Labels of MODELS that are trained in the last of these ways, too.
@@ -88,8 +91,16 @@ HALF = (
     *("block_15_expand[0:168]", "block_15_depthwise", "block_15_project[0:28]"),
     *("block_16_expand[0:168]", "block_16_depthwise", "block_16_project[0:56]", "predictions"),
 )
-#: Arenas, in bytes, that exports are fitted to, by label; the others have all the room they want.
-FITTED = {"mobilenet-96-half": 150_000}
+#: All of them.
+BLOCKS = (
+    *("block_15_expand", "block_15_depthwise", "block_15_project"),
+    *("block_16_expand", "block_16_depthwise", "block_16_project", "predictions"),
+)
+#: By label what an export is told: the arena in bytes, where not all the room it wants.
+FITTED: Mapping[str, dict[str, Any]] = {
+    "mobilenet-96-half": {"arena": 150_000},
+    "mobilenet-96-blocks": {"arena": 150_000, "update_rule": UpdateRule.CHANGES},
+}
 #: Name, built-in model, samples, classes, layers that train (how many of the last, None: all).
 Trained = int | tuple[str, ...] | None
 MODELS: list[tuple[str, str, tuple[int, ...], int, Trained]] = [
@@ -106,6 +117,7 @@ MODELS: list[tuple[str, str, tuple[int, ...], int, Trained]] = [
     ("mobilenet-48", "mobilenetv2-0.35", (48, 48, 3), 2, 5),
     ("mobilenet-96", "mobilenetv2-0.35", (96, 96, 3), 2, 1),
     ("mobilenet-96-half", "mobilenetv2-0.35", (96, 96, 3), 10, HALF),
+    ("mobilenet-96-blocks", "mobilenetv2-0.35", (96, 96, 3), 10, BLOCKS),
     ("other-ops", OTHER, (24, 24, 3), 4, None),
     ("other-ops-large", OTHER, (32, 32, 4), 6, None),
 ]
@@ -168,8 +180,7 @@ def sources(folder: Path) -> dict[str, bytes]:
     """The plain and the training model of each of MODELS; writes the headers of the program."""
     found: dict[str, bytes] = {}
     for label, *model in MODELS:
-        room = {"arena": FITTED[label]} if label in FITTED else {}
-        out = exported(folder / label, *model, **room)
+        out = exported(folder / label, *model, **FITTED.get(label, {}))
         found[f"{label}.inference"] = (out / "model.tflite").read_bytes()
         found[f"{label}.training"] = (out / "model_train.tflite").read_bytes()
         for variant, how in VARIANTS.items():
