@@ -172,6 +172,16 @@ class FlatModel:
         quantization.scale, quantization.zeroPoint = [1.0], [0]
         return quantization
 
+    def keep_scales(self, tensor: int) -> None:
+        """One zero point, of a tensor where nobody looks for those of its channels.
+
+        Scales are what learned values are brought back by; TensorFlow Lite Micro, too, takes a
+        single zero point where it wants one.
+        """
+        quantization = copy.copy(self.tensors[tensor].quantization)
+        quantization.zeroPoint = np.zeros(1, np.int64)
+        self.tensors[tensor].quantization = quantization
+
     def drop_unused_tensors(self) -> None:
         """Remove tensors that no op and no end of the model mentions; the others are renumbered."""
         mentioned = {*self.inputs, *self.outputs}

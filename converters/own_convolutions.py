@@ -9,7 +9,6 @@ by side write them there themselves. The results are the same bits.
 
 from __future__ import annotations
 
-import copy
 from dataclasses import replace
 from typing import Any
 
@@ -185,19 +184,6 @@ def _options(flat: FlatModel, op: Any) -> ConvOptions | None:
     )
 
 
-def _needed_quantization(flat: FlatModel, tensor: int) -> Any:
-    """What somebody still reads of the 12 bytes per channel that a weight or bias tensor has.
-
-    Nothing of a constant; the scales of a variable, whose learned values are brought back by them.
-    TensorFlow Lite Micro takes a single zero point for all channels.
-    """
-    if not flat.tensors[tensor].isVariable:
-        return None
-    quantization = copy.copy(flat.tensors[tensor].quantization)
-    quantization.zeroPoint = np.zeros(1, np.int64)
-    return quantization
-
-
 def _own(flat: FlatModel, op: Any, code: str, options: ConvOptions) -> Any:
     inputs = [int(i) for i in op.inputs]
     inputs += [_ABSENT] * (3 - len(inputs))
@@ -207,6 +193,9 @@ def _own(flat: FlatModel, op: Any, code: str, options: ConvOptions) -> Any:
         name = f"{flat.name(y)}/windows/scratch"
         outputs.append(flat.add_tensor(name, (scratch_words(options),), np.float32))
     for tensor in inputs[1:]:
-        if tensor != _ABSENT:
-            flat.tensors[tensor].quantization = _needed_quantization(flat, tensor)
+        # Nobody reads the 12 bytes per channel of a constant any more.
+        if tensor != _ABSENT and flat.tensors[tensor].isVariable:
+            flat.keep_scales(tensor)
+        elif tensor != _ABSENT:
+            flat.tensors[tensor].quantization = None
     return flat.custom_op(code, inputs, outputs, options.pack())
