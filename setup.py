@@ -1,8 +1,9 @@
-"""Builds the host library of the training ops; everything else is in pyproject.toml.
+"""Builds two libraries in C++; everything else is in pyproject.toml.
 
-The library holds the same C++ sources that go onto a board, and the bridge that adds them to the
-TensorFlow Lite Micro of the tflite-micro wheel. It is loaded with ctypes, not imported. Where it
-cannot be compiled the installation goes on without it: only the simulation needs it.
+The host library holds the same C++ sources that go onto a board, and the bridge that adds them to
+the TensorFlow Lite Micro of the tflite-micro wheel. The other one finds the largest entries of
+errors while a model trains on the PC. Both are loaded with ctypes, not imported. Where they cannot
+be compiled the installation goes on without: then there is no simulation, and training is slower.
 """
 
 import sys
@@ -34,7 +35,13 @@ def extensions() -> list[Extension]:
             extra_compile_args=["-std=c++14", "-O2", "-ffp-contract=off", "-fno-exceptions"],
             libraries=["dl"] if sys.platform.startswith("linux") else [],
             optional=True,
-        )
+        ),
+        Extension(
+            "tf_odl.methods._largest",
+            sources=["tf_odl/methods/largest.cpp"],
+            extra_compile_args=["-std=c++14", "-O3"],
+            optional=True,
+        ),
     ]
 
 

@@ -325,11 +325,12 @@ def test_top_k_is_exact_where_xla_compiles(size: int) -> None:
     k = np.append(rng.integers(1, size + 1, 6), 0).astype(np.int32)
     compiled = tf.function(top_k, jit_compile=True)
     masks = compiled(tf.constant(magnitude), tf.constant(k))
-    for row, wanted, found, nonzero in zip(magnitude, k, *masks, strict=True):
+    for row, wanted, found, nonzero, count in zip(magnitude, k, *masks, strict=True):
         expected = np.zeros(size, bool)
         expected[np.argsort(-row, kind="stable")[:wanted]] = True
         assert np.array_equal(found, expected)
         assert np.array_equal(nonzero, expected & (row > 0))
+        assert count == np.count_nonzero(nonzero)
 
 
 def test_a_trained_model_is_freed() -> None:

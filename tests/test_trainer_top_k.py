@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from tf_odl.methods import get_method
+from tf_odl.methods import top_k as module
+from tf_odl.methods.largest import library
 from tf_odl.methods.top_k import top_k
+from tf_odl.trainer.model import OdlModel
+
+
+@pytest.fixture(params=["C++", "TensorFlow"])
+def search(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Who searches: the compiled function, or TensorFlow's ops where there is none."""
+    if request.param == "TensorFlow":
+        monkeypatch.setattr(module, "library", lambda: None)
+    elif library() is None:
+        pytest.skip("the search was not compiled: install a C++ compiler and install tf-odl again")
+    monkeypatch.setattr(module, "CALLED", 0)
+    return str(request.param)
 
 
 def expected(magnitude: np.ndarray, k: np.ndarray) -> np.ndarray:
@@ -34,7 +50,7 @@ def rows(kind: str, size: int) -> np.ndarray:
 
 @pytest.mark.parametrize("size", [1023, 1024, 3000])
 @pytest.mark.parametrize("kind", ["normal", "sparse", "tied", "scales", "equal", "zero"])
-def test_exact_with_ties_in_index_order(kind: str, size: int) -> None:
+def test_exact_with_ties_in_index_order(search: str, kind: str, size: int) -> None:
     """Eagerly and in a graph; the k of a row may be 0, 1, all, or reach into the zeros."""
     magnitude = rows(kind, size)
     function = tf.function(top_k)
@@ -46,19 +62,23 @@ def test_exact_with_ties_in_index_order(kind: str, size: int) -> None:
     ):
         want = expected(magnitude, k)
         for run in (top_k, function):
-            mask, nonzero = run(tf.constant(magnitude), tf.constant(k, tf.int32))
+            mask, nonzero, count = run(tf.constant(magnitude), tf.constant(k, tf.int32))
             np.testing.assert_array_equal(mask, want)
             np.testing.assert_array_equal(nonzero, want & (magnitude > 0))
+            np.testing.assert_array_equal(count, (want & (magnitude > 0)).sum(axis=1))
 
 
-def test_errors_that_are_no_numbers_are_the_largest() -> None:
+def test_errors_that_are_no_numbers_are_the_largest(search: str) -> None:
     """A diverged run ends with a message, not in a crash."""
     magnitude = np.array([[1, np.nan, np.inf, 2, 0], [np.nan] * 5], np.float32)
     mask = top_k(tf.constant(magnitude), tf.constant([3, 2])).mask.numpy()
     np.testing.assert_array_equal(mask, [[0, 1, 1, 1, 0], [1, 1, 0, 0, 0]])
+    many = np.where(np.arange(200) % 2, np.float32(np.nan), np.arange(200, dtype=np.float32))[None]
+    mask = top_k(tf.constant(many), tf.constant([102])).mask.numpy()[0]
+    assert mask[1::2].all() and mask[196] and mask[198] and mask.sum() == 102
 
 
-def test_only_rows_with_too_many_entries_are_searched() -> None:
+def test_only_rows_with_too_many_entries_are_searched(search: str) -> None:
     """Rows of 0, 1, 3 and 5 entries that are not zero, of which 3 are kept, ties among them."""
     magnitude = np.array([[0] * 5, [0, 0, 2, 0, 0], [0, 4, 1, 0, 1], [1, 7, 1, 7, 1]], np.float32)
     found = top_k(tf.constant(magnitude), tf.fill([4], 3))
@@ -66,3 +86,26 @@ def test_only_rows_with_too_many_entries_are_searched() -> None:
     np.testing.assert_array_equal(found.nonzero, nonzero)
     mask = [[1, 1, 1, 0, 0], [1, 1, 1, 0, 0], [0, 1, 1, 0, 1], [1, 1, 0, 1, 0]]
     np.testing.assert_array_equal(found.mask, mask)
+
+
+@pytest.mark.skipif(library() is None, reason="the search was not compiled")
+def test_weights_do_not_depend_on_who_searches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bit for bit, under a skip rule, whose batches have any number of samples."""
+    rng = np.random.default_rng(0)
+    x, y = rng.random((96, 12, 12, 1), np.float32), rng.integers(0, 4, 96)
+    weights = []
+    for has_library in (True, False):
+        if not has_library:
+            monkeypatch.setattr(module, "library", lambda: None)
+        keras.utils.set_random_seed(0)
+        layers = [keras.layers.Conv2D(8, 3, activation="relu"), keras.layers.MaxPooling2D()]
+        layers += [keras.layers.Flatten(), keras.layers.Dense(24, "relu"), keras.layers.Dense(4)]
+        model = OdlModel(
+            keras.Sequential([keras.Input((12, 12, 1)), *layers]), get_method("tinypropv2")
+        )
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile(keras.optimizers.SGD(0.1), loss, steps_per_execution=2)
+        model.fit(x, y, batch_size=16, epochs=4, verbose=0)
+        weights.append(model.get_weights())
+    for a, b in zip(*weights, strict=True):
+        np.testing.assert_array_equal(a, b)

@@ -49,5 +49,7 @@ def keep_largest(
         return top_k(magnitude, k)
     maps = tf.reshape(magnitude, [-1, layer.positions, layer.neurons])
     channels = top_k(tf.reduce_sum(maps, axis=1), k)
-    mask, nonzero = (tf.tile(part, [1, layer.positions]) for part in channels)
-    return TopK(mask, nonzero & (magnitude > 0))
+    whole = [1, layer.positions]
+    nonzero = tf.tile(channels.nonzero, whole) & (magnitude > 0)
+    count = tf.reduce_sum(tf.cast(nonzero, tf.int32), axis=1)
+    return TopK(tf.tile(channels.mask, whole), nonzero, count)

@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from tf_odl.methods.largest import largest, library
+
 if TYPE_CHECKING:
     import tensorflow as tf
 
 RANKED = 192  # entries up to which XLA compares all pairs fastest
+CALLED = 256  # entries from which calling C++ pays
 _BLOCK = 64
 
 
@@ -18,11 +21,13 @@ class TopK(NamedTuple):
 
     mask: exactly k[b] entries. nonzero: those of them that are not zero. Behind a ReLU most
     entries are zero and a row often has no more than k others: then all of these are kept without
-    a search, and only who asks for `mask` pays for finding the first zeros.
+    a search, and only who asks for `mask` pays for finding the first zeros. count: how many are
+    not zero, int32 [B].
     """
 
     mask: tf.Tensor
     nonzero: tf.Tensor
+    count: tf.Tensor
 
 
 def top_k(magnitude: tf.Tensor, k: tf.Tensor) -> TopK:
@@ -38,12 +43,18 @@ def top_k(magnitude: tf.Tensor, k: tf.Tensor) -> TopK:
     bits = tf.bitcast(magnitude, tf.int32)
     if _compiled():
         mask = _compiled_mask(bits, k)
-        return TopK(mask, mask & (bits > 0))
-    filled = bits > 0
-    count = tf.reduce_sum(tf.cast(filled, tf.int32), axis=1)
-    search = tf.reduce_any(count > k)
-    nonzero = tf.cond(search, lambda: _largest(bits, k, count), lambda: filled)
-    return TopK(nonzero | _first(tf.equal(bits, 0), k - count), nonzero)
+        nonzero = mask & (bits > 0)
+        return TopK(mask, nonzero, tf.reduce_sum(tf.cast(nonzero, tf.int32), axis=1))
+    if bits.shape[1] >= CALLED and library() is not None:
+        nonzero, count = tf.numpy_function(largest, [bits, k], [tf.bool, tf.int32], stateful=False)
+        nonzero, count = tf.ensure_shape(nonzero, bits.shape), tf.ensure_shape(count, k.shape)
+    else:
+        filled = bits > 0
+        count = tf.reduce_sum(tf.cast(filled, tf.int32), axis=1)
+        search = tf.reduce_any(count > k)
+        nonzero = tf.cond(search, lambda: _largest(bits, k, count), lambda: filled)
+        count = tf.minimum(k, count)
+    return TopK(nonzero | _first(tf.equal(bits, 0), k - count), nonzero, count)
 
 
 def _largest(bits: tf.Tensor, k: tf.Tensor, filled: tf.Tensor) -> tf.Tensor:

@@ -109,7 +109,7 @@ class _Sparsification(Hooks):
                 per_neuron = tf.reshape(error, [-1, layer.neurons])
                 self.dense_bias[id(bias)] = tf.reduce_sum(per_neuron, axis=0)
             if kept.selected is None:
-                used = rows != 0
+                self.nonzero[name] = self._counted(rows != 0, layer)
                 per_neuron = tf.cast(tf.shape(rows)[0] * layer.positions, tf.int64)
                 whole = self.owner.whole_layers
                 self.entries[name] = (
@@ -121,8 +121,11 @@ class _Sparsification(Hooks):
                 else:
                     self.entries[name] = self._counted(kept.selected.mask, layer)
                 used = kept.selected.nonzero
+                if self.owner.whole_layers:
+                    self.nonzero[name] = tf.reduce_sum(tf.cast(kept.selected.count, tf.int64))
+                else:
+                    self.nonzero[name] = self._counted(used, layer)
                 rows = tf.math.multiply_no_nan(rows, tf.cast(used, rows.dtype))
-            self.nonzero[name] = self._counted(used, layer)
             return tf.reshape(rows, tf.shape(error))
 
         return error_gate(z, backward, self.known.get(name))
