@@ -9,6 +9,7 @@
 #include "tfodl/kernels/float_head.h"
 #include "tfodl/kernels/pool_2d_backward.h"
 #include "tfodl/kernels/sparsify.h"
+#include "tfodl/kernels/weight_changes.h"
 #include "tfodl/random.h"
 
 namespace bench {
@@ -274,6 +275,30 @@ void RunAccumulation() {
   PrintKernel("sums of 128-64:applied", applied.Read(), kWeights);
 }
 
+void RunWeightChanges() {
+  constexpr uint32_t kWeights = 128 * 64;
+  Pool::Clear();
+  uint32_t random = 1;
+  int8_t* exported = Pool::Get<int8_t>(kWeights);
+  int8_t* weights = Pool::Get<int8_t>(kWeights);
+  int8_t* changes = Pool::Get<int8_t>(tfodl::ChangesBytes(kWeights));
+  for (uint32_t i = 0; i < kWeights; ++i) {
+    exported[i] = static_cast<int8_t>(tfodl::NextRandom(&random) >> 25);
+  }
+  const Counter loaded;
+  tfodl::LoadWeights(changes, exported, kWeights, weights);
+  PrintKernel("weights in flash 128-64:loaded", loaded.Read(), kWeights);
+  const Counter kept;
+  tfodl::StoreWeights(weights, exported, kWeights, changes, &random);
+  PrintKernel("weights in flash 128-64:stored, none has moved", kept.Read(), kWeights);
+  for (uint32_t i = 0; i < kWeights; ++i) {
+    weights[i] = static_cast<int8_t>(exported[i] + 1 - i % 3);
+  }
+  const Counter stored;
+  tfodl::StoreWeights(weights, exported, kWeights, changes, &random);
+  PrintKernel("weights in flash 128-64:stored, two thirds have", stored.Read(), kWeights);
+}
+
 void RunCrossEntropy() {
   Pool::Clear();
   uint32_t random = 1;
@@ -308,5 +333,6 @@ int main() {
   bench::RunCrossEntropy();
   bench::RunFloatHead();
   bench::RunAccumulation();
+  bench::RunWeightChanges();
   return 0;
 }

@@ -66,6 +66,7 @@ SEPARATE = {
     "reselection": ["AddReselection"],
     "accumulation": ["AddAccumulation"],
     "float head": ["AddFloatHead", "AddFloatHeadBackward"],
+    "weights in flash": ["AddLoadWeights", "AddStoreWeights"],
     "convolutions": ["AddConv2D"],
     "convolutions, also depthwise": ["AddConv2D", "AddDepthwiseConv2D"],
 }
