@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "tfodl/bytes.h"
 #include "tfodl/dsp.h"
 #include "tfodl/random.h"
 
@@ -53,27 +54,27 @@ class Storer {
   explicit Storer(uint32_t rng) : rng_(rng) {}
 
   TFODL_INLINE void StoreGroup(const int8_t* weights, const int8_t* exported, int8_t* changes) {
-    StoreFour(weights, exported, 0, changes);
-    StoreFour(weights + kHalf, exported + kHalf, 4, changes);
+    int8_t before[kWeightsOfAGroup];
+    LoadFour(changes, 0, exported, before);
+    LoadFour(changes, 4, exported + kHalf, before + kHalf);
+    if (LoadWord(before) == LoadWord(weights) &&
+        LoadWord(before + kHalf) == LoadWord(weights + kHalf)) {
+      return;
+    }
+    uint8_t* const bytes = reinterpret_cast<uint8_t*>(changes);
+    uint32_t codes = GetU32(bytes);
+    for (uint32_t i = 0; i < kWeightsOfAGroup; ++i) {
+      if (weights[i] == before[i]) continue;
+      const uint32_t shift = i < kHalf ? 8 * i : 8 * (i - kHalf) + 4;
+      codes = (codes & ~(15u << shift)) | Rounded(weights[i] - exported[i]) << shift;
+    }
+    PutU32(bytes, codes);
   }
 
   uint32_t rng() const { return rng_; }
   uint32_t out_of_bounds() const { return out_of_bounds_; }
 
  private:
-  TFODL_INLINE void StoreFour(const int8_t* weights, const int8_t* exported, uint32_t shift,
-                              int8_t* changes) {
-    int8_t before[kHalf];
-    LoadFour(changes, shift, exported, before);
-    if (LoadWord(before) == LoadWord(weights)) return;
-    for (uint32_t i = 0; i < kHalf; ++i) {
-      if (weights[i] == before[i]) continue;
-      const uint32_t code = Rounded(weights[i] - exported[i]);
-      const uint32_t other = static_cast<uint32_t>(changes[i]) & ~(15u << shift);
-      changes[i] = static_cast<int8_t>(other | code << shift);
-    }
-  }
-
   // The code of a change: that below it or above it, with its value as the expectation.
   TFODL_INLINE uint32_t Rounded(int32_t change) {
     const int32_t size = change < 0 ? -change : change;
