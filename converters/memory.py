@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tf_odl.converters.arena import Buffer, align, arena_bytes, plan_offsets
+from tf_odl.converters.arena import ALIGNMENT, Buffer, align, arena_bytes, plan_offsets
 from tf_odl.converters.flatbuffer import FlatModel
 from tf_odl.converters.training_graph import SEED_OP
 
@@ -35,6 +35,8 @@ class StructSizes:
     op_data: dict[str, int]  # per op of a kind, without per-channel arrays
     custom_op_data: int  # per training op
     variable: int  # per trainable tensor, in TFODL_SEED
+    lifetime: int  # per tensor and scratch memory, while the arena is planned
+    request: int  # per scratch memory and UNUSED_REQUESTS more, while the arena is planned
     cmsis_nn: bool  # whether convolutions ask for CMSIS-NN's scratch memory
 
 
@@ -72,6 +74,8 @@ _OP_DATA = {
     "TRANSPOSE_CONV": 96,
 }
 _UNKNOWN_OP_DATA = 96
+_UNUSED_REQUESTS = 12  # kMaxScratchBuffersPerOp
+_PLANNED_BUFFER = 40  # of the planner, per buffer it places
 _WITHOUT_OPTIONS = ("LOGISTIC", "TANH")  # ops that have no builtin data
 _POOL_DATA = 8
 
@@ -93,6 +97,8 @@ BOARD = StructSizes(
     },
     custom_op_data=12,
     variable=12,
+    lifetime=24,
+    request=12,
     cmsis_nn=True,
 )
 HOST = StructSizes(
@@ -114,6 +120,8 @@ HOST = StructSizes(
     },
     custom_op_data=16,
     variable=16,
+    lifetime=32,
+    request=16,
     cmsis_nn=False,
 )
 
@@ -144,10 +152,18 @@ class Memory:
     planned_bytes: int  # activations, errors and scratch, overlaid in time
     variable_bytes: int  # trainable weights and the state
     struct_bytes: int  # the interpreter's own structures, estimated
+    planner_bytes: int  # what planning takes beside them, at the place of what is planned
+
+    @property
+    def used_bytes(self) -> int:
+        """What the interpreter says it uses."""
+        return self.planned_bytes + self.variable_bytes + self.struct_bytes
 
     @property
     def arena_bytes(self) -> int:
-        return self.planned_bytes + self.variable_bytes + self.struct_bytes
+        """What it needs to start: of a small model planning takes more than what is planned."""
+        beside = max(self.planned_bytes, self.planner_bytes)
+        return beside + self.variable_bytes + self.struct_bytes
 
 
 def plan_memory(model: bytes | FlatModel, sizes: StructSizes = BOARD) -> Memory:
@@ -166,6 +182,7 @@ def plan_memory(model: bytes | FlatModel, sizes: StructSizes = BOARD) -> Memory:
         planned_bytes=arena_bytes(buffers, offsets),
         variable_bytes=sum(align(t.bytes) for t in entries if t.kind == "variable"),
         struct_bytes=_struct_bytes(flat, sizes),
+        planner_bytes=_planner_bytes(flat, sizes, len(entries), len(planned)),
     )
 
 
@@ -223,11 +240,25 @@ def _op_scratch(flat: FlatModel, index: int, op: Any, sizes: StructSizes) -> lis
     ]
 
 
-def _struct_bytes(flat: FlatModel, sizes: StructSizes) -> int:
+def _planner_bytes(flat: FlatModel, sizes: StructSizes, entries: int, planned: int) -> int:
+    """Temporary memory of MicroAllocator::CommitStaticMemoryPlan.
+
+    The structures of inputs and outputs are made later, so what they take is free then.
+    """
+    scratch = entries - len(flat.tensors)
+    total = sizes.request * (_UNUSED_REQUESTS + scratch) + sizes.lifetime * entries
+    total += _PLANNED_BUFFER * planned + ALIGNMENT
+    return total - _io_bytes(flat, sizes)
+
+
+def _io_bytes(flat: FlatModel, sizes: StructSizes) -> int:
     ends = [*flat.inputs, *flat.outputs]
     quantized = [t for t in ends if len(flat.scales(t))]
-    total = sizes.fixed + sizes.eval_tensor * len(flat.tensors)
-    total += sizes.io_tensor * len(ends) + sizes.io_quantization * len(quantized)
+    return sizes.io_tensor * len(ends) + sizes.io_quantization * len(quantized)
+
+
+def _struct_bytes(flat: FlatModel, sizes: StructSizes) -> int:
+    total = sizes.fixed + sizes.eval_tensor * len(flat.tensors) + _io_bytes(flat, sizes)
     for op in flat.operators:
         kind = flat.op_name(op)
         total += sizes.node

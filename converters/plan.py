@@ -73,7 +73,7 @@ def _cost(instructions: int, target: Target) -> dict[str, float]:
 def _memory(board: Memory, host: Memory) -> dict[str, Any]:
     return {
         "arena_bytes": board.arena_bytes,
-        "arena_bytes_host": host.arena_bytes,
+        "arena_bytes_host": host.used_bytes,
         **(vars(board) | {"tensors": [dict(vars(tensor)) for tensor in board.tensors]}),
     }
 
@@ -84,6 +84,11 @@ def summary_rows(plan: dict[str, Any]) -> list[list[str]]:
     rows: list[tuple[str, int, int | None]] = [
         ("arena, training", training["arena_bytes"], target["arena_bytes"]),
         ("  activations, errors, scratch", training["planned_bytes"], None),
+        *(
+            [("  planning them at the start", training["planner_bytes"], None)]
+            if training["planner_bytes"] > training["planned_bytes"]
+            else []
+        ),
         ("  trainable weights and state", training["variable_bytes"], None),
         ("  interpreter (estimated)", training["struct_bytes"], None),
         ("arena, inference only", plan["inference"]["arena_bytes"], target["arena_bytes"]),

@@ -16,13 +16,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tf_odl.converters.arena import Buffer, arena_bytes, plan_offsets
+from tf_odl.converters.error_type import ErrorType
 from tf_odl.converters.flatbuffer import FlatModel, parsed
 from tf_odl.converters.fold import fold
+from tf_odl.converters.losses import Loss
 from tf_odl.converters.memory import HOST, plan_memory
 from tf_odl.converters.plan import make_plan, summary_rows
 from tf_odl.converters.quantize import TFLM_OPS, quantize
 from tf_odl.converters.reference import infer
 from tf_odl.converters.targets import TARGETS, get_target
+from tf_odl.converters.update_rule import UpdateRule
 from tf_odl.errors import UserError
 from tf_odl.tflm_port.interpreter import TrainingInterpreter, available
 
@@ -103,9 +106,10 @@ def test_totals_are_sums_of_what_they_name(exported: Export) -> None:
     plan = exported.report.plan
     for kind in ("inference", "training"):
         part = plan[kind]
-        parts = part["planned_bytes"] + part["variable_bytes"] + part["struct_bytes"]
-        assert part["arena_bytes"] == parts
-        assert part["arena_bytes"] < part["arena_bytes_host"], "pointers have 4 bytes on a board"
+        beside = max(part["planned_bytes"], part["planner_bytes"])
+        assert part["arena_bytes"] == beside + part["variable_bytes"] + part["struct_bytes"]
+        used = part["planned_bytes"] + part["variable_bytes"] + part["struct_bytes"]
+        assert used < part["arena_bytes_host"], "pointers have 4 bytes on a board"
     assert plan["inference"]["arena_bytes"] < plan["training"]["arena_bytes"]
     assert plan["inference"]["variable_bytes"] == 0
     shapes = [w.shape for w in fold(exported.model).model.trainable_weights]
@@ -163,6 +167,21 @@ def test_the_arena_on_this_computer_is_what_tflm_uses_and_never_less(
         with TrainingInterpreter(model) as tflm:
             used = tflm.arena_used_bytes
         assert used <= planned <= 1.03 * used, kind
+
+
+def test_a_small_model_needs_room_to_be_planned(tmp_path: Path) -> None:
+    """Measured by bisection with Chirale_TensorFLowLite 2.0.0 on QEMU's Cortex-M4, in steps of 6
+    bytes: with 3,164 bytes the sketch does not start, with 3,170 it does."""
+    keras.utils.set_random_seed(0)
+    ends = [keras.layers.Dense(n, activation="relu") for n in (16, 8)]
+    model = keras.Sequential([keras.Input((6,)), *ends, keras.layers.Dense(1)])
+    settings: dict[str, Any] = {"loss": Loss.MSE, "update_rule": UpdateRule.RESIDUAL}
+    export = Export(model, tmp_path / "export", errors=ErrorType.BFLOAT16, **settings)
+    memory = plan_memory(export.training)
+    assert 3170 <= memory.arena_bytes <= 1.03 * 3170
+    assert memory.used_bytes < 2600
+    rows = {what.strip(): size for what, size, _ in summary_rows(export.report.plan)}
+    assert rows["planning them at the start"] == f"{memory.planner_bytes:,}"
 
 
 def transformed(*layers: Callable[[Any], Any]) -> keras.Model:
@@ -234,7 +253,7 @@ def test_ops_below_the_trained_layers_run_and_are_planned_for(op: str) -> None:
     with TrainingInterpreter(int8) as tflm:
         used = tflm.arena_used_bytes
         np.testing.assert_array_equal(tflm.infer(codes), infer(int8, codes))
-    assert used <= plan_memory(int8, HOST).arena_bytes <= 1.06 * used
+    assert used <= plan_memory(int8, HOST).used_bytes <= 1.06 * used
 
 
 @needs_tflm
@@ -248,7 +267,7 @@ def test_the_smallest_arenas_are_planned_to_a_few_bytes(activation: str, count: 
     int8 = quantize(model, samples(model, 10))
     with TrainingInterpreter(int8) as tflm:
         used = tflm.arena_used_bytes
-    assert used <= plan_memory(int8, HOST).arena_bytes <= 1.02 * used + 16
+    assert used <= plan_memory(int8, HOST).used_bytes <= 1.02 * used + 16
 
 
 @pytest.mark.parametrize(

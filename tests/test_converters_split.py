@@ -178,7 +178,7 @@ def test_grouped_mobilenet_in_tflm(mobilenet):
     model = (report.folder / "model.tflite").read_bytes()
     graph = (report.folder / "model_train.tflite").read_bytes()
     samples = reference.quantize_input(model, x)
-    planned = plan_memory(graph, HOST).arena_bytes
+    planned = plan_memory(graph, HOST).used_bytes
     with TrainingInterpreter(graph) as board:
         np.testing.assert_array_equal(board.infer(samples), reference.infer(model, samples))
         assert 0.98 * planned <= board.arena_used_bytes <= planned

@@ -230,7 +230,7 @@ def test_a_change_takes_half_a_byte(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", MODELS)
 def test_the_arena_is_planned(tmp_path: Path, name: str) -> None:
     export = Export(make(name), tmp_path / "e", update_rule=UpdateRule.CHANGES)
-    planned = plan_memory(export.training, HOST).arena_bytes
+    planned = plan_memory(export.training, HOST).used_bytes
     with TrainingInterpreter(export.training) as board:
         used = board.arena_used_bytes
     assert used <= planned <= 1.02 * used

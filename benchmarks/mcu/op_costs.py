@@ -358,7 +358,7 @@ def main() -> None:
             "instructions": sum(counts[name]),
             "predicted": round(sum(work.instructions(costs) for work, _ in ops)),
             "arena_used": arenas[name],
-            "arena_planned": plan_memory(models[name]).arena_bytes,
+            "arena_planned": plan_memory(models[name]).used_bytes,
         }
     COSTS.write_text(json.dumps(result, indent=1) + "\n")
     from results import fill_table
