@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -110,6 +111,27 @@ def test_a_killed_run_resumes_to_the_same_result(data_file, tmp_path, sent):
     full = record["model"]["forward_macs"] + record["model"]["full_backward_macs"]
     samples = len(rows[0]) * record["data"]["train"][0]
     assert record["result"]["effort_total"] == pytest.approx(spent / (samples * full))
+
+
+def test_nothing_of_tensorflow_survives_ctrl_c(data_file, tmp_path, monkeypatch):
+    """Iterators call Python from threads of TensorFlow's, which may crash when Python ends."""
+    from tensorflow.python.data.ops.iterator_ops import OwnedIterator
+
+    from tf_odl.trainer import finetune as module
+
+    def iterators() -> int:
+        return sum(isinstance(thing, OwnedIterator) for thing in gc.get_objects())
+
+    monkeypatch.setattr(module._Recorder, "on_epoch_end", _interrupted)
+    gc.collect()
+    before = iterators()
+    result = run(*small(data_file, tmp_path / "run"))
+    assert result.exit_code == 130 and "--resume" in result.stderr
+    assert iterators() == before
+
+
+def _interrupted(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
 
 
 def test_resume_refuses_other_settings_and_finished_runs_stay_as_they_are(data_file, tmp_path):

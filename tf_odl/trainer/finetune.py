@@ -7,10 +7,12 @@ to continue at any time and to repeat the run elsewhere.
 
 from __future__ import annotations
 
+import gc
 import json
 import math
 import platform
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import fields
 from importlib.metadata import version
@@ -222,10 +224,14 @@ def resume(
                 verbose=0,
             )
         except KeyboardInterrupt as error:
+            # TensorFlow's iterators call Python from threads of their own: they must end before it.
+            traceback.clear_frames(error.__traceback__)
+            del trainer, recorder
+            gc.collect()
             raise Interrupted(
                 f"interrupted after {len(history)} of {settings.epochs} epochs; "
                 f"continue with: tf-odl finetune --out {run_dir} --resume"
-            ) from error
+            ) from None
     else:
         trainer.select(settings.epochs - 1)
     return _finish(run_dir, record, history, trainer, data)
