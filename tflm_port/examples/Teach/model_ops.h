@@ -6,7 +6,7 @@
 #include "tensorflow/lite/micro/micro_mutable_op_resolver.h"
 
 constexpr int kForwardOps = 5;
-constexpr unsigned kArenaBytes = 2812;
+constexpr unsigned kArenaBytes = 5120;
 
 template <class Resolver>
 void AddForwardOps(Resolver& resolver) {
