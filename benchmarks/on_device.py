@@ -348,7 +348,7 @@ def draw(rows: Sequence[Row], path: Path) -> None:
     axes = figure.subplots()
     width = 0.8 / len(known)
     for k, variant in enumerate(known):
-        colour = f"C{k}"
+        colour = "black" if variant in BATCHES else f"C{k}"
         for i, name in enumerate(names):
             found = accuracies(rows, name, variant, "after")
             reference = accuracies(rows, name, FLOAT, "after")
