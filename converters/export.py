@@ -18,7 +18,6 @@ from tf_odl.converters.fold import fold
 from tf_odl.converters.head import Head
 from tf_odl.converters.header import model_header
 from tf_odl.converters.int8_model import Room, int8_model, with_biases
-from tf_odl.converters.losses import CLASSIFYING, Loss
 from tf_odl.converters.on_board import OnBoard
 from tf_odl.converters.placement import fit_or_refuse
 from tf_odl.converters.plan_plot import plot_plan
@@ -37,6 +36,7 @@ from tf_odl.converters.update_rule import UpdateRule
 from tf_odl.errors import UserError
 from tf_odl.files import new_folder
 from tf_odl.methods import Mask, SkipRule, Sparsifier
+from tf_odl.task import CLASSIFYING, Loss
 
 if TYPE_CHECKING:
     import keras

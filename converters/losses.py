@@ -9,16 +9,7 @@ from typing import Any
 from tf_odl.converters.backward_path import logits_of
 from tf_odl.converters.flatbuffer import FlatModel
 from tf_odl.errors import UserError
-from tf_odl.task import CLASSIFYING, Loss
-
-__all__ = [
-    "CLASSIFYING",
-    "Loss",
-    "default_loss",
-    "ends_in_sigmoid",
-    "recorded_loss",
-    "tensor_of",
-]
+from tf_odl.task import Loss
 
 
 def ends_in_sigmoid(flat: FlatModel) -> bool:

@@ -11,7 +11,7 @@ from tf_odl.converters import reference
 from tf_odl.converters.error_type import ErrorType
 from tf_odl.converters.flatbuffer import FlatModel
 from tf_odl.converters.head import Head
-from tf_odl.converters.losses import Loss, default_loss
+from tf_odl.converters.losses import default_loss
 from tf_odl.converters.own_convolutions import with_own_convolutions
 from tf_odl.converters.rate import CONSTANT_RATE, RateSettings
 from tf_odl.converters.reselection import Reselection
@@ -20,6 +20,7 @@ from tf_odl.converters.training_graph import make_trainable
 from tf_odl.converters.update_rule import UpdateRule
 from tf_odl.errors import UserError
 from tf_odl.methods import Mask, SkipRule, Sparsifier
+from tf_odl.task import Loss
 
 
 @dataclass(frozen=True)

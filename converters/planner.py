@@ -12,7 +12,6 @@ from tf_odl.converters.flatbuffer import parsed
 from tf_odl.converters.fold import fold
 from tf_odl.converters.head import Head
 from tf_odl.converters.int8_model import Room, int8_model, with_biases
-from tf_odl.converters.losses import Loss
 from tf_odl.converters.on_board import OnBoard
 from tf_odl.converters.placement import fit_to_board
 from tf_odl.converters.split import NARROWABLE
@@ -21,6 +20,7 @@ from tf_odl.converters.third_party import adapt
 from tf_odl.converters.trainable import allowed_masks
 from tf_odl.converters.update_rule import UpdateRule
 from tf_odl.methods import Mask, SkipRule, Sparsifier
+from tf_odl.task import Loss
 
 if TYPE_CHECKING:
     import keras

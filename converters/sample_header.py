@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tf_odl.converters.losses import recorded_loss
@@ -37,25 +37,23 @@ def sample_header(record: Mapping[str, Any]) -> str:
         lines += _standardising(given["mean"], given["deviation"])
     names = given.get("class_names") or []
     if names:
-        quoted = ", ".join(json.dumps(str(name)) for name in names)
-        lines += [
-            "",
-            "/* By their numbers, which predict() gives and learn() takes. */",
-            f"constexpr unsigned kClasses = {len(names)};",
-            f"static const char* const kClassNames[kClasses] = {{{quoted}}};",
-        ]
+        lines += ["", "/* By their numbers, which predict() gives and learn() takes. */"]
+        lines += _names("kClasses", "kClassNames", names)
     targets = given.get("target_names") or []
     if targets:
-        quoted = ", ".join(json.dumps(str(name)) for name in targets)
-        lines += [
-            "",
-            "/* Of a regression, in the order of the outputs. */",
-            f"constexpr unsigned kTargets = {len(targets)};",
-            f"static const char* const kTargetNames[kTargets] = {{{quoted}}};",
-        ]
+        lines += ["", "/* Of a regression, in the order of the outputs. */"]
+        lines += _names("kTargets", "kTargetNames", targets)
     if recorded_loss(record) is Loss.RECONSTRUCTION:
         lines += _squared_error((record.get("error") or {}).get("int8"))
     return "\n".join([*lines, "", "#endif /* TFODL_SAMPLE_H_ */", ""])
+
+
+def _names(count: str, array: str, names: Sequence[str]) -> list[str]:
+    quoted = ", ".join(json.dumps(str(name)) for name in names)
+    return [
+        f"constexpr unsigned {count} = {len(names)};",
+        f"static const char* const {array}[{count}] = {{{quoted}}};",
+    ]
 
 
 def _standardising(mean: list[float], deviation: list[float]) -> list[str]:

@@ -35,7 +35,7 @@ from tf_odl.converters.head import (
     make_float,
 )
 from tf_odl.converters.layers import WEIGHTED_OPS
-from tf_odl.converters.losses import Loss, default_loss, tensor_of
+from tf_odl.converters.losses import default_loss, tensor_of
 from tf_odl.converters.method_options import (
     SparsifierFields,
     loss_options,
@@ -68,6 +68,7 @@ from tf_odl.converters.weight_changes import add_changes, load_and_store, load_f
 from tf_odl.errors import UserError
 from tf_odl.methods import Mask, SkipRule, Sparsifier
 from tf_odl.methods.interfaces import WeightedLayer
+from tf_odl.task import Loss
 
 STATE_WORDS = 16  # words of the state tensor before y_max
 LABEL = "tfodl/label"

@@ -77,10 +77,10 @@ def with_variables(model: bytes, graph: bytes, variables: Sequence[np.ndarray]) 
     return plain.pack()
 
 
-def _with_residuals(
+def _learned(
     flat: FlatModel, tensors: list[int], values: list[np.ndarray]
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Weights and biases in steps of their scales; a residual follows its weights."""
+    """Weights and biases, with their residuals or changes, in steps of their scales."""
     for i, (tensor, codes) in enumerate(zip(tensors, values, strict=True)):
         if is_residual(flat.name(tensor)) or is_of_accumulation(flat.name(tensor)):
             continue
@@ -121,7 +121,7 @@ def write_back(folded: keras.Model, graph: bytes, variables: Sequence[np.ndarray
     tensors = variable_tensors(flat)
     copy = keras.models.clone_model(folded)
     copy.set_weights(folded.get_weights())
-    for tensor, codes in _with_residuals(flat, tensors, _checked(flat, tensors, variables)):
+    for tensor, codes in _learned(flat, tensors, _checked(flat, tensors, variables)):
         if flat.name(tensor) == MASKS:
             continue
         name, part = flat.name(tensor).rsplit("/", 1)

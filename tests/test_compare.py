@@ -84,6 +84,26 @@ def test_json_has_the_same_and_a_plot_is_drawn_on_request(runs, tmp_path):
     assert (tmp_path / "compared.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_every_figure_of_a_regression_is_shown_beside_a_classifier(runs, tmp_path):
+    figures = {"rmse_before": 2.0, "rmse": 0.25, "mae_before": 1.5, "mae": 0.125, "r2": 0.75}
+    other = write_run(tmp_path / "regression", 0.0, 1.0)
+    record = json.loads((other / "run.json").read_text())
+    costs = {key: value for key, value in record["result"].items() if "accuracy" not in key}
+    record["result"] = {**costs, **figures}
+    (other / "run.json").write_text(json.dumps(record))
+    result = compare(runs[0], other)
+    lines = [" ".join(line.split()) for line in result.stdout.splitlines()]
+    assert "accuracy after 95.00%" in lines and "mean absolute error after 0.125" in lines
+    assert "root mean squared error before 2" in lines and "R2 after 0.75" in lines
+    assert figures.items() <= json.loads(compare(runs[0], other, "--json").stdout)[1].items()
+
+
+def test_epochs_in_which_runs_differ_are_shown_once(tmp_path):
+    runs = [write_run(tmp_path / str(n), 0.9, 1.0, epochs=n) for n in (2, 3)]
+    lines = [line.split() for line in compare(*runs).stdout.splitlines()]
+    assert [line for line in lines if line[:1] == ["epochs"]] == [["epochs", "2", "3"]]
+
+
 def test_a_run_alone_differs_in_nothing(runs):
     (only,) = json.loads(compare(runs[0], "--json").stdout)
     assert only == {"run": "run", "accuracy": 0.95, "effort": 1.0, **RESULT}

@@ -19,7 +19,6 @@ from tf_odl.converters.arena import Buffer, arena_bytes, plan_offsets
 from tf_odl.converters.error_type import ErrorType
 from tf_odl.converters.flatbuffer import FlatModel, parsed
 from tf_odl.converters.fold import fold
-from tf_odl.converters.losses import Loss
 from tf_odl.converters.memory import HOST, plan_memory
 from tf_odl.converters.plan import make_plan, summary_rows
 from tf_odl.converters.quantize import TFLM_OPS, quantize
@@ -27,6 +26,7 @@ from tf_odl.converters.reference import infer
 from tf_odl.converters.targets import TARGETS, get_target
 from tf_odl.converters.update_rule import UpdateRule
 from tf_odl.errors import UserError
+from tf_odl.task import Loss
 from tf_odl.tflm_port.interpreter import TrainingInterpreter, available
 
 L = keras.layers

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from tf_odl.cli import main
 from tf_odl.converters.fit import fit_layers
 from tf_odl.converters.fold import fold
-from tf_odl.converters.losses import Loss
 from tf_odl.converters.planner import Planner
 from tf_odl.converters.quantize import quantize
 from tf_odl.converters.split import parse_window
@@ -25,6 +24,7 @@ from tf_odl.data import load
 from tf_odl.errors import UserError
 from tf_odl.fitting import gradient_worth, layers_that_fit, plot_fit
 from tf_odl.methods import get_method
+from tf_odl.task import Loss
 from tf_odl.trainer.analysis import support_set
 
 METHOD = get_method("tinypropv2")

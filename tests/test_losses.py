@@ -19,7 +19,7 @@ from test_tflm_branching import assert_first_step
 
 from tf_odl.converters.error_type import ErrorType
 from tf_odl.converters.flatbuffer import FlatModel
-from tf_odl.converters.losses import Loss, tensor_of
+from tf_odl.converters.losses import tensor_of
 from tf_odl.converters.options import LossOptions
 from tf_odl.converters.training_graph import build_training_graph
 from tf_odl.errors import UserError
@@ -27,6 +27,7 @@ from tf_odl.methods import Mask, SkipRule
 from tf_odl.methods.dense import Dense
 from tf_odl.methods.never import Never
 from tf_odl.methods.tinypropv2 import TinyPropV2
+from tf_odl.task import Loss
 from tf_odl.tflm_port.interpreter import TrainingInterpreter, available
 
 L = keras.layers

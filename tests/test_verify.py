@@ -80,6 +80,16 @@ def test_a_wrong_plan_is_found(damaged):
     assert [a.holds for a in result.arenas] == [True, False] and not result.holds
 
 
+def test_only_a_classifier_has_classes(damaged):
+    def same_class():
+        return [p.same_class for p in verify(damaged, codes(damaged)).parities if not p.skipped]
+
+    assert None not in same_class()
+    record = json.loads((damaged / "export.json").read_text())
+    (damaged / "export.json").write_text(json.dumps(record | {"loss": "mse"}))
+    assert set(same_class()) == {None}
+
+
 def test_what_holds():
     assert Parity("x", True, differing=0.0, largest=0).holds
     assert not Parity("x", True, differing=0.1, largest=1).holds

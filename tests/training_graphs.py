@@ -18,13 +18,13 @@ from test_tflm_training import convolutions
 from tf_odl.converters.error_type import ErrorType
 from tf_odl.converters.flatbuffer import FlatModel
 from tf_odl.converters.head import Head
-from tf_odl.converters.losses import Loss
 from tf_odl.converters.own_convolutions import with_own_convolutions
 from tf_odl.converters.rate import RateSettings, Schedule
 from tf_odl.converters.update_rule import UpdateRule
 from tf_odl.methods.meprop import MeProp
 from tf_odl.methods.tinyprop import TinyProp
 from tf_odl.methods.tinypropv2 import TinyPropV2
+from tf_odl.task import Loss
 
 L = keras.layers
 

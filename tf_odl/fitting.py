@@ -12,13 +12,13 @@ from tf_odl.converters.error_type import ErrorType
 from tf_odl.converters.fit import Fit, Plan, fit_layers
 from tf_odl.converters.fold import fold
 from tf_odl.converters.head import Head
-from tf_odl.converters.losses import Loss
 from tf_odl.converters.planner import Planner
 from tf_odl.converters.targets import Target
 from tf_odl.converters.update_rule import UpdateRule, with_less_memory
 from tf_odl.data import Dataset
 from tf_odl.errors import UserError
 from tf_odl.methods import Method
+from tf_odl.task import Loss
 
 if TYPE_CHECKING:
     import keras
@@ -113,9 +113,12 @@ def gradient_worth(
     """
     import tensorflow as tf
 
+    from tf_odl.trainer.loss import keras_loss
+
     folded = fold(model)
     x, wanted = _samples(model, data, loss)
-    measure = _keras_loss(model, loss)
+    classifying = Loss.BINARY if model.output_shape[-1] == 1 else Loss.CROSS_ENTROPY
+    measure = keras_loss(model, loss or classifying)
     weights = {site: folded.model.get_layer(name).weights for site, name in folded.sites.items()}
     values = [weight.value for of_site in weights.values() for weight in of_site]
     total = [np.zeros(value.shape) for value in values]
@@ -151,19 +154,6 @@ def _samples(
         else:
             y = rng.integers(0, max(outputs[-1], 2), len(x))
     return x, x.reshape(-1, *outputs) if loss is Loss.RECONSTRUCTION else y
-
-
-def _keras_loss(model: keras.Model, loss: Loss | None) -> keras.losses.Loss:
-    import keras
-
-    from tf_odl.trainer.loss import gives_logits
-
-    if loss in (Loss.MSE, Loss.RECONSTRUCTION):
-        return keras.losses.MeanSquaredError()
-    if model.output_shape[-1] == 1:
-        sigmoid = getattr(model.layers[-1], "activation", None) is keras.activations.sigmoid
-        return keras.losses.BinaryCrossentropy(from_logits=not sigmoid)
-    return keras.losses.SparseCategoricalCrossentropy(from_logits=gives_logits(model))
 
 
 def plot_fit(fit: Fit, path: Path) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -22,9 +22,7 @@ from tf_odl.figures import reconstruction_figures, regression_figures
 from tf_odl.files import new_folder
 from tf_odl.learned import LEARNED, LEARNED_INT8, write_models
 from tf_odl.stream_plot import plot_stream
-
-if TYPE_CHECKING:
-    from tf_odl.task import Loss
+from tf_odl.task import CLASSIFYING, Loss
 
 CHUNK = 200  # samples between two signs of life
 
@@ -134,7 +132,7 @@ def simulate(
     from tf_odl import models
     from tf_odl.converters import macs
     from tf_odl.converters.accuracy import decided
-    from tf_odl.converters.losses import CLASSIFYING, Loss, recorded_loss
+    from tf_odl.converters.losses import recorded_loss
     from tf_odl.converters.reference import quantize_input
     from tf_odl.tflm_port.interpreter import TrainingInterpreter
     from tf_odl.trainer.effort import full_backward_macs
@@ -235,7 +233,6 @@ def _squared_error(figures: dict[str, float]) -> float | None:
 
 def _check_fits_data(model: bytes, data: Dataset, loss: Loss) -> None:
     from tf_odl.converters.flatbuffer import FlatModel
-    from tf_odl.task import CLASSIFYING, Loss
 
     flat = FlatModel(model)
     wanted, found = flat.shape(flat.inputs[0])[1:], data.x_train.shape[1:]

@@ -13,8 +13,10 @@ import numpy as np
 
 from tf_odl.converters import reference
 from tf_odl.converters.head import FLOAT_HEAD_OP
+from tf_odl.converters.losses import recorded_loss
 from tf_odl.converters.reference import LITERT, TFLITE_RUNTIME, Runtime
-from tf_odl.simulation import read_model
+from tf_odl.simulation import read_export, read_model
+from tf_odl.task import CLASSIFYING
 from tf_odl.tflm_port.interpreter import TrainingInterpreter, available
 
 Progress = Callable[[str, int, int], None]
@@ -87,6 +89,7 @@ def verify(export_dir: Path, samples: np.ndarray, progress: Progress | None = No
     model = read_model(export_dir, "model.tflite")
     training = read_model(export_dir, "model_train.tflite")
     plan = json.loads((export_dir / "plan.json").read_text())
+    classifies = recorded_loss(read_export(export_dir)) in CLASSIFYING
 
     def tell(what: str) -> Callable[[int, int], None] | None:
         return None if progress is None else lambda done, n: progress(what, done, n)
@@ -102,7 +105,7 @@ def verify(export_dir: Path, samples: np.ndarray, progress: Progress | None = No
                 parities.append(Parity(name, False, skipped="not installed"))
             elif runtime != first:
                 outputs = reference.infer(model, samples, tell(name), runtime)
-                parities.append(_compare(name, False, wanted, outputs))
+                parities.append(_compare(name, False, wanted, outputs, classifies))
     arenas = []
     missing = available()
     for name, data, key in ((TFLM, model, "inference"), (TFLM_TRAINING, training, "training")):
@@ -110,7 +113,7 @@ def verify(export_dir: Path, samples: np.ndarray, progress: Progress | None = No
             parities.append(Parity(name, True, skipped=missing))
             continue
         with TrainingInterpreter(data) as tflm:
-            parity = _compare(name, True, wanted, tflm.infer(samples))
+            parity = _compare(name, True, wanted, tflm.infer(samples), classifies)
             # A float head rounds once where the int8 layer rounds twice.
             parities.append(replace(parity, may_differ_by=int(FLOAT_HEAD_OP.encode() in data)))
             arenas.append(Arena(key, plan[key]["arena_bytes_host"], tflm.arena_used_bytes))
@@ -122,11 +125,13 @@ def _name(runtime: Runtime) -> str:
     return f"{runtime.package.replace('_', '-')}, {kernels}"
 
 
-def _compare(name: str, must_match: bool, wanted: np.ndarray, got: np.ndarray) -> Parity:
+def _compare(
+    name: str, must_match: bool, wanted: np.ndarray, got: np.ndarray, classifies: bool
+) -> Parity:
     rows = wanted.reshape(len(wanted), -1).astype(int)
     others = got.reshape(rows.shape).astype(int)
     apart = np.abs(rows - others)
-    classes = rows.shape[1] > 1
+    classes = classifies and rows.shape[1] > 1
     return Parity(
         name,
         must_match,

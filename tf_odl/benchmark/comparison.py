@@ -10,16 +10,11 @@ from typing import Any
 
 from tf_odl.benchmark.runner import read_record
 from tf_odl.errors import UserError
+from tf_odl.figures import FIGURES
 from tf_odl.files import write_file
 
-FIGURES = (
-    *(f"{key}{when}" for key in ("accuracy", "rmse", "mse", "auc") for when in ("_before", "")),
-    "effort",
-    "effort_nonzero",
-    "effort_total",
-    "skipped",
-    "seconds",
-)
+MERITS = tuple(dict.fromkeys(merit for of_loss in FIGURES.values() for merit in of_loss))
+COSTS = ("effort", "effort_nonzero", "effort_total", "skipped", "seconds")
 _PLACES = ("data_dir",)  # settings that say where, not what
 
 
@@ -33,7 +28,8 @@ class Compared:
 
     def to_dict(self) -> dict[str, Any]:
         result = self.record["result"]
-        figures = {key: result[key] for key in FIGURES if key in result}
+        merits = (f"{merit.key}{when}" for merit in MERITS for when in ("_before", ""))
+        figures = {key: result[key] for key in (*merits, *COSTS) if key in result}
         return {"run": self.name, **self.differs, **figures}
 
 

@@ -40,31 +40,27 @@ def compare(run_dirs: tuple[Path, ...], plot: Path | None, as_json: bool) -> Non
         [key, *("" if run.differs[key] is None else str(run.differs[key]) for run in runs)]
         for key in runs[0].differs
     ]
-    rows += [["epochs", *(str(len(run.record["epochs"])) for run in runs)]]
-    for key, text in _TEXTS.items():
-        values = [run.record["result"].get(key) for run in runs]
-        if any(value is not None for value in values):
-            rows.append([text, *("" if v is None else _text(key, v) for v in values)])
+    if "epochs" not in runs[0].differs:
+        rows.append(["epochs", *(str(len(run.record["epochs"])) for run in runs)])
+    results = [run.record["result"] for run in runs]
+    for merit in comparison.MERITS:
+        title = merit.title.partition(",")[0]
+        for when, key in (("before", f"{merit.key}_before"), ("after", merit.key)):
+            if any(key in result for result in results):
+                texts = (merit.text(result[key]) if key in result else "" for result in results)
+                rows.append([f"{title} {when}", *texts])
+    for key, title in _COSTS.items():
+        rows.append([title, *(_cost(key, result[key]) for result in results)])
     print_table(["", *letters[: len(runs)]], rows)
     if plot is not None:
         click.echo(str(plot))
 
 
-def _text(key: str, value: float) -> str:
-    if key == "seconds":
-        return f"{value:.1f} s"
-    return f"{value:.4g}" if key.startswith(("rmse", "mse")) else f"{value:.2%}"
+def _cost(key: str, value: float) -> str:
+    return f"{value:.1f} s" if key == "seconds" else f"{value:.2%}"
 
 
-_TEXTS = {
-    "accuracy_before": "accuracy before",
-    "accuracy": "accuracy after",
-    "rmse_before": "root mean squared error before",
-    "rmse": "root mean squared error after",
-    "mse_before": "mean squared error before",
-    "mse": "mean squared error after",
-    "auc_before": "AUC before",
-    "auc": "AUC after",
+_COSTS = {
     "effort": "backward MACs",
     "effort_nonzero": "  non-zero",
     "effort_total": "all MACs",

@@ -13,6 +13,7 @@ from tf_odl.cli.output import emit_json, print_table, progress_bar, show_notes
 from tf_odl.cli.source import named_layers, read_source, training_options
 from tf_odl.cli.tensorflow import load_tensorflow
 from tf_odl.errors import UserError
+from tf_odl.task import CLASSIFYING, Loss
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from tf_odl.converters.reselection import Reselection
     from tf_odl.data import Dataset
     from tf_odl.methods import Method
-    from tf_odl.task import Loss
 
 CALIBRATION_SAMPLES = 300
 QUANTIZATIONS = ("ptq", "qat")
@@ -115,7 +115,6 @@ def export(
     from tf_odl.converters.export import AwareTraining, export_tflite
     from tf_odl.converters.export import export as run_export
     from tf_odl.converters.head import Head
-    from tf_odl.converters.losses import CLASSIFYING, Loss
     from tf_odl.converters.rate import RateSettings, Schedule
     from tf_odl.converters.targets import get_target
     from tf_odl.converters.update_rule import UpdateRule
@@ -246,8 +245,6 @@ def export(
 
 def _tested(data: Dataset, loss: Loss | None) -> tuple[np.ndarray, np.ndarray] | None:
     """Test samples with what is wanted of each; None if the data do not say."""
-    from tf_odl.task import Loss
-
     if loss is Loss.RECONSTRUCTION:
         normal = data.x_test[data.y_test == 0]
         return normal, normal

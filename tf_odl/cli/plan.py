@@ -11,6 +11,7 @@ from tf_odl.cli.output import emit_json, print_table, progress_bar
 from tf_odl.cli.source import named_layers, read_source, training_options
 from tf_odl.cli.tensorflow import load_tensorflow
 from tf_odl.errors import UserError
+from tf_odl.task import CLASSIFYING, Loss
 
 if TYPE_CHECKING:
     from tf_odl.converters.fit import Fit
@@ -49,7 +50,6 @@ def plan(
     load_tensorflow()
     from tf_odl.converters.error_type import ErrorType
     from tf_odl.converters.head import Head
-    from tf_odl.converters.losses import CLASSIFYING, Loss
     from tf_odl.converters.plan_plot import plot_plan
     from tf_odl.converters.planner import Planner
     from tf_odl.converters.targets import get_target

@@ -12,11 +12,11 @@ from tf_odl.cli.export_data import check_stream, data_of_export, stream_options
 from tf_odl.cli.output import emit_json, print_table, progress_bar, show_notes
 from tf_odl.cli.tensorflow import load_tensorflow
 from tf_odl.errors import UserError
+from tf_odl.task import Loss
 
 if TYPE_CHECKING:
     from tf_odl.data import Dataset
     from tf_odl.simulation import Simulation
-    from tf_odl.task import Loss
 
 
 @click.command(short_help="Let an export learn inside TensorFlow Lite Micro on this machine.")

@@ -40,6 +40,9 @@ def load_table(path: Path, task: Task) -> Dataset:
     x = _shaped(table, features, labels, task)
     y, names, target_names = _values(table, labels, task)
     if groups:
+        if len(groups) > 1:
+            found = ", ".join(map(table.name, groups))
+            raise UserError(f"{path} has several columns of recordings ({found}): keep one")
         (column,) = groups
         of = np.unique([row[column] for row in table.rows], return_inverse=True)[1]
         if of.max() == 0:
@@ -122,8 +125,8 @@ def _values(
     is_target = table.key(columns[0]).startswith(TARGET)
     if is_target and task.loss in CLASSIFYING:
         raise UserError(
-            f"{table.path} has targets ({table.name(columns[0])}), the model classifies: name the "
-            "column of the classes label"
+            f"{table.path} has targets ({table.name(columns[0])}) and no classes: a regression "
+            "learns them with --loss mse; the column of classes is called label"
         )
     if is_target and task.loss is Loss.RECONSTRUCTION:
         return np.zeros(len(table.rows), np.int64), NO_LABELS, ()

@@ -15,7 +15,7 @@ struct State {
   uint32_t trained;        // samples that were back-propagated
   uint32_t skipped;        // samples the skip rule left out
   uint32_t non_finite;     // steps abandoned because of a non-finite loss or error
-  uint32_t saturated;      // weight updates that hit -127 or 127
+  uint32_t saturated;      // weight updates that hit -127, 127 or the bound of a change
   uint32_t backward_macs[2];          // low, high: nominal, k entries per layer
   uint32_t backward_macs_nonzero[2];  // low, high: entries that are exactly zero left out
   float alpha_max;         // running maximum of alpha (TinyPropv2)
