@@ -172,11 +172,11 @@ class FlatModel:
         quantization.scale, quantization.zeroPoint = [1.0], [0]
         return quantization
 
-    def keep_scales(self, tensor: int) -> None:
-        """One zero point, of a tensor where nobody looks for those of its channels.
+    def keep_one_zero_point(self, tensor: int) -> None:
+        """All scales of weights stay, of their zero points, all 0, a single one.
 
-        Scales are what learned values are brought back by; TensorFlow Lite Micro, too, takes a
-        single zero point where it wants one.
+        Scales are what learned values are brought back by; nobody looks for a zero point of each
+        channel, and TensorFlow Lite Micro, too, takes a single one where it wants one.
         """
         quantization = copy.copy(self.tensors[tensor].quantization)
         quantization.zeroPoint = np.zeros(1, np.int64)

@@ -195,7 +195,7 @@ def _own(flat: FlatModel, op: Any, code: str, options: ConvOptions) -> Any:
     for tensor in inputs[1:]:
         # Nobody reads the 12 bytes per channel of a constant any more.
         if tensor != _ABSENT and flat.tensors[tensor].isVariable:
-            flat.keep_scales(tensor)
+            flat.keep_one_zero_point(tensor)
         elif tensor != _ABSENT:
             flat.tensors[tensor].quantization = None
     return flat.custom_op(code, inputs, outputs, options.pack())

@@ -83,7 +83,7 @@ def load_for_forward(flat: FlatModel, op: Any, changes: int) -> None:
         np.int8,
         quantization=quantization,
     )
-    flat.keep_scales(weights)
+    flat.keep_one_zero_point(weights)
     load = flat.custom_op(
         LOAD_WEIGHTS_OP, [_ABSENT, changes, weights], [loaded], VersionOptions().pack()
     )

@@ -202,7 +202,7 @@ def test_data_without_labels_are_an_autoencoders(tmp_path: Path) -> None:
     ("build", "y", "options", "message"),
     [
         (regressor, None, ["--loss", "mse"], "has no targets"),
-        (lambda: regressor(3), TARGETS, [], "has 3 outputs, some has 2 targets"),
+        (lambda: regressor(3), TARGETS, [], "has 3 outputs, some has the targets 0, 1"),
         (regressor, X[:, 0] > 0, ["--loss", "reconstruction"], "an autoencoder has as many"),
         (regressor, X[:, 0] > 0, ["--loss", "binary-cross-entropy"], "needs a single one"),
         (regressor, np.zeros(240, int), [], "a classifier needs at least two classes"),

@@ -194,11 +194,11 @@ void RunPools() {
     x[i] = static_cast<int8_t>(tfodl::NextRandom(&random) >> 24);
   }
   const Counter maximum;
-  tfodl::MaxPool2DBackward(options, delta, x, error_x);
+  tfodl::Pool2DBackward(options, delta, x, error_x);
   Print("kernel:max pool 2x2/2 12x12x16:input gradient", "insn", maximum.Read());
   Print("kernel:max pool 2x2/2 12x12x16:input gradient", "units", 12 * 12 * 16);
   const Counter average;
-  tfodl::AveragePool2DBackward(options, delta, error_x);
+  tfodl::Pool2DBackward(options, delta, nullptr, error_x);
   Print("kernel:average pool 2x2/2 12x12x16:input gradient", "insn", average.Read());
   Print("kernel:average pool 2x2/2 12x12x16:input gradient", "units", 12 * 12 * 16);
 }

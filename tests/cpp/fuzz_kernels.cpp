@@ -118,8 +118,8 @@ void TryPool(Random* random, const Blob& blob, bool intact, Counts* counts) {
   const std::vector<int8_t> y = RandomInt8(random, static_cast<uint32_t>(outputs));
   std::vector<float> error_x(inputs);
   MaskError(y.data(), o.act_min, o.act_max, static_cast<uint32_t>(outputs), error.data());
-  MaxPool2DBackward(o, error.data(), x.data(), error_x.data());
-  AveragePool2DBackward(o, error.data(), error_x.data());
+  Pool2DBackward(o, error.data(), x.data(), error_x.data());
+  Pool2DBackward(o, error.data(), nullptr, error_x.data());
   ++counts->ran;
 }
 

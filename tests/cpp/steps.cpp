@@ -269,8 +269,8 @@ void RunNetwork(Random* random, uint32_t rule, Hash* hash) {
     output.Step(random, &error, state);
     hidden.Step(random, &output.error_x, state);
     const std::vector<int8_t> x = RandomInt8(random, static_cast<uint32_t>(pooled.size()));
-    MaxPool2DBackward(maximum, hidden.error_x.data(), x.data(), pooled.data());
-    AveragePool2DBackward(average, pooled.data(), map.data());
+    Pool2DBackward(maximum, hidden.error_x.data(), x.data(), pooled.data());
+    Pool2DBackward(average, pooled.data(), nullptr, map.data());
     depthwise.Step(random, &map, state);
     conv.Step(random, &depthwise.error_x, state);
     hash->Add(depthwise.error_x);

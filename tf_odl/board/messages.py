@@ -12,7 +12,6 @@ ANSWER = 0x80  # set in the type of an answer
 ERROR = 0xFF
 EVENT = 0x40
 MIN_PAYLOAD = 64  # every board takes as much
-NO_CLASS = -1
 
 
 class Request(IntEnum):

@@ -125,8 +125,8 @@ def _values(
     is_target = table.key(columns[0]).startswith(TARGET)
     if is_target and task.loss in CLASSIFYING:
         raise UserError(
-            f"{table.path} has targets ({table.name(columns[0])}) and no classes: a regression "
-            "learns them with --loss mse; the column of classes is called label"
+            f"{table.path} has targets ({table.name(columns[0])}), the model learns classes: call "
+            "their column label; a regression is exported with --loss mse"
         )
     if is_target and task.loss is Loss.RECONSTRUCTION:
         return np.zeros(len(table.rows), np.int64), NO_LABELS, ()

@@ -110,8 +110,8 @@ def check_fits_data(
         )
     if loss is Loss.MSE and data.target_names and len(data.target_names) != outputs:
         raise UserError(
-            f"model {model.name!r} has {outputs} output{plural}, {data.name} has "
-            f"{len(data.target_names)} targets ({', '.join(data.target_names)})"
+            f"model {model.name!r} has {outputs} output{plural}, {data.name} has the "
+            f"target{'s' if len(data.target_names) > 1 else ''} {', '.join(data.target_names)}"
         )
 
 

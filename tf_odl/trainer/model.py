@@ -134,9 +134,6 @@ class OdlModel(keras.Model):
     def layer(self, name: str) -> WeightedLayer:
         return self.sites[name].layer
 
-    def y_max_of(self, name: str) -> tf.Tensor:
-        return tf.convert_to_tensor(self.y_max)[list(self.sites).index(name)]
-
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         return self.model(inputs, training=training)
 

@@ -122,7 +122,7 @@ int tfodl_max_pool_backward(const uint8_t* blob, uint32_t length, const float* d
                             const int8_t* x, float* error_x) {
   tfodl::PoolOptions options;
   if (!tfodl::ParsePool(blob, length, &options)) return 0;
-  tfodl::MaxPool2DBackward(options, delta, x, error_x);
+  tfodl::Pool2DBackward(options, delta, x, error_x);
   return 1;
 }
 
@@ -130,7 +130,7 @@ int tfodl_average_pool_backward(const uint8_t* blob, uint32_t length, const floa
                                 float* error_x) {
   tfodl::PoolOptions options;
   if (!tfodl::ParsePool(blob, length, &options)) return 0;
-  tfodl::AveragePool2DBackward(options, delta, error_x);
+  tfodl::Pool2DBackward(options, delta, nullptr, error_x);
   return 1;
 }
 

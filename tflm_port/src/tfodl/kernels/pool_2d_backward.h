@@ -20,17 +20,6 @@ template <class Error>
 void Pool2DBackward(const PoolOptions& options, const Error* delta, const int8_t* x,
                     Error* error_x);
 
-template <class Error>
-void MaxPool2DBackward(const PoolOptions& options, const Error* delta, const int8_t* x,
-                       Error* error_x) {
-  Pool2DBackward(options, delta, x, error_x);
-}
-
-template <class Error>
-void AveragePool2DBackward(const PoolOptions& options, const Error* delta, Error* error_x) {
-  Pool2DBackward(options, delta, nullptr, error_x);
-}
-
 }  // namespace tfodl
 
 #endif  // TFODL_KERNELS_POOL_2D_BACKWARD_H_

@@ -1,4 +1,5 @@
-// Glue shared by the two pooling backward ops.
+// Glue shared by the two pooling backward ops, and the mask of an activation, which TFODL_ADD_BWD
+// has, too.
 //
 // inputs: error, state, x, y; output: error_x. Only the maximum needs x.
 #ifndef TFODL_OPS_POOL_BWD_H_
@@ -9,7 +10,7 @@
 
 namespace tfodl {
 
-// Applies the mask of a fused activation. Returns false, and abandons the step, when the error is
+// Applies the mask of an activation. Returns false, and abandons the step, when the error is
 // not finite.
 template <class Error>
 bool MaskOrAbandon(const int8_t* y, int32_t act_min, int32_t act_max, uint32_t count, Error* error,
