@@ -21,7 +21,7 @@ class UpdateRule(Enum):
 
 
 def with_less_memory(rule: UpdateRule, accumulate: int) -> list[UpdateRule]:
-    """The rules that take less RAM than this one, the one that takes most of it first."""
+    """The rules that take less RAM per weight than this one, the one that takes most first."""
     rules = [UpdateRule.RESIDUAL, UpdateRule.STOCHASTIC, UpdateRule.CHANGES]
     less = rules[rules.index(rule) + 1 :]
     return [r for r in less if accumulate == 1 or r is not UpdateRule.CHANGES]

@@ -55,6 +55,27 @@ def test_help_is_there_before_tensorflow_could_be(command):
     assert result.stderr.strip() == "[]"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["plan", "nothing.keras"], "nothing.keras does not exist"),
+        (["plan", "nothing.keras", "--max-ms", "3"], "--max-ms needs --fit"),
+        (["export", "nothing", "--target", "moon"], "unknown target 'moon'"),
+        (["export", "nothing", "--fit", "--layers", "a"], "--fit chooses the layers"),
+        (["simulate", "nothing", "--samples", "0"], "--samples must be at least 1"),
+        (["verify", "nothing", "--samples", "0"], "--samples must be at least 1"),
+    ],
+)
+def test_wrong_arguments_are_answered_before_tensorflow_could_be(arguments, message):
+    code = (
+        "import sys; from tf_odl.cli import main\n"
+        f"try: main({arguments!r}, prog_name='tf-odl')\n"
+        "except SystemExit as end: print(end.code, 'tensorflow' in sys.modules)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert message in result.stderr and result.stdout.split() == ["2", "False"]
+
+
 def test_every_command_is_listed_in_the_order_of_the_work_and_has_json():
     lines = run("--help").stdout.split("Commands:")[1].splitlines()
     assert [line.split()[0] for line in lines if line.strip()] == COMMANDS

@@ -10,7 +10,7 @@ import click
 
 from tf_odl.cli.export_data import form_of
 from tf_odl.cli.output import emit_json, print_table, progress_bar, show_notes
-from tf_odl.cli.source import named_layers, read_source, training_options
+from tf_odl.cli.source import check_source, named_layers, read_source, training_options
 from tf_odl.cli.tensorflow import load_tensorflow
 from tf_odl.errors import UserError
 from tf_odl.task import CLASSIFYING, Loss
@@ -109,6 +109,13 @@ def export(
 
     SOURCE is a finished run of `tf-odl finetune`, a .keras file, or any int8 .tflite file.
     """
+    from tf_odl.converters.targets import get_target
+
+    names = named_layers(layers, train_layers, mask_file, fit)
+    if mask_file is not None and (selector, reselect) != (None, None):
+        raise UserError("--masks and --selector both choose neurons: give one of them")
+    board = get_target(target)
+    check_source(source)
     load_tensorflow()
     from tf_odl import models
     from tf_odl.converters.error_type import ErrorType
@@ -116,16 +123,11 @@ def export(
     from tf_odl.converters.export import export as run_export
     from tf_odl.converters.head import Head
     from tf_odl.converters.rate import RateSettings, Schedule
-    from tf_odl.converters.targets import get_target
     from tf_odl.converters.update_rule import UpdateRule
     from tf_odl.data import load, standardisation, standardised_as
     from tf_odl.fitting import layers_that_fit
     from tf_odl.trainer.finetune import read_record
 
-    names = named_layers(layers, train_layers, mask_file, fit)
-    if mask_file is not None and (selector, reselect) != (None, None):
-        raise UserError("--masks and --selector both choose neurons: give one of them")
-    board = get_target(target)
     given = read_source(source, method, mask_file, fit)
     model, chosen, masks, settings = given.model, given.method, given.masks, given.settings
     of_run: dict[str, Any] = {}

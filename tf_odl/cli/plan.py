@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tf_odl.cli.output import emit_json, print_table, progress_bar
-from tf_odl.cli.source import named_layers, read_source, training_options
+from tf_odl.cli.source import check_source, named_layers, read_source, training_options
 from tf_odl.cli.tensorflow import load_tensorflow
 from tf_odl.errors import UserError
 from tf_odl.task import CLASSIFYING, Loss
@@ -47,21 +47,23 @@ def plan(
     memory, by the gradient of the loss on a run's own data, or else on random samples; the layers
     of a .tflite file count as all alike.
     """
-    load_tensorflow()
-    from tf_odl.converters.error_type import ErrorType
-    from tf_odl.converters.head import Head
-    from tf_odl.converters.plan_plot import plot_plan
-    from tf_odl.converters.planner import Planner
     from tf_odl.converters.targets import get_target
-    from tf_odl.converters.update_rule import UpdateRule
-    from tf_odl.fitting import layers_that_fit, plot_fit
-    from tf_odl.models import as_the_model_takes
-    from tf_odl.trainer.finetune import load_data
 
     names = named_layers(layers, train_layers, mask_file, fit)
     if max_ms is not None and not (fit and max_ms > 0):
         raise UserError("--max-ms needs --fit and a positive number of milliseconds")
     board = get_target(target)
+    check_source(source)
+    load_tensorflow()
+    from tf_odl.converters.error_type import ErrorType
+    from tf_odl.converters.head import Head
+    from tf_odl.converters.plan_plot import plot_plan
+    from tf_odl.converters.planner import Planner
+    from tf_odl.converters.update_rule import UpdateRule
+    from tf_odl.fitting import layers_that_fit, plot_fit
+    from tf_odl.models import as_the_model_takes
+    from tf_odl.trainer.finetune import load_data
+
     stored = None if errors is None else ErrorType(errors)
     given = read_source(source, method, mask_file, fit)
     minimised = None if given.task.loss in CLASSIFYING else given.task.loss

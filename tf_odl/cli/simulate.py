@@ -50,12 +50,12 @@ def simulate(
 
     Writes simulation.json and simulation.png; with --board qemu teach.json and teach.png.
     """
+    check_stream(samples, passes, lr)
     load_tensorflow()
     from tf_odl import simulation
     from tf_odl.converters.losses import recorded_loss
     from tf_odl.files import write_file, write_json
 
-    check_stream(samples, passes, lr)
     record = simulation.read_export(export_dir)
     dataset = data_of_export(record, data, data_dir, shift)
     show_notes(dataset.notes, quiet=as_json)

@@ -83,6 +83,14 @@ class Source:
     task: Task
 
 
+def check_source(path: Path) -> None:
+    """Raises UserError if there is nothing to read, before TensorFlow is loaded."""
+    if not path.exists():
+        raise UserError(
+            f"{path} does not exist: give the folder of a run, a .keras or an int8 .tflite file"
+        )
+
+
 def read_source(path: Path, method: str | None, mask_file: Path | None, fit: bool) -> Source:
     """Read a finished run's folder, a .keras file, or an int8 .tflite file.
 
@@ -99,10 +107,6 @@ def read_source(path: Path, method: str | None, mask_file: Path | None, fit: boo
     masks = settings = None
     task = CLASSIFICATION
     model: Any
-    if not path.exists():
-        raise UserError(
-            f"{path} does not exist: give the folder of a run, a .keras or an int8 .tflite file"
-        )
     if path.is_dir():
         record = run.read_record(path)
         if record["status"] != "complete":

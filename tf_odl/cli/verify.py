@@ -40,14 +40,14 @@ def verify(
 
     Exits with 1 where bits differ that must not, or the arena was planned wrongly.
     """
+    if samples < 1:
+        raise UserError(f"--samples must be at least 1, got {samples}")
     load_tensorflow()
     import numpy as np
 
     from tf_odl import simulation, verification
     from tf_odl.converters import reference
 
-    if samples < 1:
-        raise UserError(f"--samples must be at least 1, got {samples}")
     record = simulation.read_export(export_dir)
     provenance = record["provenance"]
     source = data or provenance.get("data")
