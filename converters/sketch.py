@@ -48,10 +48,10 @@ _OWN_FUNCTION = {
     FLOAT_HEAD_OP: "AddFloatHead",
     FLOAT_HEAD_BWD_OP: "AddFloatHeadBackward",
     RESELECT_OP: "AddReselection",
-    OWN_CONVOLUTIONS["CONV_2D"]: "AddConv2D",
-    OWN_CONVOLUTIONS["DEPTHWISE_CONV_2D"]: "AddDepthwiseConv2D",
     LOAD_WEIGHTS_OP: "AddLoadWeights",
     STORE_WEIGHTS_OP: "AddStoreWeights",
+    OWN_CONVOLUTIONS["CONV_2D"]: "AddConv2D",
+    OWN_CONVOLUTIONS["DEPTHWISE_CONV_2D"]: "AddDepthwiseConv2D",
 }
 
 

@@ -158,6 +158,7 @@ def test_the_resolver_lists_exactly_the_ops_of_the_model(exports):
         ("--warm-up 20", "AddRateSchedule"),
         ("--accumulate 4", "AddAccumulation"),
         ("--head float32", "AddFloatHead AddFloatHeadBackward"),
+        ("--update-rule changes", "AddLoadWeights AddStoreWeights"),
     ],
 )
 def test_ops_that_few_models_have_are_registered_where_they_are_used(
