@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tf_odl.converters.costs import measured_costs
+from tf_odl.converters.costs import Work, measured_costs
 from tf_odl.converters.error_type import without_error_type
 from tf_odl.converters.flatbuffer import FlatModel
 from tf_odl.converters.head import FLOAT_HEAD_OP
@@ -17,11 +17,15 @@ from tf_odl.converters.memory import Memory
 from tf_odl.converters.options import ConvOptions
 from tf_odl.converters.own_convolutions import BUILTIN, builtin_name
 from tf_odl.converters.training_graph import STATE
-from tf_odl.converters.weight_changes import LOAD_WEIGHTS_OP, STORE_WEIGHTS_OP
+from tf_odl.converters.weight_changes import (
+    EXPORTED,
+    LOAD_WEIGHTS_OP,
+    STORE_WEIGHTS_OP,
+    STORED,
+)
 from tf_odl.converters.work import work_of
 
 _WEIGHTS, _BIAS = 4, 5  # inputs of a layer's backward op
-_EXPORTED, _STORED = 2, 3  # of TFODL_LOAD_WEIGHTS, of TFODL_STORE_WEIGHTS
 _OWN = "TFODL_"
 
 
@@ -70,24 +74,23 @@ def op_plans(flat: FlatModel, memory: Memory) -> list[OpPlan]:
     plans = []
     for op in forward:
         name = names[id(op)]
-        work = work_of(flat, op)
         error = sizes.get(f"{name}/error")
         partner = backward.get(name)
-        back = None if partner is None else work_of(flat, partner)
         is_saved = int(op.outputs[0]) in read
         forward_ops, backward_ops = with_weights(op), with_weights(partner)
         variables = _variables(flat, forward_ops + backward_ops)
+        work, back = ([work_of(flat, o) for o in ops] for ops in (forward_ops, backward_ops))
         plans.append(
             OpPlan(
                 name=name,
                 op=builtin_name(flat.op_name(op)),
-                macs_forward=work.macs,
-                macs_backward=0 if back is None else back.macs,
+                macs_forward=sum(w.macs for w in work),
+                macs_backward=sum(w.macs for w in back),
                 trainable_bytes=sum(sizes[v].bytes for v in variables),
                 saved_bytes=_kept_bytes(flat, op) if is_saved else 0,
                 error_bytes=0 if error is None else error.bytes,
-                instructions_forward=_instructions(flat, forward_ops),
-                instructions_backward=_instructions(flat, backward_ops),
+                instructions_forward=_instructions(work),
+                instructions_backward=_instructions(back),
             )
         )
     return plans
@@ -101,13 +104,13 @@ def _loading_and_storing(flat: FlatModel) -> dict[int, list[Any]]:
         if kind == LOAD_WEIGHTS_OP:
             found[int(op.outputs[0])] = [op]
         elif kind == STORE_WEIGHTS_OP:
-            found[int(op.inputs[_STORED])].append(op)
+            found[int(op.inputs[STORED])].append(op)
     return found
 
 
 def _exported(around: Mapping[int, list[Any]], weights: int) -> int:
     """The constant that loaded weights are changes of, and any other tensor itself."""
-    return int(around[weights][0].inputs[_EXPORTED]) if weights in around else weights
+    return int(around[weights][0].inputs[EXPORTED]) if weights in around else weights
 
 
 def _layer_names(
@@ -168,11 +171,11 @@ def _is_training(flat: FlatModel, op: Any) -> bool:
     return kind.startswith(_OWN) and kind not in BUILTIN and kind != FLOAT_HEAD_OP
 
 
-def _instructions(flat: FlatModel, ops: list[Any]) -> int:
+def _instructions(work: Iterable[Work]) -> int:
     costs = measured_costs()
-    return sum(round(work_of(flat, op).instructions(costs)) for op in ops)
+    return sum(round(w.instructions(costs)) for w in work)
 
 
 def total_instructions(flat: FlatModel) -> int:
     """Estimated instructions of one run of a plain model, or of one training step of a graph."""
-    return _instructions(flat, flat.operators)
+    return _instructions(work_of(flat, op) for op in flat.operators)

@@ -18,6 +18,7 @@ from tf_odl.converters.flatbuffer import FlatModel
 from tf_odl.converters.options import VersionOptions
 
 LOAD_WEIGHTS_OP, STORE_WEIGHTS_OP = "TFODL_LOAD_WEIGHTS", "TFODL_STORE_WEIGHTS"
+EXPORTED, STORED = 2, 3  # inputs: of both ops the constant, of the second the weights
 CHANGES = "changes"  # the last part of the name of their tensor
 #: In steps of a weight, by the lower three bits of a code; the fourth is the sign.
 SIZES = (0, 2, 4, 8, 12, 18, 26, 38)

@@ -27,7 +27,7 @@ from tf_odl.converters.options import (
     SumRule,
 )
 from tf_odl.converters.own_convolutions import BUILTIN
-from tf_odl.converters.weight_changes import LOAD_WEIGHTS_OP, STORE_WEIGHTS_OP
+from tf_odl.converters.weight_changes import EXPORTED, LOAD_WEIGHTS_OP, STORE_WEIGHTS_OP
 
 _POINTWISE = " 1x1"
 _MAX_POOL_BWD = "TFODL_MAX_POOL_2D_BWD"
@@ -184,7 +184,7 @@ def _accumulate(flat: FlatModel, op: Any) -> Work:
 
 
 def _weight_changes(flat: FlatModel, op: Any) -> Work:
-    exported = int(op.inputs[2])
+    exported = int(op.inputs[EXPORTED])
     return Work(flat.op_name(op), 0, {"call": 1, "weights": math.prod(flat.shape(exported))})
 
 
