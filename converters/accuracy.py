@@ -71,8 +71,7 @@ def int8_error(model: bytes, x: np.ndarray, wanted: np.ndarray, progress: Progre
     """
     flat = FlatModel(model)
     output = flat.outputs[0]
-    tell = None if progress is None else lambda done, total: progress("test int8", done, total)
-    codes = reference.infer(model, reference.quantize_input(model, x), tell)
+    codes = _outputs(model, x, progress)
     outputs = flat.scales(output)[0] * (codes.astype(np.float64) - flat.zero_point(output))
     return float(((outputs - np.reshape(wanted, outputs.shape)) ** 2).mean())
 
@@ -81,9 +80,14 @@ def int8_accuracy(
     model: bytes, x: np.ndarray, labels: np.ndarray, progress: Progress | None
 ) -> float:
     """The share of samples, float [N, *input], whose class the int8 model finds."""
-    tell = None if progress is None else lambda done, total: progress("test int8", done, total)
-    codes = reference.infer(model, reference.quantize_input(model, x), tell)
+    codes = _outputs(model, x, progress)
     return float((decided(model, codes) == np.asarray(labels)).mean())
+
+
+def _outputs(model: bytes, x: np.ndarray, progress: Progress | None) -> np.ndarray:
+    """int8 [N, ..] of samples float [N, *input]."""
+    tell = None if progress is None else lambda done, total: progress("test int8", done, total)
+    return reference.infer(model, reference.quantize_input(model, x), tell)
 
 
 def decided(model: bytes, codes: np.ndarray) -> np.ndarray:
