@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
 
 from tf_odl.converters.backward_path import logits_of
 from tf_odl.converters.flatbuffer import FlatModel
@@ -21,11 +19,6 @@ def ends_in_sigmoid(flat: FlatModel) -> bool:
 def default_loss(flat: FlatModel) -> Loss:
     """Binary cross-entropy behind a sigmoid, else cross-entropy."""
     return Loss.BINARY if ends_in_sigmoid(flat) else Loss.CROSS_ENTROPY
-
-
-def recorded_loss(record: Mapping[str, Any]) -> Loss:
-    """What an export minimises, by its export.json."""
-    return Loss(record.get("loss", Loss.CROSS_ENTROPY.value))
 
 
 def tensor_of(flat: FlatModel, loss: Loss) -> int:

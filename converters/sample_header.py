@@ -8,8 +8,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tf_odl.converters.losses import recorded_loss
-from tf_odl.task import Loss
+from tf_odl.task import Loss, recorded_loss
 
 
 def sample_header(record: Mapping[str, Any]) -> str:

@@ -14,13 +14,12 @@ from tf_odl.converters.error_type import ErrorType, error_type_of
 from tf_odl.converters.flatbuffer import FlatModel
 from tf_odl.converters.head import FLOAT_HEAD_BWD_OP, FLOAT_HEAD_OP
 from tf_odl.converters.header import model_header
-from tf_odl.converters.losses import recorded_loss
 from tf_odl.converters.own_convolutions import OWN_CONVOLUTIONS
 from tf_odl.converters.sample_header import sample_header
 from tf_odl.converters.targets import Target
 from tf_odl.converters.training_graph import ACCUMULATE_OP, RATE_OP, RESELECT_OP
 from tf_odl.converters.weight_changes import LOAD_WEIGHTS_OP, STORE_WEIGHTS_OP
-from tf_odl.task import Loss
+from tf_odl.task import Loss, recorded_loss
 
 PROJECT = "arduino"  # folder of an export
 TFLM_LIBRARY, TFLM_VERSION = "Chirale_TensorFLowLite", "2.0.0"

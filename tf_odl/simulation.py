@@ -22,7 +22,7 @@ from tf_odl.figures import reconstruction_figures, regression_figures
 from tf_odl.files import new_folder
 from tf_odl.learned import LEARNED, LEARNED_INT8, write_models
 from tf_odl.stream_plot import plot_stream
-from tf_odl.task import CLASSIFYING, Loss
+from tf_odl.task import CLASSIFYING, Loss, recorded_loss
 
 CHUNK = 200  # samples between two signs of life
 
@@ -132,7 +132,6 @@ def simulate(
     from tf_odl import models
     from tf_odl.converters import macs
     from tf_odl.converters.accuracy import decided
-    from tf_odl.converters.losses import recorded_loss
     from tf_odl.converters.reference import quantize_input
     from tf_odl.tflm_port.interpreter import TrainingInterpreter
     from tf_odl.trainer.effort import full_backward_macs

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 
 class Loss(str, Enum):
@@ -13,6 +15,11 @@ class Loss(str, Enum):
     BINARY = "binary-cross-entropy"  # sigmoid, one output
     MSE = "mse"  # of targets that are given
     RECONSTRUCTION = "reconstruction"  # mean squared error of an autoencoder's input
+
+
+def recorded_loss(record: Mapping[str, Any]) -> Loss:
+    """What a run minimises by its run.json, or an export by its export.json."""
+    return Loss(record.get("loss", Loss.CROSS_ENTROPY.value))
 
 
 CLASSIFYING = (Loss.CROSS_ENTROPY, Loss.BINARY)

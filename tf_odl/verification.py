@@ -13,10 +13,9 @@ import numpy as np
 
 from tf_odl.converters import reference
 from tf_odl.converters.head import FLOAT_HEAD_OP
-from tf_odl.converters.losses import recorded_loss
 from tf_odl.converters.reference import LITERT, TFLITE_RUNTIME, Runtime
 from tf_odl.simulation import read_export, read_model
-from tf_odl.task import CLASSIFYING
+from tf_odl.task import CLASSIFYING, recorded_loss
 from tf_odl.tflm_port.interpreter import TrainingInterpreter, available
 
 Progress = Callable[[str, int, int], None]

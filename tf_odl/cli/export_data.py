@@ -50,9 +50,8 @@ def data_of_export(
     Raises:
         UserError: there are none.
     """
-    from tf_odl.converters.losses import recorded_loss
     from tf_odl.data import as_bytes, load, standardised_as
-    from tf_odl.task import Task
+    from tf_odl.task import Task, recorded_loss
 
     provenance = record["provenance"]
     shape = tuple(record["input"]["shape"][1:]) if "input" in record else None

@@ -14,7 +14,7 @@ import click
 from tf_odl.cli.output import emit_json, print_table
 from tf_odl.cli.tensorflow import load_tensorflow
 from tf_odl.errors import UserError
-from tf_odl.task import LOSSES, Loss
+from tf_odl.task import LOSSES, Loss, recorded_loss
 
 if TYPE_CHECKING:
     from tf_odl.figures import Figure
@@ -135,7 +135,7 @@ def _train(out: Path, record: dict[str, Any], quiet: bool) -> dict[str, Any]:
         f"{record['data']['name']}, {record['data']['shift'] or 'no shift'}: "
         f"{record['data']['train'][0]:,} samples, {settings.method}"
     )
-    loss = run.loss_of(record)
+    loss = recorded_loss(record)
     if loss is not Loss.CROSS_ENTROPY:
         names = ", ".join(record["data"].get("targets", ()))
         console.print(f"minimises {loss.value}{f' of {names}' if names else ''}")
@@ -206,7 +206,6 @@ def _figures(logs: dict[str, float], merit: Figure) -> str:
 
 def _print_summary(record: dict[str, Any], out: Path) -> None:
     from tf_odl.figures import FIGURES
-    from tf_odl.trainer.finetune import loss_of
 
     result = record["result"]
     print_table(
@@ -218,7 +217,7 @@ def _print_summary(record: dict[str, Any], out: Path) -> None:
                     figure.text(result[f"{figure.key}_before"]),
                     figure.text(result[figure.key]),
                 ]
-                for figure in FIGURES[loss_of(record)]
+                for figure in FIGURES[recorded_loss(record)]
                 if figure.key in result
             ),
             ["effort: backward MACs of full training", "", f"{result['effort']:.2%}"],

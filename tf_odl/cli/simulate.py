@@ -12,7 +12,7 @@ from tf_odl.cli.export_data import check_stream, data_of_export, stream_options
 from tf_odl.cli.output import emit_json, print_table, progress_bar, show_notes
 from tf_odl.cli.tensorflow import load_tensorflow
 from tf_odl.errors import UserError
-from tf_odl.task import Loss
+from tf_odl.task import Loss, recorded_loss
 
 if TYPE_CHECKING:
     from tf_odl.data import Dataset
@@ -53,7 +53,6 @@ def simulate(
     check_stream(samples, passes, lr)
     load_tensorflow()
     from tf_odl import simulation
-    from tf_odl.converters.losses import recorded_loss
     from tf_odl.files import write_file, write_json
 
     record = simulation.read_export(export_dir)

@@ -30,7 +30,7 @@ from tf_odl.errors import UserError
 from tf_odl.figures import FIGURES, reconstruction_figures
 from tf_odl.files import new_folder, write_file, write_json
 from tf_odl.methods import Masks
-from tf_odl.task import CLASSIFICATION, CLASSIFYING, Loss, Task
+from tf_odl.task import CLASSIFICATION, CLASSIFYING, Loss, Task, recorded_loss
 from tf_odl.trainer import batches, checkpoint, effort
 from tf_odl.trainer.analysis import support_set
 from tf_odl.trainer.loss import found_loss, keras_loss, metrics, wanted
@@ -179,7 +179,7 @@ def resume(
         return record
     settings = settings_of(record)
     keras.utils.set_random_seed(settings.seed)
-    loss = loss_of(record)
+    loss = recorded_loss(record)
     data = loader(settings, task_of(record))
     size = settings.batch_size
     steps = batches.steps_per_epoch(len(data.x_train), size)
@@ -263,12 +263,7 @@ def settings_of(record: dict[str, Any]) -> Settings:
 
 def task_of(record: dict[str, Any]) -> Task:
     """What the model of a run asks of its data."""
-    return Task(loss_of(record), tuple(record["data"]["train"][1:]))
-
-
-def loss_of(record: dict[str, Any]) -> Loss:
-    """What a run minimises."""
-    return Loss(record.get("loss", Loss.CROSS_ENTROPY.value))
+    return Task(recorded_loss(record), tuple(record["data"]["train"][1:]))
 
 
 def load_masks(run_dir: Path) -> Masks:
@@ -448,7 +443,7 @@ def _finish(
         for x in layers
     }
     record["result"] = summarize(record, effort.full_backward_macs(layers))
-    record["result"] |= _told_anomalies(trainer, data, loss_of(record))
+    record["result"] |= _told_anomalies(trainer, data, recorded_loss(record))
     write_file(run_dir / "curves.png", lambda path: plot_curves(record, path))
     record["status"] = "complete"
     write_json(run_dir / "run.json", record)
@@ -465,7 +460,7 @@ def summarize(record: dict[str, Any], full_backward_macs: int) -> dict[str, floa
     backward = sum(r["backward_macs"] for r in rows)
     selection = sum(r["selection_macs"] for r in rows)
     figures = {}
-    for figure in FIGURES[loss_of(record)]:
+    for figure in FIGURES[recorded_loss(record)]:
         if figure.key in record["before"]:
             figures[f"{figure.key}_before"] = record["before"][figure.key]
         if f"val_{figure.key}" in rows[-1]:

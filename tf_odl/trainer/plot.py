@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tf_odl.figures import FIGURES
-from tf_odl.task import Loss
+from tf_odl.task import recorded_loss
 
 ACCURACY, EFFORT, SKIPPED = "#1b6ca8", "#c0392b", "#6c757d"
 
@@ -17,7 +17,7 @@ def plot_curves(record: dict[str, Any], path: Path) -> None:
 
     rows = record["epochs"]
     epoch = [0] + [r["epoch"] for r in rows]
-    figure_of_merit = FIGURES[Loss(record.get("loss", Loss.CROSS_ENTROPY.value))][0]
+    figure_of_merit = FIGURES[recorded_loss(record)][0]
     key = figure_of_merit.key
     merit = [record["before"][key]] + [r[f"val_{key}"] for r in rows]
     figure = Figure(figsize=(9, 3.2), layout="constrained")
