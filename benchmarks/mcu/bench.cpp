@@ -96,9 +96,10 @@ uint32_t Backward(const Workload& w, const Settings& settings, const Method& met
 
 void Run(const Workload& w) {
   const Settings& settings = w.settings;
-  const Method dense = {tfodl::kDense, 1.0f, false};
-  const Method sparse = {tfodl::kTinyProp, 0.1f, false};
-  const Method skip = {tfodl::kTinyProp, 0.1f, true};
+  const Method dense = {tfodl::kDense, 1.0f, true, false};
+  const Method every_layer = {tfodl::kTinyProp, 0.1f, true, false};
+  const Method output_dense = {tfodl::kTinyProp, 0.1f, false, false};
+  const Method skip = {tfodl::kTinyProp, 0.1f, false, true};
   uint32_t inference;
   {
     Network network(w.layers, w.count, settings, dense, 1);
@@ -113,8 +114,10 @@ void Run(const Workload& w) {
   Settings linear = settings;
   linear.relu = linear.relu_at_end = false;
   Print(w.name, "all_errors_backward", Backward(w, linear, dense, nullptr));
-  Print(w.name, "tinyprop_10_backward", Backward(w, settings, sparse, nullptr));
-  if (settings.softmax) Print(w.name, "skipped_backward", Backward(w, settings, skip, nullptr));
+  Print(w.name, "tinyprop_10_every_layer_backward", Backward(w, settings, every_layer, nullptr));
+  if (!settings.softmax) return;
+  Print(w.name, "tinyprop_10_backward", Backward(w, settings, output_dense, nullptr));
+  Print(w.name, "skipped_backward", Backward(w, settings, skip, nullptr));
 }
 
 void RunWorkloads() {
@@ -147,7 +150,7 @@ void RunWorkloads() {
 // One part of one layer, every error not zero.
 void RunKernel(const char* name, const LayerShape& shape, uint32_t flags) {
   const Settings settings = {false, false, false, true, -1, 0.01f};
-  Network network(&shape, 1, settings, {tfodl::kDense, 1.0f, false}, 1);
+  Network network(&shape, 1, settings, {tfodl::kDense, 1.0f, true, false}, 1);
   network.Keep(flags);
   network.Forward(0);
   network.FillError();

@@ -183,7 +183,8 @@ void Network::Build(TrainedLayer* made, uint32_t index, const Method& method, bo
   options.x_zero_point = made->x_zero_point;
   options.act_min = relu ? -128 : -129;
   options.act_max = 128;
-  options.sparsifier = settings_.softmax && last ? tfodl::kDense : method.sparsifier;
+  const bool is_output = settings_.softmax && last;
+  options.sparsifier = is_output && !method.output_layer ? tfodl::kDense : method.sparsifier;
   options.s_min = options.s_max = method.share;
   options.damping = 1.0f;
   const bool dense = made->shape.kind == LayerKind::kFullyConnected;

@@ -63,8 +63,9 @@ struct Settings {
 
 struct Method {
   tfodl::Sparsifier sparsifier;
-  float share;  // of the entries that are kept, of all layers but a softmax layer
-  bool skip;    // every sample is skipped
+  float share;        // of the entries that are kept
+  bool output_layer;  // of a softmax layer, too
+  bool skip;          // every sample is skipped
 };
 
 // A layer with its tensors.

@@ -239,7 +239,13 @@ def workload_table(counts: dict[str, float]) -> str:
         macs = counts[f"{name}.forward_macs"] + counts[f"{name}.backward_macs"]
         dense = inference + counts[f"{name}.dense_backward"]
         every = inference + counts[f"{name}.all_errors_backward"]
-        sparse = inference + counts[f"{name}.tinyprop_10_backward"]
+        # Without a classifier there is no output layer, and nothing is skipped.
+        sparse = [
+            inference + counts[f"{name}.{method}_backward"]
+            for method in ("tinyprop_10_every_layer", "tinyprop_10")
+            if f"{name}.{method}_backward" in counts
+        ]
+        ratios = [f"{number(s)} ({s / dense:.2f}, {s / every:.2f})" for s in sparse]
         skipped = counts.get(f"{name}.skipped_backward")
         rows.append(
             [
@@ -248,13 +254,14 @@ def workload_table(counts: dict[str, float]) -> str:
                 f"{number(inference)} ({inference / dense:.2f})",
                 f"{number(dense)} ({dense / macs:.1f})",
                 f"{number(every)} ({every / macs:.1f})",
-                f"{number(sparse)} ({sparse / dense:.2f}, {sparse / every:.2f})",
+                *(ratios if len(ratios) == 2 else [*ratios, ""]),
                 "" if skipped is None else f"+{number(skipped)} ({skipped / inference:.1%})",
             ]
         )
     header = ["", "MACs", "inference (of dense)", "dense step (per MAC)", "no error zero (per MAC)"]
-    sparse_header = "TinyProp 10 % (of dense, of no error zero)"
-    return table([*header, sparse_header, "skipped (of inference)"], rows)
+    header.append("TinyProp 10 % of every layer (of dense, of no error zero)")
+    header.append("TinyProp 10 %, output layer dense (of dense, of no error zero)")
+    return table([*header, "skipped (of inference)"], rows)
 
 
 def peer_table(counts: dict[str, float]) -> str:
