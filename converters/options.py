@@ -18,7 +18,7 @@ from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
-ABI_VERSION = 1
+ABI_VERSION = 2
 
 _FORMATS = {"u32": "I", "i32": "i", "f32": "f"}
 _T = TypeVar("_T", bound="_Options")

@@ -274,7 +274,7 @@ class _Builder:
         layer = sum(flat.op_name(op) in WEIGHTED_OPS for op in path.ops)
         self.state = flat.add_tensor(STATE, (STATE_WORDS + layer,), np.int32, is_variable=True)
         label = flat.add_tensor(LABEL, (1,), np.int32)
-        report = flat.add_tensor(REPORT, (4,), np.float32)
+        report = flat.add_tensor(REPORT, (6,), np.float32)
         targets = self._loss(loss, label, report, skip_rule)
         changes = rate.options()
         if changes is not None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from bfloat16 import bfloat16_bits, from_bfloat16_bits
 
+from tf_odl.converters.options import ABI_VERSION
 from tf_odl.tflm_port import host
 from tf_odl.tflm_port.state import WORDS, State
 
@@ -84,7 +85,7 @@ class Layer:
         flags |= RESIDUAL if self.residual is not None else 0
         blob = struct.pack(
             "<3I12Ifi2iI3fI",
-            1,
+            ABI_VERSION,
             flags,
             self.layer,
             *self.in_shape,
@@ -173,7 +174,9 @@ def pool_options(
     pad: tuple[int, int],
     activation: tuple[int, int] = NO_ACTIVATION,
 ) -> bytes:
-    return struct.pack("<12I2i", 1, *in_shape, *out_shape, *window, *stride, *pad, *activation)
+    return struct.pack(
+        "<12I2i", ABI_VERSION, *in_shape, *out_shape, *window, *stride, *pad, *activation
+    )
 
 
 def xent_options(
@@ -183,7 +186,7 @@ def xent_options(
     beta: float = 1.0,
     threshold: float = 0.0,
 ) -> bytes:
-    words = struct.pack("<IfIffff", 1, scale, skip_rule, *d, beta, threshold)
+    words = struct.pack("<IfIffff", ABI_VERSION, scale, skip_rule, *d, beta, threshold)
     table = np.exp(float(np.float32(scale)) * np.arange(-255.0, 1.0))
     return words + np.where(table < 2.0**-126, 0, table).astype("<f4").tobytes()
 

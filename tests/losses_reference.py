@@ -20,7 +20,7 @@ class LossReference(BranchingReference):
         self.data[flat.inputs[0]] = sample.reshape(flat.shape(flat.inputs[0]))
         if target is not None:
             self.data[flat.inputs[2]] = target.astype(f32)
-        report = np.array([-1, 0, 0, 0], f32)
+        report = np.array([-1, 0, 0, 0, -1, 0], f32)
         for op in flat.operators[1:]:
             name = self._op_name(op)
             if name == "LOGISTIC":
@@ -28,7 +28,9 @@ class LossReference(BranchingReference):
             if not name.startswith("TFODL"):
                 self.data[int(op.outputs[0])] = self._forward(op, name)
             elif name in ("TFODL_LOGISTIC_XENT", "TFODL_SQUARED_ERROR"):
-                report = self._decide(op, label, *self._loss(op, name, label))
+                report = self._decide(
+                    op, label, *self._loss(op, name, label), *self._predict(op, name)
+                )
             elif self.active and name.endswith(("CONNECTED_BWD", "CONV_2D_BWD")):
                 self._layer(op, name)
             elif self.active:
@@ -46,7 +48,9 @@ class LossReference(BranchingReference):
             small = exponential(-abs(z))
             total = f32(1) + small
             wrong = sign * z
-            p = (f32(1) if wrong > 0 else small) / total
+            p = f32(1) / total
+            if not wrong > 0:
+                p = small * p
             return logarithm(total) + max(wrong, f32(0)), np.array([sign * p], f32)
         target = self.data[int(op.inputs[3])].ravel()
         if target.dtype == np.int8:
@@ -59,11 +63,27 @@ class LossReference(BranchingReference):
         count = f32(len(values))
         return loss / count, f32(2) / count * difference
 
-    def _decide(self, op: Any, label: int, loss: np.float32, error: np.ndarray) -> np.ndarray:
+    def _predict(self, op: Any, name: str) -> tuple[np.float32, np.float32]:
+        """Class and probability."""
+        if name != "TFODL_LOGISTIC_XENT":
+            return f32(-1), f32(0)
+        o = LossOptions.unpack(self._blob(op))
+        z = f32(o.scale) * f32(int(self.data[int(op.inputs[0])].ravel()[0]) - o.zero_point)
+        return f32(z > 0), f32(1) / (f32(1) + exponential(-abs(z)))
+
+    def _decide(
+        self,
+        op: Any,
+        label: int,
+        loss: np.float32,
+        error: np.ndarray,
+        prediction: np.float32,
+        probability: np.float32,
+    ) -> np.ndarray:
         o = LossOptions.unpack(self._blob(op))
         self.active = False
         if label < 0:
-            return np.array([-1, 0, 0, 0], f32)
+            return np.array([-1, 0, 0, 0, prediction, probability], f32)
         alpha = f32(0)
         for entry in error:
             alpha += abs(entry)
@@ -76,4 +96,4 @@ class LossReference(BranchingReference):
         self.active = o.skip_rule == SkipRuleCode.NEVER or bool(decision > f32(o.threshold))
         self.counts["trained" if self.active else "skipped"] += 1
         self.data[int(op.outputs[0])] = self._rounded(int(op.outputs[0]), error.astype(f32))
-        return np.array([loss, decision, self.active, alpha], f32)
+        return np.array([loss, decision, self.active, alpha, prediction, probability], f32)

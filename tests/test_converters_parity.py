@@ -117,7 +117,7 @@ def test_training_graph_infers_like_the_plain_model_on_any_codes(board: Board) -
     np.testing.assert_array_equal(board.tflm.infer(codes), expected)
     reported, reports = board.tflm.train(codes, np.full(len(codes), -1))
     np.testing.assert_array_equal(reported, expected)
-    np.testing.assert_array_equal(reports, np.tile(np.float32([-1, 0, 0, 0]), (len(codes), 1)))
+    np.testing.assert_array_equal(reports[:, :4], np.tile([-1, 0, 0, 0], (len(codes), 1)))
     assert board.tflm.state().samples == 0
 
 

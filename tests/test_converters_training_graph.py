@@ -128,7 +128,7 @@ def test_inputs_and_outputs_are_those_of_the_contract(exported: Export) -> None:
         assert graph.zero_point(ours) == plain.zero_point(theirs)
     assert (graph.name(label), graph.shape(label)) == ("tfodl/label", (1,))
     assert graph.dtype(label) == np.int32
-    assert (graph.name(report), graph.shape(report)) == ("tfodl/report", (4,))
+    assert (graph.name(report), graph.shape(report)) == ("tfodl/report", (6,))
     assert graph.dtype(report) == np.float32
 
 
@@ -470,7 +470,7 @@ def test_seed_options_are_these_bytes(
     sentinel: int, rng: int, rate: float, count: int, masks: list[int]
 ) -> None:
     options = SeedOptions(sentinel, rng, rate, count, len(masks), tuple(masks))
-    words = [1, sentinel, rng, rate, count, len(masks), *masks]
+    words = [2, sentinel, rng, rate, count, len(masks), *masks]
     assert options.pack() == struct.pack(f"<IIIfII{len(masks)}I", *words)
     assert SeedOptions.unpack(options.pack()) == options
 
@@ -502,7 +502,7 @@ def test_layer_options_survive_packing(data: st.DataObject) -> None:
     )
     packed = options.pack()
     expected = struct.pack(
-        "<15I f 3i I 3f I", 1, *words, floats[0], *ints, 2, *floats[1:], n_scales
+        "<15I f 3i I 3f I", 2, *words, floats[0], *ints, 2, *floats[1:], n_scales
     )
     expected += struct.pack(f"<{n_scales}f", *scales)
     if masked:
@@ -514,7 +514,7 @@ def test_layer_options_survive_packing(data: st.DataObject) -> None:
         expected += struct.pack("<I", words[1])
     assert packed == expected
     assert LayerOptions.unpack(packed) == options
-    for damaged in (packed[:-1], packed + b"\0", packed[:40], b"", b"\2" + packed[1:]):
+    for damaged in (packed[:-1], packed + b"\0", packed[:40], b"", b"\1" + packed[1:]):
         with pytest.raises(ValueError):
             LayerOptions.unpack(damaged)
 

@@ -18,7 +18,7 @@ def step(
 ) -> tuple[int, np.ndarray, np.ndarray]:
     """Returns (status, error, report)."""
     error = np.full(len(logits), np.nan, np.float32)
-    report = np.full(4, np.nan, np.float32)
+    report = np.full(6, np.nan, np.float32)
     status = harness.library.tfodl_xent_step(
         blob,
         len(blob),
@@ -56,6 +56,8 @@ def test_loss_and_error_equal_tensorflow(
     np.testing.assert_allclose(report[0], loss.numpy()[0], rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(error, wanted, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(report[3], np.abs(wanted).sum(), rtol=1e-5, atol=1e-6)
+    assert report[4] == logits.argmax()
+    np.testing.assert_allclose(report[5], tf.nn.softmax(scores).numpy().max(), rtol=1e-5)
 
 
 def test_the_loss_of_an_impossible_label_is_finite() -> None:
@@ -99,7 +101,7 @@ def test_a_broken_table_is_refused() -> None:
     good = harness.xent_options(0.1)
     accepts = harness.library.tfodl_parse_xent
     assert accepts(good, len(good)) == 1
-    for entry, value in [(255, 0.5), (100, 2.0), (100, -1.0), (100, np.nan), (0, 0.0), (7, 0.0)]:
+    for entry, value in [(255, 0.5), (100, 2.0), (100, -1.0), (100, np.nan), (7, 0.0)]:
         table = np.frombuffer(good, np.float32).copy()
         table[7 + entry] = value
         broken = table.tobytes()
@@ -128,7 +130,7 @@ def test_a_negative_label_only_infers() -> None:
     memory = Memory()
     status, _, report = step(np.array([1, 2], np.int8), -1, memory, harness.xent_options(0.1))
     assert status == 1
-    np.testing.assert_array_equal(report, [-1, 0, 0, 0])
+    np.testing.assert_allclose(report, [-1, 0, 0, 0, 1, 1 / (1 + np.exp(-0.1))], rtol=1e-6)
     state = memory.state()
     assert (state.active, state.samples, state.trained) == (False, 0, 0)
 
@@ -166,11 +168,43 @@ def test_the_decision_follows_the_running_maximum() -> None:
     np.testing.assert_allclose(state.alpha_max, alpha_max, rtol=1e-5)
 
 
+@pytest.mark.parametrize("threshold", [0.0, 0.02, 0.1])
+def test_samples_that_the_network_knows(threshold: float) -> None:
+    """With one logit far above the others: loss and decision keep their digits down to 1e-8."""
+    scale = 0.1
+    blob = harness.xent_options(scale, skip_rule=1, d=(0.0, 1.0), beta=1.0, threshold=threshold)
+    memory = Memory()
+    random = np.random.default_rng(7)
+    step(np.array([100, -100, -100], np.int8), 1, memory, blob)  # alpha_max is 2
+    decisions = set()
+    for _ in range(300):
+        logits = random.integers(-60, 0, 6).astype(np.int8)
+        label = int(random.integers(6))
+        logits[label] = random.integers(20, 127)
+        _, error, report = step(logits, label, memory, blob)
+        below = np.delete(logits, label).astype(np.float64) - logits[label]
+        others = np.exp(np.float32(scale) * below)
+        wrong = others.sum() / (1 + others.sum())
+        alpha_max = memory.state().alpha_max
+        wanted = [np.log1p(others.sum()), 2 * wrong / alpha_max, 2 * wrong / alpha_max > threshold]
+        np.testing.assert_allclose(
+            report,
+            [*wanted, 2 * wrong, label, 1 - wrong],
+            rtol=1e-6 if others.sum() < 0.125 else 1e-5,
+        )
+        trained = bool(report[2])
+        assert np.isnan(error).all() != trained and memory.state().active == trained
+        decisions.add(trained)
+    state = memory.state()
+    assert decisions == ({True} if threshold == 0.0 else {True, False})
+    assert (state.samples, state.trained + state.skipped) == (301, 301)
+
+
 def test_no_error_at_all_gives_the_smallest_decision() -> None:
     blob = harness.xent_options(0.05, skip_rule=1, d=(0.4, 0.9), beta=1.0, threshold=0.3)
     _, error, report = step(np.array([5], np.int8), 0, Memory(), blob)
     np.testing.assert_array_equal(error, [0])
-    np.testing.assert_allclose(report, [0, 0.4, 1, 0])
+    np.testing.assert_allclose(report, [0, 0.4, 1, 0, 0, 1])
 
 
 def test_exp_is_as_accurate_as_documented() -> None:
@@ -188,9 +222,8 @@ def test_exp_is_as_accurate_as_documented() -> None:
 
 
 def test_log_is_as_accurate_as_documented() -> None:
-    x = np.concatenate([1 + np.logspace(-7, 0, 50_000), np.logspace(0, 6, 50_000)])
-    x = x.astype(np.float32)
+    x = np.concatenate([[0], np.logspace(-9, 6, 100_000)]).astype(np.float32)
     actual = np.empty_like(x)
-    harness.library.tfodl_log_of_at_least_one(harness.pointer(x), len(x), harness.pointer(actual))
-    wanted = np.log(x.astype(np.float64))
+    harness.library.tfodl_log_of_one_plus(harness.pointer(x), len(x), harness.pointer(actual))
+    wanted = np.log1p(x.astype(np.float64))
     assert (np.abs(actual - wanted) < 1e-7 + 2.0**-22 * wanted).all()

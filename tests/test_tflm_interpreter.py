@@ -197,7 +197,7 @@ def test_a_label_far_below_zero_only_infers(graph: bytes, samples: np.ndarray) -
     """-2^40 would be class 0 if it were cut to 32 bits."""
     with TrainingInterpreter(graph) as board:
         _, reports = board.train(samples[:2], [-(2**40), -1])
-        np.testing.assert_array_equal(reports, [[-1, 0, 0, 0]] * 2)
+        np.testing.assert_array_equal(reports[:, :4], [[-1, 0, 0, 0]] * 2)
         assert board.state().samples == 0
 
 
@@ -255,7 +255,7 @@ OPS = ["SEED", "SOFTMAX_XENT", "FULLY_CONNECTED_BWD", "MAX_POOL_2D_BWD", "CONV_2
         pytest.param(lambda blob: b"", id="no options"),
         pytest.param(lambda blob: blob[:-1], id="a byte short"),
         pytest.param(lambda blob: blob + b"\0\0\0\0", id="a word more"),
-        pytest.param(lambda blob: b"\2" + blob[1:], id="another version"),
+        pytest.param(lambda blob: b"\1" + blob[1:], id="another version"),
     ],
 )
 def test_options_of_another_length_or_version_are_refused(

@@ -205,7 +205,7 @@ def test_one_call_equals_single_steps(exported: Exported) -> None:
         assert one.seconds_per_step and one.seconds_per_step < 1
     assert progress[-1] == (STEPS, STEPS)
     assert outputs.dtype == np.int8 and outputs.shape == (STEPS, CLASSES)
-    assert reports.dtype == np.float32 and reports.shape == (STEPS, 4)
+    assert reports.dtype == np.float32 and reports.shape == (STEPS, 6)
 
 
 def test_inference_leaves_everything_as_it_is(exported: Exported) -> None:
@@ -287,7 +287,7 @@ def test_wrong_samples_and_labels_are_refused(exported: Exported) -> None:
             interpreter.train(samples, np.full(STEPS, CLASSES))
         assert interpreter.state().samples == 0
         outputs, reports = interpreter.train(samples[:0], labels[:0])
-        assert outputs.shape == (0, CLASSES) and reports.shape == (0, 4)
+        assert outputs.shape == (0, CLASSES) and reports.shape == (0, 6)
 
 
 def test_noisy_patterns_are_learned(exported: Exported) -> None:

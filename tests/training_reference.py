@@ -72,6 +72,13 @@ def logarithm(x: np.float32) -> np.float32:
     return (f32(2) * t * p + f32(n) * f32(-2.12194440e-4)) + f32(n) * f32(0.693359375)
 
 
+def logarithm_of_little(x: np.float32) -> np.float32:
+    """ln(1 + x) for 0 <= x < 1/8 with the library's shorter series."""
+    t = x / (x + f32(2))
+    s = t * t
+    return (t + t) * ((s * (f32(1) / f32(5)) + f32(1) / f32(3)) * s + f32(1))
+
+
 def cosine_of_pi(x: np.float32) -> np.float32:
     """cos(pi x) with the library's series."""
     y = (f32(0.5) - x) * f32(3.14159265)
@@ -185,7 +192,7 @@ class Reference:
         """Output and report for one sample."""
         flat = self.flat
         self.data[flat.inputs[0]] = sample.reshape(flat.shape(flat.inputs[0]))
-        report = np.array([-1, 0, 0, 0], f32)
+        report = np.array([-1, 0, 0, 0, -1, 0], f32)
         for op in flat.operators[1:]:
             name = self._op_name(op)
             if not name.startswith("TFODL"):
@@ -310,22 +317,25 @@ class Reference:
 
     def _cross_entropy(self, op: Any, label: int) -> np.ndarray:
         self.active = False
-        if label < 0:
-            return np.array([-1, 0, 0, 0], f32)
         o = XentOptions.unpack(self._blob(op))
         logits = self.data[int(op.inputs[0])].ravel().astype(np.int32)
-        table = np.frombuffer(self._blob(op)[-1024:], "<f4")
-        reference = logits.max() if o.logits_scale > 0.25 else logits[label]
-        entries = table[logits + (255 - reference if o.logits_scale > 0.25 else 128)]
+        best = int(logits.argmax())
+        entries = np.frombuffer(self._blob(op)[-1024:], "<f4")[logits + (255 - logits[best])]
         others = f32(0)
         for i, entry in enumerate(entries):
-            others += entry if i != label else f32(0)
-        total = others + entries[label]
-        wrong = others / total
-        error = entries * (f32(1) / total)
+            others += entry if i != best else f32(0)
+        probability = f32(1) / (f32(1) + others)
+        if label < 0:
+            return np.array([-1, 0, 0, 0, best, probability], f32)
+        error = entries * probability
+        if label == best:
+            wrong = others * probability
+            loss = logarithm_of_little(others) if others < 0.125 else logarithm(f32(1) + others)
+        else:
+            wrong = (f32(1) + (others - entries[label])) * probability
+            distance = f32(o.logits_scale) * f32(logits[best] - logits[label])
+            loss = logarithm(f32(1) + others) + distance
         error[label] = -wrong
-        own = entries[list(logits).index(reference)]
-        loss = logarithm(total / own) + f32(o.logits_scale) * f32(reference - logits[label])
         alpha = f32(2) * wrong
         self.counts["samples"] += 1
         self.alpha_max = max(self.alpha_max, alpha)
@@ -336,7 +346,7 @@ class Reference:
         self.active = o.skip_rule == SkipRuleCode.NEVER or bool(decision > f32(o.threshold))
         self.counts["trained" if self.active else "skipped"] += 1
         self.data[int(op.outputs[0])] = self._rounded(int(op.outputs[0]), error)
-        return np.array([loss, decision, self.active, alpha], f32)
+        return np.array([loss, decision, self.active, alpha, best, probability], f32)
 
     def _float_head(self, op: Any) -> np.ndarray:
         o = FloatHeadOptions.unpack(self._blob(op))

@@ -248,8 +248,9 @@ class TrainingInterpreter:
                 squared error.
 
         Returns:
-            The outputs int8 [N, ...] before each update, and the reports float32 [N, 4]:
-            loss, decision D, trained (1 or 0), alpha. A negative label only infers.
+            The outputs int8 [N, ...] before each update, and the reports float32 [N, 6]:
+            loss, decision D, trained (1 or 0), alpha, the class with the largest probability (-1
+            without classes) and that probability. A negative label only infers.
 
         Raises:
             UserError: not a training graph, wrong shapes, an unknown label, or TFLM failed.

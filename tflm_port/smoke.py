@@ -45,7 +45,7 @@ def model() -> bytes:
     state = tensor("tfodl/state", [WORDS], kinds.INT32, variable=True)
     logits = tensor("logits", [1, 3], kinds.INT8)
     error = tensor("error", [3], kinds.FLOAT32)
-    report = tensor("tfodl/report", [4], kinds.FLOAT32)
+    report = tensor("tfodl/report", [6], kinds.FLOAT32)
 
     codes = []
 
@@ -66,8 +66,8 @@ def model() -> bytes:
 
     operators: list[schema.OperatorT] = []
     ops = schema.BuiltinOperator
-    seed = struct.pack("<IIIfII", 1, 7, RNG_SEED, 0.5, 0, 0)
-    xent = struct.pack("<IfIffff", 1, SCALE, 0, 0.0, 0.0, 0.0, 0.0)
+    seed = struct.pack("<IIIfII", 2, 7, RNG_SEED, 0.5, 0, 0)
+    xent = struct.pack("<IfIffff", 2, SCALE, 0, 0.0, 0.0, 0.0, 0.0)
     xent += np.exp(SCALE * np.arange(-255, 1)).astype("<f4").tobytes()
     operator(ops.CUSTOM, b"TFODL_SEED", [state], [], seed)
     operator(ops.RELU, b"", [image], [logits], b"")

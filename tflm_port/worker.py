@@ -150,11 +150,11 @@ class Interpreter:
     ) -> tuple[np.ndarray, np.ndarray, float]:
         """Step through the samples in order.
 
-        Returns outputs int8 [N, ...], reports float32 [N, 4] and the mean seconds per step.
+        Returns outputs int8 [N, ...], reports float32 [N, 6] and the mean seconds per step.
         """
         count = len(samples)
         outputs = np.empty((count, *self.out_shape[1:]), np.int8)
-        reports = np.zeros((count, 4), np.float32)
+        reports = np.zeros((count, 6), np.float32)
         start = last = time.perf_counter()
         for i in range(count):
             target = None if targets is None else targets[i : i + 1]

@@ -115,7 +115,7 @@ Network::Network(const LayerShape* shapes, uint32_t count, const Settings& setti
   state_->rate_factor = 1.0f;
   const TrainedLayer& top = layers_[count - 1];
   const tfodl::SkipRule rule = method.skip ? tfodl::kSkipTinyPropV2 : tfodl::kSkipNever;
-  xent_ = MakeXent(top.y_scale, {rule, 0.0f, 1.0f, 1.0f, method.skip ? 2.0f : 0.0f});
+  xent_ = MakeXent(top.y_scale, {rule, 0.0f, 1.0f, 1.0f, 0.1f});
 }
 
 void Network::BuildForward(TrainedLayer* made, bool relu) {
@@ -221,12 +221,14 @@ void Network::Forward(uint32_t sample) {
   }
 }
 
-tfodl::Report Network::Loss(uint32_t sample, tfodl::State* state) {
+void Network::Loss(int32_t label, tfodl::State* state) {
   const TrainedLayer& top = layers_[count_ - 1];
-  tfodl::Report report;
-  tfodl::XentStep(xent_, top.y, top.shape.map.out_c, static_cast<int32_t>(sample), state,
-                  errors_[0], &report);
-  return report;
+  tfodl::XentStep(xent_, top.y, top.shape.map.out_c, label, state, errors_[0], &report_);
+}
+
+void Network::Infer(uint32_t sample) {
+  Forward(sample);
+  if (settings_.softmax) Loss(-1, state_);
 }
 
 void Network::FillError() {
@@ -235,11 +237,13 @@ void Network::FillError() {
 }
 
 void Network::Train(uint32_t sample) {
-  if (settings_.softmax) Loss(sample, state_);
+  if (settings_.softmax) {
+    Loss(static_cast<int32_t>(sample), state_);
+    if (state_->active == 0) return;
+  }
   float* error = errors_[0];
   float* error_x = errors_[1];
   for (uint32_t i = count_; i-- > 0;) {
-    if (state_->active == 0) continue;  // as the ops begin
     const TrainedLayer& l = layers_[i];
     tfodl::LayerTensors tensors = {};
     tensors.error = error;
@@ -261,7 +265,8 @@ float Network::MeanLoss() {
   float sum = 0.0f;
   for (uint32_t i = 0; i < samples_; ++i) {
     Forward(i);
-    sum += Loss(i, &state).loss;
+    Loss(static_cast<int32_t>(i), &state);
+    sum += report_.loss;
   }
   return sum / static_cast<float>(samples_);
 }

@@ -65,7 +65,7 @@ struct Method {
   tfodl::Sparsifier sparsifier;
   float share;        // of the entries that are kept
   bool output_layer;  // of a softmax layer, too
-  bool skip;          // every sample is skipped
+  bool skip;          // TinyPropv2's rule, with a threshold of 0.1
 };
 
 // A layer with its tensors.
@@ -90,7 +90,9 @@ class Network {
           uint32_t samples);
 
   void Forward(uint32_t sample);
-  // Loss, error, decision, and the backward pass.
+  // The forward pass and, of a classifier, class and probability.
+  void Infer(uint32_t sample);
+  // What comes after the forward pass: class, probability, loss, error, decision, backward pass.
   void Train(uint32_t sample);
   // Leaves only this part of the lowest layer's work; flags of tfodl::LayerFlag.
   void Keep(uint32_t flags) { layers_[0].layer.options.flags = flags; }
@@ -99,17 +101,19 @@ class Network {
   uint32_t samples() const { return samples_; }
   float MeanLoss();
   const tfodl::State& state() const { return *state_; }
+  const tfodl::Report& report() const { return report_; }
 
  private:
   void BuildForward(TrainedLayer* made, bool relu);
   void Build(TrainedLayer* made, uint32_t index, const Method& method, bool propagates);
-  tfodl::Report Loss(uint32_t sample, tfodl::State* state);
+  void Loss(int32_t label, tfodl::State* state);
 
   TrainedLayer layers_[kMostLayers];
   uint32_t count_;
   Settings settings_;
   tfodl::Xent xent_;
   tfodl::State* state_;
+  tfodl::Report report_;
   uint32_t samples_;
   int8_t* inputs_;
   int16_t* row_;  // scratch memory of the forward pass

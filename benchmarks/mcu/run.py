@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import math
 import shutil
 import subprocess
 import sys
@@ -237,16 +238,17 @@ def workload_table(counts: dict[str, float]) -> str:
     for name, what in WORKLOADS.items():
         inference = counts[f"{name}.inference"]
         macs = counts[f"{name}.forward_macs"] + counts[f"{name}.backward_macs"]
-        dense = inference + counts[f"{name}.dense_backward"]
-        every = inference + counts[f"{name}.all_errors_backward"]
+        forward = counts[f"{name}.forward"]
+        dense = forward + counts[f"{name}.dense_backward"]
+        every = forward + counts[f"{name}.all_errors_backward"]
         # Without a classifier there is no output layer, and nothing is skipped.
         sparse = [
-            inference + counts[f"{name}.{method}_backward"]
+            forward + counts[f"{name}.{method}_backward"]
             for method in ("tinyprop_10_every_layer", "tinyprop_10")
             if f"{name}.{method}_backward" in counts
         ]
         ratios = [f"{number(s)} ({s / dense:.2f}, {s / every:.2f})" for s in sparse]
-        skipped = counts.get(f"{name}.skipped_backward")
+        skipped = forward + counts.get(f"{name}.skipped_backward", math.nan) - inference
         rows.append(
             [
                 f"{name}: {what}",
@@ -255,7 +257,7 @@ def workload_table(counts: dict[str, float]) -> str:
                 f"{number(dense)} ({dense / macs:.1f})",
                 f"{number(every)} ({every / macs:.1f})",
                 *(ratios if len(ratios) == 2 else [*ratios, ""]),
-                "" if skipped is None else f"+{number(skipped)} ({skipped / inference:.1%})",
+                "" if math.isnan(skipped) else f"+{number(skipped)} ({skipped / inference:.1%})",
             ]
         )
     header = ["", "MACs", "inference (of dense)", "dense step (per MAC)", "no error zero (per MAC)"]
@@ -267,10 +269,11 @@ def workload_table(counts: dict[str, float]) -> str:
 def peer_table(counts: dict[str, float]) -> str:
     rows = []
     for name, (inference, step) in AIFES.items():
-        forward = counts[f"{name}.inference"]
+        ours = counts[f"{name}.inference"]
+        forward = counts[f"{name}.forward"]
         steps = [forward + counts[f"{name}.{w}_backward"] for w in ("dense", "all_errors")]
         ratios = [f"{number(s)} ({s / step:.3f})" for s in steps]
-        rows.append([name, number(inference), number(forward), number(step), *ratios])
+        rows.append([name, number(inference), number(ours), number(step), *ratios])
     header = ["", "AIfES: inference", "ours", "AIfES: step", "ours, dense (ratio)"]
     return table([*header, "ours, no error zero (ratio)"], rows)
 

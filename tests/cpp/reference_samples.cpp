@@ -15,7 +15,7 @@ const int8_t kSamples[kReferences][kInputs] = {{11, 1, 1}, {22, 2, 2}};
 int8_t g_input[kInputs];
 int32_t g_label;
 int8_t g_output[2];
-float g_report[4];
+float g_report[6];
 TfLiteTensor g_tensors[4];
 tfodl::State g_state;
 uint32_t g_next = 0;

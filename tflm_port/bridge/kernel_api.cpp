@@ -231,8 +231,8 @@ float tfodl_rate_factor(const uint8_t* blob, uint32_t length, uint32_t n, float 
   return tfodl::RateFactor(options, n, alpha);
 }
 
-void tfodl_log_of_at_least_one(const float* x, uint32_t count, float* result) {
-  for (uint32_t i = 0; i < count; ++i) result[i] = tfodl::LogOfAtLeastOne(x[i]);
+void tfodl_log_of_one_plus(const float* x, uint32_t count, float* result) {
+  for (uint32_t i = 0; i < count; ++i) result[i] = tfodl::LogOfOnePlus(x[i]);
 }
 
 void tfodl_uniform(uint32_t* rng, uint32_t count, float* result) {

@@ -15,7 +15,7 @@ int tfodl_parse_loss(const uint8_t* blob, uint32_t length) {
 // result: loss, error.
 void tfodl_logistic_cross_entropy(const float* z, int label, float* result) {
   const tfodl::BinaryCrossEntropy found = tfodl::LogisticCrossEntropy(*z, label != 0);
-  result[0] = tfodl::LogOfAtLeastOne(found.ratio) + found.more;
+  result[0] = found.loss;
   result[1] = found.error;
 }
 

@@ -7,33 +7,25 @@
 
 namespace tfodl {
 
-void Decide(const SkipSettings& settings, float ratio, float more, float alpha, State* state,
-            Report* report) {
-  const float loss = LogOfAtLeastOne(ratio) + more;
+TFODL_COLD void Decide(const SkipSettings& settings, float loss, float alpha, State* state,
+                       Report* report) {
+  float decision = 0.0f;
+  bool trains = false;
   ++state->samples;
-  report->loss = loss;
-  report->alpha = alpha;
-  if (!IsFinite(loss) || !IsFinite(alpha)) {
-    report->decision = 0.0f;
-    report->trained = 0.0f;
+  if (!IsFinite(loss)) {
     AbandonStep(state);
-    return;
-  }
-  float alpha_max = state->alpha_max;
-  if (alpha > alpha_max) state->alpha_max = alpha_max = alpha;
-  const float share =
-      alpha_max > 0.0f ? alpha * (settings.d_max - settings.d_min) / alpha_max : 0.0f;
-  const float decision = (settings.d_min + share) * settings.beta;
-  report->decision = decision;
-  if (settings.skip_rule == kSkipNever || decision > settings.threshold) {
-    state->active = 1;
-    ++state->trained;
-    report->trained = 1.0f;
   } else {
-    state->active = 0;
-    ++state->skipped;
-    report->trained = 0.0f;
+    if (alpha > state->alpha_max) state->alpha_max = alpha;
+    decision = state->alpha_max > 0.0f ? DecisionOf(settings, alpha, state->alpha_max)
+                                       : settings.d_min * settings.beta;
+    trains = !Skips(settings, decision);
+    ++(trains ? state->trained : state->skipped);
+    state->active = trains;
   }
+  report->loss = loss;
+  report->decision = decision;
+  report->trained = trains;
+  report->alpha = alpha;
 }
 
 }  // namespace tfodl

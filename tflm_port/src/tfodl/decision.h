@@ -1,6 +1,5 @@
 // Whether a sample trains: the last part of every loss op.
 //
-//   loss      = ln(ratio) + more
 //   alpha_max = max(alpha_max, alpha)
 //   D         = (d_min + alpha (d_max - d_min) / alpha_max) * beta
 //   trained   when skip_rule is never or D > threshold
@@ -9,10 +8,10 @@
 
 #include <stdint.h>
 
-#include "tfodl/float_math.h"
 #include "tfodl/inline.h"
 #include "tfodl/options.h"
 #include "tfodl/state.h"
+#include "tfodl/float_contract.h"
 
 namespace tfodl {
 
@@ -21,19 +20,31 @@ struct Report {
   float decision;
   float trained;
   float alpha;
+  float prediction;   // class, or -1 without classes
+  float probability;  // of that class
 };
-static_assert(sizeof(Report) == 4 * sizeof(float), "the report tensor has four floats");
+static_assert(sizeof(Report) == 6 * sizeof(float), "the report tensor has six floats");
 
-// The state and report a loss op starts from; all there is to say of a sample without a label.
+// The state a loss op starts from, and all there is to say of a sample without a label.
 TFODL_INLINE void StartReport(State* state, Report* report) {
   state->active = 0;
-  *report = Report{-1.0f, 0.0f, 0.0f, 0.0f};
+  report->loss = -1.0f;
+  report->decision = report->trained = report->alpha = 0.0f;
 }
 
-// A sample with loss = ln(ratio) + more, ratio >= 1, and alpha = sum |error|: fills the report,
-// counts, and sets state->active. A loss or alpha that is not finite abandons the step.
-void Decide(const SkipSettings& settings, float ratio, float more, float alpha, State* state,
-            Report* report);
+// D for alpha_max > 0.
+TFODL_INLINE float DecisionOf(const SkipSettings& settings, float alpha, float alpha_max) {
+  const float share = alpha * (settings.d_max - settings.d_min) / alpha_max;
+  return (settings.d_min + share) * settings.beta;
+}
+
+TFODL_INLINE bool Skips(const SkipSettings& settings, float decision) {
+  return settings.skip_rule != kSkipNever && !(decision > settings.threshold);
+}
+
+// A sample with this loss and alpha = sum |error|: fills the report but the prediction, counts, and
+// sets state->active. A loss that is not finite abandons the step; alpha is finite where the loss is.
+void Decide(const SkipSettings& settings, float loss, float alpha, State* state, Report* report);
 
 }  // namespace tfodl
 

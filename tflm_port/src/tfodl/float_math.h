@@ -51,24 +51,17 @@ inline float ExpOfNonPositive(float x) {
   return x;
 }
 
-constexpr uint32_t kAboveSqrtHalf = 0x3f3504f4u;  // the bits of the first float above sqrt(1/2)
+// ln(1 + x) for finite x >= 0, absolute error below 1e-7 + 2^-22 ln(1 + x).
+float LogOfOnePlus(float x);
 
-// ln x for finite x >= 1, absolute error below 1e-7 + 2^-22 ln x, in place.
-// x = 2^n m with m in (sqrt(1/2), sqrt(2)]; ln m = 2 atanh(t), t = (m - 1) / (m + 1), |t| < 0.1716,
-// by its odd series up to t^9 (remainder below 1e-9).
-TFODL_INLINE float LogOfAtLeastOne(float x) {
-  const uint32_t bits = FloatBits(x);
-  const uint32_t n = (bits - kAboveSqrtHalf) >> 23;
-  const float m = FloatFromBits(bits - (n << 23));
-  const float t = (m - 1.0f) / (m + 1.0f);
+constexpr float kLittle = 0.125f;
+
+// ln(1 + x) for 0 <= x < kLittle, relative error below 3e-7: 2 atanh(t), t = x / (x + 2) < 0.0589,
+// by its odd series up to t^5 (remainder below 6e-9).
+TFODL_INLINE float LogOfOnePlusLittle(float x) {
+  const float t = x / (x + 2.0f);
   const float s = t * t;
-  float p = 1.0f / 9.0f;
-  p = p * s + 1.0f / 7.0f;
-  p = p * s + 1.0f / 5.0f;
-  p = p * s + 1.0f / 3.0f;
-  p = p * s + 1.0f;
-  const float count = static_cast<float>(static_cast<int32_t>(n));
-  return (2.0f * t * p + count * -2.12194440e-4f) + count * 0.693359375f;
+  return (t + t) * ((s * (1.0f / 5.0f) + 1.0f / 3.0f) * s + 1.0f);
 }
 
 // cos(pi x) for 0 <= x <= 1, absolute error below 3e-7.

@@ -4,6 +4,7 @@
 
 #include <stdint.h>
 
+#include "tfodl/decision.h"
 #include "tfodl/session.h"
 
 namespace tfodl {
@@ -73,6 +74,11 @@ class Learner {
   // One step on the input; label < 0 infers only. Leaves State::active 0, so that a state image
   // depends on nothing but what was learned.
   virtual Step Run(int32_t label) = 0;
+
+  static Step StepOf(const Report& report) {
+    return Step{true, report.trained != 0.0f, static_cast<int32_t>(report.prediction),
+                report.probability, report.loss, report.decision};
+  }
 
   ModelInfo model_ = {};
   Session session_ = {};

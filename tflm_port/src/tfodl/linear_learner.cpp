@@ -6,7 +6,6 @@
 #include "tfodl/float_math.h"
 #include "tfodl/layer_step.h"
 #include "tfodl/option_checks.h"
-#include "tfodl/prediction.h"
 #include "tfodl/xent_step.h"
 #include "tfodl/float_contract.h"
 
@@ -139,13 +138,10 @@ void LinearLearner::ComputeLogits() {
 }
 
 Step LinearLearner::Run(int32_t label) {
-  Step step = {};
-  if (state_ == nullptr) return step;
+  if (state_ == nullptr) return Step{};
   ComputeLogits();
-  const Prediction prediction =
-      PredictFromLogits(logits_, settings_.classes, settings_.logits_scale);
   Report report;
-  if (!XentStep(loss_, logits_, settings_.classes, label, state_, error_, &report)) return step;
+  if (!XentStep(loss_, logits_, settings_.classes, label, state_, error_, &report)) return Step{};
   LayerTensors tensors = {};
   tensors.error = error_;
   tensors.x = input_;
@@ -154,13 +150,7 @@ Step LinearLearner::Run(int32_t label) {
   tensors.bias = bias_;
   LayerStep(layer_, LayerKind::kFullyConnected, tensors, state_);
   state_->active = 0;  // of this step only
-  step.ok = true;
-  step.trained = report.trained != 0.0f;
-  step.prediction = prediction.class_index;
-  step.probability = prediction.probability;
-  step.loss = report.loss;
-  step.decision = report.decision;
-  return step;
+  return StepOf(report);
 }
 
 }  // namespace tfodl

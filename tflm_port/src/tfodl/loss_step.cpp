@@ -10,13 +10,15 @@ namespace tfodl {
 template <class Error>
 bool LogisticStep(const LossOptions& options, int8_t logit, int32_t label, State* state,
                   Error* error, Report* report) {
+  const float z = options.scale * static_cast<float>(logit - options.zero_point);
+  const BinaryCrossEntropy result = LogisticCrossEntropy(z, label == 1);
+  report->prediction = z > 0.0f;
+  report->probability = result.likelier;
   StartReport(state, report);
   if (label < 0) return true;
   if (label > 1) return false;
-  const float z = options.scale * static_cast<float>(logit - options.zero_point);
-  const BinaryCrossEntropy result = LogisticCrossEntropy(z, label == 1);
   StoreError(result.error, error);
-  Decide(options.skip, result.ratio, result.more, Magnitude(result.error), state, report);
+  Decide(options.skip, result.loss, Magnitude(result.error), state, report);
   return true;
 }
 
@@ -29,6 +31,8 @@ template <class Error>
 void SquaredErrorStep(const LossOptions& options, const int8_t* output, uint32_t count,
                       int32_t label, const int8_t* int8_target, const float* float_target,
                       State* state, Error* error, Report* report) {
+  report->prediction = -1.0f;
+  report->probability = 0.0f;
   StartReport(state, report);
   if (label < 0) return;
   MeanSquaredError mean(count);
@@ -41,7 +45,7 @@ void SquaredErrorStep(const LossOptions& options, const int8_t* output, uint32_t
                        static_cast<float>(int8_target[i] - options.target_zero_point));
     StoreError(mean.Add(difference), &error[i]);
   }
-  Decide(options.skip, 1.0f, mean.loss(), mean.alpha(), state, report);
+  Decide(options.skip, mean.loss(), mean.alpha(), state, report);
 }
 
 template void SquaredErrorStep(const LossOptions& options, const int8_t* output, uint32_t count,

@@ -22,7 +22,8 @@ bool CopyOptions(const uint8_t* blob, uint32_t length, T* options) {
   return true;
 }
 
-inline bool IsPositiveNumber(float value) { return IsFinite(value) && value > 0.0f; }
+// By the bits: infinity and NaN are above all positive numbers, negative ones above those.
+inline bool IsPositiveNumber(float value) { return FloatBits(value) - 1 < 0x7f7fffffu; }
 
 inline bool IsInt8(int32_t value) { return value >= -128 && value <= 127; }
 

@@ -19,13 +19,7 @@ bool HasHeader(const uint8_t* blob, uint32_t length, uint32_t size) {
   return blob != nullptr && length >= size && Copy<uint32_t>(blob) == kAbiVersion;
 }
 
-bool IsPositive(float value) { return IsFinite(value) && value > 0.0f; }
-
-bool IsNonNegative(float value) { return IsFinite(value) && value >= 0.0f; }
-
-bool IsActivationRange(int32_t low, int32_t high) {
-  return low >= -129 && high <= 128 && low < high;
-}
+TFODL_NOINLINE bool IsNonNegative(float value) { return IsFinite(value) && value >= 0.0f; }
 
 bool HasValidGeometry(const LayerOptions& o, LayerKind kind) {
   if (!IsExtent(o.in_c) || !IsExtent(o.out_c) ||
@@ -56,8 +50,8 @@ bool HasValidSettings(const LayerOptions& o) {
       (o.flags & kAccumulate) == 0 || (o.flags & (kResidual | kVariableMask)) == 0;
   return (o.flags & ~(kWork | kMasked | kResidual | kVariableMask | kAccumulate)) == 0 &&
          (o.flags & kWork) != 0 && residual_fits && one_mask && sums_fit && o.layer < kMaxExtent &&
-         IsPositive(o.x_scale) && o.x_zero_point >= -128 && o.x_zero_point <= 127 &&
-         IsActivationRange(o.act_min, o.act_max) && o.sparsifier <= kTinyProp &&
+         IsPositiveNumber(o.x_scale) && IsInt8(o.x_zero_point) &&
+         IsRangeAroundInt8(o.act_min, o.act_max) && o.sparsifier <= kTinyProp &&
          IsNonNegative(o.s_min) && IsNonNegative(o.s_max) && IsNonNegative(o.damping) &&
          (o.n_scales == 1 || o.n_scales == o.out_c);
 }
@@ -152,13 +146,13 @@ bool ParseXent(const uint8_t* blob, uint32_t length, Xent* xent) {
   *xent = ReadXent(blob);
   const XentOptions& o = xent->options;
   // From 0 up to 1, without a step down. Floats that are not negative order like their bits.
-  uint32_t least = o.logits_scale <= kLargestScaleWithoutZeros ? 1 : 0;
+  uint32_t least = 0;
   for (uint32_t i = 0; i < kExponentials; ++i) {
     const uint32_t bits = LoadWord(xent->exponentials + i * sizeof(float));
     if (bits < least) return false;
     least = bits;
   }
-  return least == FloatBits(1.0f) && IsPositive(o.logits_scale) && IsSkipSettings(o.skip);
+  return least == FloatBits(1.0f) && IsPositiveNumber(o.logits_scale) && IsSkipSettings(o.skip);
 }
 
 bool ParseLayer(const uint8_t* blob, uint32_t length, LayerKind kind, Layer* layer) {
@@ -171,7 +165,7 @@ bool ParseLayer(const uint8_t* blob, uint32_t length, LayerKind kind, Layer* lay
   if (length != sizeof options + options.n_scales * sizeof(float) + mask_bytes) return false;
   *layer = ReadLayer(blob);
   for (uint32_t neuron = 0; neuron < options.n_scales; ++neuron) {
-    if (!IsPositive(layer->WeightScale(neuron))) return false;
+    if (!IsPositiveNumber(layer->WeightScale(neuron))) return false;
   }
   return true;
 }
@@ -183,7 +177,7 @@ bool ParsePool(const uint8_t* blob, uint32_t length, PoolOptions* options) {
   return IsExtent(o.in_c) && IsWindowAxis(o.in_h, o.out_h, o.filter_h, o.stride_h, o.pad_top) &&
          IsWindowAxis(o.in_w, o.out_w, o.filter_w, o.stride_w, o.pad_left) &&
          ProductFits(o.in_h, o.in_w, o.in_c) && ProductFits(o.out_h, o.out_w, o.in_c) &&
-         IsActivationRange(o.act_min, o.act_max);
+         IsRangeAroundInt8(o.act_min, o.act_max);
 }
 
 }  // namespace tfodl

@@ -13,7 +13,7 @@
 
 namespace tfodl {
 
-constexpr uint32_t kAbiVersion = 1;
+constexpr uint32_t kAbiVersion = 2;
 
 // Bounds that keep every index and every sum of every kernel inside an int32: even errors of one
 // unit may be added up 2^23 times 255.
@@ -104,9 +104,6 @@ struct Xent {
 };
 
 constexpr uint32_t kExponentials = 256;
-
-// Up to here no entry of the table is 0, whatever the logits are.
-constexpr float kLargestScaleWithoutZeros = 0.25f;
 
 // LayerOptions and the arrays behind it. The arrays stay where they are (flash on a board).
 struct Layer {

@@ -14,7 +14,6 @@
 #include "tfodl/learner.h"
 #include "tfodl/ops/compat.h"
 #include "tfodl/options.h"
-#include "tfodl/prediction.h"
 #include "tfodl/reselect_step.h"
 #include "tfodl/session.h"
 #include "tfodl/float_contract.h"
@@ -73,16 +72,10 @@ class TflmLearner final : public Learner {
 
  protected:
   Step Run(int32_t label) override {
-    Step step = {};
-    if (interpreter_ == nullptr || !Invoke(label)) return step;
-    const float* report = interpreter_->output(1)->data.f;
-    const Prediction prediction = Predicted();
-    step.ok = true;
-    step.trained = report[2] != 0.0f;
-    step.prediction = prediction.class_index;
-    step.probability = prediction.probability;
-    step.loss = report[0];
-    step.decision = report[1];
+    if (interpreter_ == nullptr || !Invoke(label)) return Step{};
+    Report report;
+    memcpy(&report, interpreter_->output(1)->data.data, sizeof report);
+    const Step step = StepOf(report);
     Observe();  // overwrites the outputs. Where it fails the masks stay; this step is done
     session_.state->active = 0;
     return step;
@@ -91,8 +84,7 @@ class TflmLearner final : public Learner {
  private:
   enum class Loss { kSoftmax, kLogistic, kSquaredError };
 
-  // What the options of the ops tell: the model id, the kind of loss, and whether the output of the
-  // model is what the loss reads (logits) or the softmax or sigmoid of it.
+  // What the ops tell: the model id and the kind of loss.
   template <class Graph>
   bool ReadGraph(const Graph* graph) {
     const auto* subgraph = graph->subgraphs()->Get(0);
@@ -114,7 +106,6 @@ class TflmLearner final : public Learner {
         if (strncmp(name->c_str(), names[i], strlen(names[i])) != 0) continue;
         has_loss = true;
         loss_ = losses[i];
-        output_is_logits_ = op->inputs()->Get(0) == subgraph->outputs()->Get(0);
       }
     }
     return model_.id != 0 && has_loss;
@@ -161,21 +152,6 @@ class TflmLearner final : public Learner {
     return interpreter_->Invoke() == kTfLiteOk;
   }
 
-  Prediction Predicted() const {
-    const int8_t* values = model_.output;
-    const float scale = model_.output_scale;
-    const int32_t zero_point = model_.output_zero_point;
-    if (loss_ == Loss::kSquaredError) return Prediction{-1, 0.0f};
-    if (loss_ == Loss::kLogistic) {
-      const float value = scale * static_cast<float>(values[0] - zero_point);
-      return output_is_logits_ ? PredictFromLogit(value) : PredictFromSigmoid(value);
-    }
-    const Prediction prediction = PredictFromLogits(values, model_.outputs, scale);
-    if (output_is_logits_) return prediction;
-    const int32_t best = values[prediction.class_index];
-    return Prediction{prediction.class_index, scale * static_cast<float>(best - zero_point)};
-  }
-
   const void* const model_data_;
   const MicroOpResolver& resolver_;
   uint8_t* const arena_;
@@ -184,7 +160,6 @@ class TflmLearner final : public Learner {
   MicroInterpreter* interpreter_ = nullptr;
   alignas(MicroInterpreter) uint8_t memory_[sizeof(MicroInterpreter)];
   Loss loss_ = Loss::kSoftmax;
-  bool output_is_logits_ = false;
 };
 
 }  // namespace tfodl

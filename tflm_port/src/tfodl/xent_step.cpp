@@ -10,14 +10,48 @@ namespace tfodl {
 template <class Error>
 bool XentStep(const Xent& xent, const int8_t* logits, uint32_t classes, int32_t label, State* state,
               Error* error, Report* report) {
+  const SkipSettings& skip = xent.options.skip;
+  const Softmax found = SoftmaxOf(xent, logits, classes);
+  report->prediction = static_cast<float>(found.best);
+  report->probability = found.probability;
   const uint32_t target = static_cast<uint32_t>(label);
-  if (target >= classes) {
+  float wrong = found.others * found.probability;
+  float loss;
+  if (target == found.best && found.others < kLittle) {
+    // Nearly all samples that are skipped: as Decide does it, without the rest of this function.
+    loss = LogOfOnePlusLittle(found.others);
+    const float alpha = 2.0f * wrong;
+    if (alpha < state->alpha_max) {
+      const float decision = DecisionOf(skip, alpha, state->alpha_max);
+      if (Skips(skip, decision)) {
+        ++state->samples;
+        ++state->skipped;
+        state->active = 0;
+        report->loss = loss;
+        report->decision = decision;
+        report->trained = 0.0f;
+        report->alpha = alpha;
+        return true;
+      }
+    }
+  } else if (target >= classes) {
     StartReport(state, report);
     return label < 0;
+  } else {
+    loss = LogOfOnePlus(found.others);
+    if (target != found.best) {
+      const int32_t own = logits[target];
+      wrong = (1.0f + (found.others - EntryOf(own, found.entry))) * found.probability;
+      loss += xent.options.logits_scale * static_cast<float>(found.best_logit - own);
+    }
   }
-  const CrossEntropy found = SoftmaxCrossEntropy(xent, logits, classes, target);
-  Decide(xent.options.skip, found.ratio, found.distance, 2.0f * found.wrong, state, report);
-  if (state->active != 0) SoftmaxError(found, logits, classes, target, error);
+  Decide(skip, loss, 2.0f * wrong, state, report);
+  if (state->active != 0) {
+    for (uint32_t i = 0; i < classes; ++i) {
+      StoreError(EntryOf(logits[i], found.entry) * found.probability, &error[i]);
+    }
+    StoreError(-wrong, &error[target]);
+  }
   return true;
 }
 

@@ -7,13 +7,10 @@ namespace tfodl {
 BinaryCrossEntropy LogisticCrossEntropy(float z, bool label) {
   const float wrong = label ? -z : z;  // the logit of the other class
   const float small = ExpOfNonPositive(-Magnitude(z));
-  const float sum = 1.0f + small;
-  const float p_wrong = (wrong > 0.0f ? 1.0f : small) / sum;
-  BinaryCrossEntropy result;
-  result.ratio = sum;
-  result.more = wrong > 0.0f ? wrong : 0.0f;
-  result.error = label ? -p_wrong : p_wrong;
-  return result;
+  const float likelier = 1.0f / (1.0f + small);
+  const float p_wrong = wrong > 0.0f ? likelier : small * likelier;
+  const float loss = LogOfOnePlus(small) + (wrong > 0.0f ? wrong : 0.0f);
+  return BinaryCrossEntropy{loss, label ? -p_wrong : p_wrong, likelier};
 }
 
 }  // namespace tfodl

@@ -13,8 +13,8 @@
 namespace tfodl {
 
 struct BinaryCrossEntropy {
-  float ratio, more;  // loss = ln(ratio) + more
-  float error;
+  float loss, error;
+  float likelier;  // the larger one of p and 1 - p
 };
 
 BinaryCrossEntropy LogisticCrossEntropy(float z, bool label);

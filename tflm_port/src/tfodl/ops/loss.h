@@ -1,7 +1,7 @@
 // The tensors that every loss op has.
 //
 // inputs: the model's output (int8), label (int32 [1]), state, and what a loss adds; outputs: error
-// (one per element of the output), report (float32 [4]).
+// (one per element of the output), report (float32 [6]).
 #ifndef TFODL_OPS_LOSS_H_
 #define TFODL_OPS_LOSS_H_
 
