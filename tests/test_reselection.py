@@ -403,7 +403,7 @@ def test_a_sketch_runs_the_reference_samples_that_are_wanted(tmp_path: Path) -> 
     the sample itself; Predict() wants none, Reset() goes back to none seen."""
     assert HOST_COMPILER is not None
     program = tmp_path / "steps"
-    names = ("float_math", "options", "prediction", "session")
+    names = ("float_math", "options", "session")
     used = [SOURCE / "tfodl" / f"{name}.cpp" for name in names]
     flags = ["-std=c++14", *STRICT, *TFLM[2024], "-o", program]
     build(HOST_COMPILER, [*flags, DRIVERS / "reference_samples.cpp", *used])
