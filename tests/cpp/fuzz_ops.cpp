@@ -9,6 +9,7 @@
 
 #include "random_cases.h"
 #include "tfodl/accumulate_options.h"
+#include "tfodl/decision.h"
 #include "tfodl/float_head_options.h"
 #include "tfodl/join_options.h"
 #include "tfodl/kernels/weight_changes.h"
@@ -125,7 +126,7 @@ Node XentNode(Random* random) {
   node.options = PackXent(RandomXentOptions(random));
   node.inputs = {Make(kTfLiteInt8, classes), Make(kTfLiteInt32, 1),
                  Make(kTfLiteInt32, kStateWords)};
-  node.outputs = {Make(kTfLiteFloat32, classes), Make(kTfLiteFloat32, 4)};
+  node.outputs = {Make(kTfLiteFloat32, classes), Make(kTfLiteFloat32, kReportFloats)};
   return node;
 }
 
@@ -242,7 +243,7 @@ Node LogisticNode(Random* random) {
   Node node;
   node.options = RandomLossOptions(random);
   node.inputs = {Make(kTfLiteInt8, 1), Make(kTfLiteInt32, 1), Make(kTfLiteInt32, kStateWords)};
-  node.outputs = {Make(kTfLiteFloat32, 1), Make(kTfLiteFloat32, 4)};
+  node.outputs = {Make(kTfLiteFloat32, 1), Make(kTfLiteFloat32, kReportFloats)};
   return node;
 }
 
@@ -253,7 +254,7 @@ Node SquaredErrorNode(Random* random) {
   node.inputs = {Make(kTfLiteInt8, count), Make(kTfLiteInt32, 1),
                  Make(kTfLiteInt32, kStateWords),
                  Make(random->Chance(50) ? kTfLiteInt8 : kTfLiteFloat32, count)};
-  node.outputs = {Make(kTfLiteFloat32, count), Make(kTfLiteFloat32, 4)};
+  node.outputs = {Make(kTfLiteFloat32, count), Make(kTfLiteFloat32, kReportFloats)};
   return node;
 }
 
@@ -263,7 +264,7 @@ Node RateNode(Random* random) {
                                random->Size(1, 9),   random->Size(0, 9),
                                random->Float(0, 1),  random->Chance(50) ? 0.0f : random->Float(0, 2)};
   node.options = Pack(options);
-  node.inputs = {Make(kTfLiteInt32, kStateWords), Make(kTfLiteFloat32, 4)};
+  node.inputs = {Make(kTfLiteInt32, kStateWords), Make(kTfLiteFloat32, kReportFloats)};
   return node;
 }
 

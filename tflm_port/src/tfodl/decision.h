@@ -23,7 +23,10 @@ struct Report {
   float prediction;   // class, or -1 without classes
   float probability;  // of that class
 };
-static_assert(sizeof(Report) == 6 * sizeof(float), "the report tensor has six floats");
+
+// Of the report tensor.
+constexpr uint32_t kReportFloats = sizeof(Report) / sizeof(float);
+static_assert(kReportFloats == 6, "six floats without gaps");
 
 // The state a loss op starts from, and all there is to say of a sample without a label.
 TFODL_INLINE void StartReport(State* state, Report* report) {

@@ -18,7 +18,7 @@ TfLiteStatus PrepareLoss(TfLiteContext* context, TfLiteNode* node, int inputs, c
       !IsTensor(Input(context, node, kLossLabel), kTfLiteInt32, 1) ||
       !IsState(Input(context, node, kLossState)) ||
       !IsWritable(Output(context, node, kError), TypeOfErrors<Error>(), count) ||
-      !IsWritable(Output(context, node, kReport), kTfLiteFloat32, sizeof(Report) / sizeof(float))) {
+      !IsWritable(Output(context, node, kReport), kTfLiteFloat32, kReportFloats)) {
     return Refuse(name, "a tensor does not fit");
   }
   return kTfLiteOk;

@@ -25,7 +25,7 @@ TfLiteStatus Prepare(TfLiteContext* context, TfLiteNode* node) {
     return Refuse(kName, "wrong number of tensors");
   }
   if (!IsState(Input(context, node, kState)) ||
-      !IsTensor(Input(context, node, kReport), kTfLiteFloat32, sizeof(Report) / sizeof(float))) {
+      !IsTensor(Input(context, node, kReport), kTfLiteFloat32, kReportFloats)) {
     return Refuse(kName, "a tensor does not fit");
   }
   return kTfLiteOk;
