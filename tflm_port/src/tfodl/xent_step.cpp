@@ -1,4 +1,3 @@
-#include "tfodl/optimize.h"
 
 #include "tfodl/xent_step.h"
 

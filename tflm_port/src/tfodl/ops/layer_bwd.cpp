@@ -9,10 +9,6 @@ namespace {
 // With kVariableMask the masks are one input more.
 enum Inputs { kError, kState, kX, kY, kWeights, kBias, kResiduals, kInputs };
 
-uint32_t WeightCount(const LayerOptions& options, LayerKind kind) {
-  return FanIn(options, kind) * options.out_c;
-}
-
 bool HasResidual(const Layer& layer) {
   return layer.Has(kResidual) || (layer.Has(kAccumulate) && layer.Has(kUpdateWeights));
 }
@@ -35,6 +31,8 @@ TfLiteStatus PrepareLayerBwd(TfLiteContext* context, TfLiteNode* node, LayerKind
   const LayerOptions& options = layer.options;
   const bool propagates = layer.Has(kPropagate);
   const bool updates_weights = layer.Has(kUpdateWeights);
+  const uint32_t fan_in = FanIn(options, kind);
+  const uint32_t weights = fan_in * options.out_c;
   const bool has_activation = options.act_min >= -128 || options.act_max <= 127;
   const uint32_t scratch = ScratchWords<Error>(layer, kind);
   const int outputs = (propagates ? 1 : 0) + (scratch > 0 ? 1 : 0);
@@ -49,15 +47,13 @@ TfLiteStatus PrepareLayerBwd(TfLiteContext* context, TfLiteNode* node, LayerKind
   if (!IsWritable(Input(context, node, kError), TypeOfErrors<Error>(), layer.OutputCount()) ||
       !IsOptionalTensor(Input(context, node, kX), updates_weights, layer.InputCount()) ||
       !IsOptionalTensor(Input(context, node, kY), has_activation, layer.OutputCount()) ||
-      !IsOptionalTensor(Input(context, node, kWeights), propagates || updates_weights,
-                        WeightCount(options, kind))) {
+      !IsOptionalTensor(Input(context, node, kWeights), propagates || updates_weights, weights)) {
     return Refuse(name, "an input does not fit");
   }
   const bool accumulates = layer.Has(kAccumulate);
   const uint32_t rows = accumulates ? SummedNeurons(layer, kind) : options.out_c;
-  const uint32_t bytes = accumulates ? 2 * rows * FanIn(options, kind) : WeightCount(options, kind);
-  if (updates_weights && !IsWritable(Input(context, node, kWeights), kTfLiteInt8,
-                                     WeightCount(options, kind))) {
+  const uint32_t bytes = accumulates ? 2 * rows * fan_in : weights;
+  if (updates_weights && !IsWritable(Input(context, node, kWeights), kTfLiteInt8, weights)) {
     return Refuse(name, "the weights are constant");
   }
   if ((layer.Has(kUpdateBias) && !IsWritable(Input(context, node, kBias), kTfLiteInt32, rows)) ||
