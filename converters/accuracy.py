@@ -69,10 +69,7 @@ def int8_error(model: bytes, x: np.ndarray, wanted: np.ndarray, progress: Progre
         x: samples, float [N, *input].
         wanted: outputs, float [N, ..].
     """
-    flat = FlatModel(model)
-    output = flat.outputs[0]
-    codes = _outputs(model, x, progress)
-    outputs = flat.scales(output)[0] * (codes.astype(np.float64) - flat.zero_point(output))
+    outputs = reference.real_outputs(model, _outputs(model, x, progress))
     return float(((outputs - np.reshape(wanted, outputs.shape)) ** 2).mean())
 
 

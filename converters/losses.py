@@ -7,13 +7,20 @@ import math
 from tf_odl.converters.backward_path import logits_of
 from tf_odl.converters.flatbuffer import FlatModel
 from tf_odl.errors import UserError
-from tf_odl.task import Loss
+from tf_odl.task import Form, Loss
+
+
+def form_of(flat: FlatModel, name: str) -> Form:
+    """The shapes of a sample and its output, and the softmax or sigmoid at the end."""
+    producer = flat.producer(flat.outputs[0])
+    kind = None if producer is None else flat.op_name(producer)
+    end = {"SOFTMAX": "softmax", "LOGISTIC": "sigmoid"}.get(kind or "")
+    return Form(name, flat.shape(flat.inputs[0])[1:], flat.shape(flat.outputs[0])[1:], end)
 
 
 def ends_in_sigmoid(flat: FlatModel) -> bool:
     """Whether the model's output is that of a LOGISTIC."""
-    producer = flat.producer(flat.outputs[0])
-    return producer is not None and flat.op_name(producer) == "LOGISTIC"
+    return form_of(flat, "").end == "sigmoid"
 
 
 def default_loss(flat: FlatModel) -> Loss:
@@ -39,9 +46,7 @@ def tensor_of(flat: FlatModel, loss: Loss) -> int:
                 "for several classes use a softmax"
             )
         producer = flat.producer(output)
-        if producer is not None and flat.op_name(producer) == "LOGISTIC":
-            return int(producer.inputs[0])
-        return output
+        return int(producer.inputs[0]) if producer and ends_in_sigmoid(flat) else output
     given = flat.shape(flat.inputs[0])
     if loss is Loss.RECONSTRUCTION and size != math.prod(given):
         raise UserError(

@@ -122,6 +122,13 @@ def quantize_input(model: bytes, x: np.ndarray) -> np.ndarray:
     return np.clip(codes, -128, 127).astype(np.int8)
 
 
+def real_outputs(model: bytes, codes: np.ndarray) -> np.ndarray:
+    """What an int8 model's output codes [N, ..] stand for, float64."""
+    flat = FlatModel(model)
+    output = flat.outputs[0]
+    return flat.scales(output)[0] * (codes.astype(np.float64) - flat.zero_point(output))
+
+
 def _serve() -> None:
     """Read a model, samples and tensors from stdin, write their values chunk by chunk to stdout."""
     model, samples, tensors, (package, reference_kernels) = pickle.load(sys.stdin.buffer)

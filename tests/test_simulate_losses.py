@@ -44,9 +44,9 @@ def test_one_output_tells_two_classes_apart(tmp_path: Path, labelled: Path, sigm
     outputs = model.predict(X[TEST], verbose=0)[:, 0]
     expected = ((outputs >= (0.5 if sigmoid else 0)) == ABOVE[TEST]).mean()
     assert expected > 0.9
-    wanted = [] if sigmoid else ["--loss", "binary-cross-entropy"]
     out = tmp_path / "out"
-    report = figures("export", tmp_path / "mine.keras", "--data", labelled, "--out", out, *wanted)
+    report = figures("export", tmp_path / "mine.keras", "--data", labelled, "--out", out)
+    assert report["export"]["loss"] == "binary-cross-entropy"
     assert report["export"]["accuracy"]["float"] == pytest.approx(expected)
     assert report["export"]["accuracy"]["int8"] == pytest.approx(expected, abs=0.03)
     simulated = figures("simulate", out, "--lr", "0.0001", "--save", tmp_path / "learned")
@@ -64,8 +64,7 @@ def test_an_autoencoder_needs_no_labels_and_its_error_falls(tmp_path: Path) -> N
     np.savez(tmp_path / "other.npz", x_train=other[TRAIN], x_test=other[TEST])
     out = tmp_path / "out"
     figures(
-        *("export", tmp_path / "mine.keras", "--data", tmp_path / "plain.npz"),
-        *("--loss", "reconstruction", "--out", out),
+        *("export", tmp_path / "mine.keras", "--data", tmp_path / "plain.npz", "--out", out),
     )
     before = figures("simulate", out, "--samples", 1)
     expected = float(((model.predict(X[TEST], verbose=0) - X[TEST]) ** 2).mean())
@@ -89,3 +88,20 @@ def test_a_regression_needs_targets_to_learn_but_not_to_be_exported(tmp_path: Pa
     assert exported["accuracy"] is None and exported["error"] is None
     refused = invoke("simulate", out)
     assert refused.exit_code == 2 and "learns targets, and mine has none" in refused.stderr
+
+
+def test_exports_of_keras_and_tflite_files_recognise_a_regression(tmp_path: Path) -> None:
+    """As finetune does, by the columns of the table."""
+    y = X @ RNG.normal(size=(6, 1)).astype(np.float32)
+    trained(tmp_path / "mine.keras", y, "mse", L.Dense(1))
+    rows = [",".join(f"{v:.4f}" for v in (*x, *t)) for x, t in zip(X, y, strict=True)]
+    (tmp_path / "mine.csv").write_text("\n".join(["a,b,c,d,e,f,target_ppm", *rows]))
+    keras_out, tflite_out = tmp_path / "keras", tmp_path / "tflite"
+    data = ("--data", tmp_path / "mine.csv")
+    first = figures("export", tmp_path / "mine.keras", *data, "--out", keras_out)["export"]
+    again = figures("export", keras_out / "model.tflite", *data, "--out", tflite_out)["export"]
+    for record in (first, again):
+        assert record["loss"] == "mse" and record["accuracy"] is None
+        assert record["provenance"]["target_names"] == ["ppm"]
+    assert again["error"]["int8"] == first["error"]["int8"] < 0.1 * float(y.var())
+    assert figures("simulate", tflite_out, "--lr", 1e-6)["before"]["r2"] > 0.9

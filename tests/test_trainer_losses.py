@@ -17,9 +17,10 @@ from tf_odl.data import load
 from tf_odl.errors import UserError
 from tf_odl.figures import reconstruction_figures, regression_figures
 from tf_odl.methods import get_method
-from tf_odl.task import Loss, Task
+from tf_odl.models import form_of
+from tf_odl.task import Loss, Task, suggested_loss
 from tf_odl.tflm_port.interpreter import available
-from tf_odl.trainer.loss import found_loss, keras_loss, metrics, wanted
+from tf_odl.trainer.loss import keras_loss, metrics, wanted
 from tf_odl.trainer.model import OdlModel
 
 RNG = np.random.default_rng(3)
@@ -189,13 +190,13 @@ def test_model_and_data_say_what_is_minimised(
     tmp_path: Path, build: Callable[[], keras.Model], y: np.ndarray | None, loss: Loss
 ) -> None:
     data = load(npz(tmp_path / "some.npz", X, y), task=Task(None, (6,)))
-    assert found_loss(build(), data) is loss
+    assert suggested_loss(form_of(build()), data) is loss
 
 
 def test_data_without_labels_are_an_autoencoders(tmp_path: Path) -> None:
     data = load(npz(tmp_path / "some.npz"), task=Task(None, (6,)))
     with pytest.raises(UserError, match=r"no labels.*no autoencoder"):
-        found_loss(regressor(), data)
+        suggested_loss(form_of(regressor()), data)
 
 
 @pytest.mark.parametrize(

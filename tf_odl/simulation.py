@@ -22,7 +22,7 @@ from tf_odl.figures import reconstruction_figures, regression_figures
 from tf_odl.files import new_folder
 from tf_odl.learned import LEARNED, LEARNED_INT8, write_models
 from tf_odl.stream_plot import plot_stream
-from tf_odl.task import CLASSIFYING, Loss, recorded_loss
+from tf_odl.task import CLASSIFYING, Loss, check_fits, recorded_loss
 
 CHUNK = 200  # samples between two signs of life
 
@@ -132,7 +132,9 @@ def simulate(
     from tf_odl import models
     from tf_odl.converters import macs
     from tf_odl.converters.accuracy import decided
-    from tf_odl.converters.reference import quantize_input
+    from tf_odl.converters.flatbuffer import FlatModel
+    from tf_odl.converters.losses import form_of
+    from tf_odl.converters.reference import quantize_input, real_outputs
     from tf_odl.tflm_port.interpreter import TrainingInterpreter
     from tf_odl.trainer.effort import full_backward_macs
     from tf_odl.trainer.instrument import find_sites
@@ -153,14 +155,13 @@ def simulate(
         models.check_fits_data(folded, data, loss)
         full = full_backward_macs([site.layer for site in find_sites(folded)])
     else:
-        _check_fits_data(graph, data, loss)
+        check_fits(form_of(FlatModel(graph), record["model"]), data, loss)
         full = macs.full_backward_macs(model)
     count = min(samples or len(data.x_train), len(data.x_train))
     x_train = quantize_input(graph, data.x_train[:count])
     x_test = quantize_input(graph, data.x_test)
     y_train = data.y_train[:count].astype(np.int32) if classifies else np.zeros(count, np.int32)
     targets = data.y_train[:count] if loss is Loss.MSE else None
-    scale, zero_point = record["output"]["scale"], record["output"]["zero_point"]
     tell = progress or (lambda what, done, total: None)
 
     # The folder first: what was learned must not be lost for want of a place.
@@ -176,7 +177,7 @@ def simulate(
             codes = np.concatenate(found)
             if classifies:
                 return {"accuracy": float((decided(model, codes) == data.y_test).mean())}
-            outputs = scale * (codes.astype(np.float64) - zero_point)
+            outputs = real_outputs(model, codes)
             if loss is Loss.MSE:
                 return regression_figures(outputs, data.y_test)
             return reconstruction_figures(outputs, data.x_test, data.y_test)
@@ -228,24 +229,6 @@ def simulate(
 
 def _squared_error(figures: dict[str, float]) -> float | None:
     return figures["rmse"] ** 2 if "rmse" in figures else figures.get("mse")
-
-
-def _check_fits_data(model: bytes, data: Dataset, loss: Loss) -> None:
-    from tf_odl.converters.flatbuffer import FlatModel
-
-    flat = FlatModel(model)
-    wanted, found = flat.shape(flat.inputs[0])[1:], data.x_train.shape[1:]
-    if wanted != found:
-        raise UserError(
-            f"the model takes samples of shape {list(wanted)}, {data.name} has {list(found)}"
-        )
-    outputs = flat.shape(flat.outputs[0])[-1]
-    if loss in CLASSIFYING and data.classes > max(outputs, 2):
-        raise UserError(f"the model has {outputs} outputs, {data.name} has {data.classes} classes")
-    if loss is Loss.MSE and len(data.target_names) != outputs:
-        raise UserError(
-            f"the model has {outputs} outputs, {data.name} has {len(data.target_names)} targets"
-        )
 
 
 def plot(result: Simulation, path: Path, title: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +9,10 @@ import click
 
 from tf_odl.cli.export_data import form_of
 from tf_odl.cli.output import emit_json, print_table, progress_bar, show_notes
-from tf_odl.cli.source import check_source, named_layers, read_source, training_options
+from tf_odl.cli.source import Source, check_source, named_layers, read_source, training_options
 from tf_odl.cli.tensorflow import load_tensorflow
 from tf_odl.errors import UserError
-from tf_odl.task import CLASSIFYING, Loss
+from tf_odl.task import CLASSIFYING, Form, Loss, recognise
 
 if TYPE_CHECKING:
     import numpy as np
@@ -146,7 +145,20 @@ def export(
         shift = shift or settings.shift
     elif data is None and not isinstance(model, bytes):
         raise UserError("a .keras file needs --data to calibrate and to measure accuracy")
-    task = given.task if loss is None else replace(given.task, loss=Loss(loss))
+    minimised = given.task.loss if loss is None else Loss(loss)
+    dataset = None
+    if data is not None:
+        minimised, dataset = recognise(
+            _form(given, source.stem),
+            minimised,
+            lambda task: load(
+                data,
+                data_dir=Path(data_dir) if data_dir else None,
+                shift=shift,
+                task=task,
+                **of_run,
+            ),
+        )
     if out is None:
         name = f"export-{target}" if settings is not None else f"{source.stem}-{target}"
         out = (source if settings is not None else source.parent) / name
@@ -163,7 +175,7 @@ def export(
         "train_layers": train_layers,
         "learning_rate": lr,
         "seed": seed,
-        "loss": None if loss is None and task.loss in CLASSIFYING else task.loss,
+        "loss": minimised,
         "update_rule": UpdateRule(update_rule),
         "variable_masks": variable_masks,
         "reselection": reselection,
@@ -180,15 +192,7 @@ def export(
             "method": chosen.to_dict(),
         },
     }
-    dataset = None
-    if data is not None:
-        dataset = load(
-            data,
-            data_dir=Path(data_dir) if data_dir else None,
-            shift=shift,
-            task=task,
-            **of_run,
-        )
+    if dataset is not None:
         show_notes(dataset.notes, quiet=as_json)
         if not isinstance(model, bytes):
             dataset = models.as_the_model_takes(model, dataset)
@@ -196,11 +200,11 @@ def export(
             dataset = standardised_as(dataset, read_record(source)["data"])
         settings_of_board["provenance"] |= {
             "pixels": dataset.pixels,
-            "class_names": list(dataset.class_names) if task.loss in CLASSIFYING else [],
+            "class_names": list(dataset.class_names) if minimised in CLASSIFYING else [],
             "target_names": list(dataset.target_names),
             **standardisation(dataset),
         }
-        settings_of_board["test"] = _tested(dataset, task.loss)
+        settings_of_board["test"] = _tested(dataset, minimised)
     with progress_bar(quiet=as_json) as progress:
         if fit:
             found = layers_that_fit(
@@ -208,7 +212,7 @@ def export(
                 chosen,
                 board,
                 dataset,
-                loss=settings_of_board["loss"],
+                loss=minimised,
                 update_rule=UpdateRule(update_rule),
                 accumulate=accumulate,
                 head=Head(head),
@@ -226,10 +230,9 @@ def export(
             )
         else:
             assert dataset is not None
-            models.check_fits_data(model, dataset, task.loss)
             aware = None
             if quantize == "qat":
-                y = dataset.x_train if task.loss is Loss.RECONSTRUCTION else dataset.y_train
+                y = dataset.x_train if minimised is Loss.RECONSTRUCTION else dataset.y_train
                 aware = AwareTraining(dataset.x_train, y, qat_epochs)
             report = run_export(
                 model,
@@ -243,6 +246,17 @@ def export(
         emit_json({"export_dir": str(out), "export": report.export, "plan": report.plan})
     else:
         _print(report, out)
+
+
+def _form(given: Source, name: str) -> Form:
+    from tf_odl import models
+    from tf_odl.converters.flatbuffer import FlatModel
+    from tf_odl.converters.losses import form_of
+    from tf_odl.converters.third_party import adapt
+
+    if isinstance(given.model, bytes):
+        return form_of(FlatModel(adapt(given.model)[0]), name)
+    return models.form_of(given.model)
 
 
 def _tested(data: Dataset, loss: Loss | None) -> tuple[np.ndarray, np.ndarray] | None:

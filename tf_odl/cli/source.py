@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tf_odl.errors import UserError
-from tf_odl.task import CLASSIFICATION, LOSSES, Task
+from tf_odl.task import LOSSES, Task
 
 if TYPE_CHECKING:
     import keras
@@ -71,7 +71,8 @@ def training_options(command: Callable[..., Any]) -> Callable[..., Any]:
 class Source:
     """A model, or the contents of an int8 .tflite file, and what its run says of training it.
 
-    `settings` are those of a run, `task` what its model asks of data. The method is the run's or
+    `settings` are those of a run. `task` is what the model asks of data, as far as that is known:
+    its loss is that of a run, or None. The method is the run's or
     tinypropv2, unless one is named; the masks are those of `--masks`, else of a run whose method is
     used.
     """
@@ -105,7 +106,6 @@ def read_source(path: Path, method: str | None, mask_file: Path | None, fit: boo
 
     chosen = get_method(method or "tinypropv2")
     masks = settings = None
-    task = CLASSIFICATION
     model: Any
     if path.is_dir():
         record = run.read_record(path)
@@ -124,10 +124,10 @@ def read_source(path: Path, method: str | None, mask_file: Path | None, fit: boo
         except OSError as error:
             raise UserError(f"{path} cannot be read: {error.strerror}") from error
         flat = FlatModel(model)
-        task = Task(shape=flat.shape(flat.inputs[0])[1:])
+        task = Task(None, flat.shape(flat.inputs[0])[1:])
     else:
         model = models.load(path)
-        task = Task(shape=tuple(model.inputs[0].shape[1:]))
+        task = Task(None, models.form_of(model).inputs)
     if mask_file is not None:
         masks = read_masks(mask_file)
     return Source(model, chosen, masks, settings, task)

@@ -46,6 +46,11 @@ class Dataset:
     channels: int | None = None
     notes: tuple[str, ...] = ()
 
+    @property
+    def has_labels(self) -> bool:
+        """Whether there are labels or targets."""
+        return self.class_names != NO_LABELS
+
 
 NO_LABELS = ("",)  # the class names of samples without
 

@@ -13,6 +13,7 @@ from tf_odl.models.cnn5 import cnn5, cnn5_1d
 from tf_odl.models.digits_cnn import pretrain_digits
 from tf_odl.models.ds_cnn import ds_cnn
 from tf_odl.models.files import check_fits_data, check_learns, load
+from tf_odl.models.form import form_of
 from tf_odl.models.mlp5 import mlp5
 from tf_odl.models.mobilenetv2 import mobilenetv2
 from tf_odl.models.pixels import as_the_model_takes
@@ -30,6 +31,7 @@ __all__ = [
     "build",
     "check_fits_data",
     "check_learns",
+    "form_of",
     "is_built_in",
     "load",
     "load_weights",

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import keras
 
 from tf_odl.errors import UserError
-from tf_odl.task import CLASSIFYING, Loss
+from tf_odl.models.form import form_of
+from tf_odl.task import CLASSIFYING, Loss, check_fits
 
 if TYPE_CHECKING:
     from tf_odl.data import Dataset
@@ -91,33 +92,14 @@ def _check_form(model: keras.Model, path: Path) -> None:
 def check_fits_data(
     model: keras.Model, data: Dataset, loss: Loss | None = Loss.CROSS_ENTROPY
 ) -> None:
-    """Raises UserError if the samples of `data`, or its labels or targets, do not suit `model`.
-
-    A single output tells two classes apart.
-    """
-    wanted, found = tuple(model.inputs[0].shape[1:]), data.x_train.shape[1:]
-    if wanted != found:
-        raise UserError(
-            f"model {model.name!r} takes samples of shape {wanted}, {data.name} has {found}"
-        )
-    outputs = math.prod(model.outputs[0].shape[1:])
-    plural = "s" if outputs > 1 else ""
-    if loss in CLASSIFYING and data.classes > max(outputs, 2):
-        raise UserError(
-            f"model {model.name!r} has {outputs} output{plural}, the labels of "
-            f"{data.name} go up to {data.classes - 1}: label out of range, use a model with "
-            f"{data.classes} outputs"
-        )
-    if loss is Loss.MSE and data.target_names and len(data.target_names) != outputs:
-        raise UserError(
-            f"model {model.name!r} has {outputs} output{plural}, {data.name} has the "
-            f"target{'s' if len(data.target_names) > 1 else ''} {', '.join(data.target_names)}"
-        )
+    """Raises UserError if the samples of `data`, or its labels or targets, do not suit `model`."""
+    check_fits(form_of(model), data, loss)
 
 
 def check_learns(model: keras.Model, data: Dataset, loss: Loss) -> None:
     """Raises UserError if `model` cannot learn from `data` by this loss; after check_fits_data."""
-    inputs, outputs = (tuple(t.shape[1:]) for t in (model.inputs[0], model.outputs[0]))
+    form = form_of(model)
+    inputs, outputs = form.inputs, form.outputs
     what = f"model {model.name!r} has outputs of shape {outputs}"
     if loss is Loss.RECONSTRUCTION and math.prod(outputs) != math.prod(inputs):
         raise UserError(f"{what}, an autoencoder has as many as inputs, {inputs}")

@@ -30,10 +30,10 @@ from tf_odl.errors import UserError
 from tf_odl.figures import FIGURES, reconstruction_figures
 from tf_odl.files import new_folder, write_file, write_json
 from tf_odl.methods import Masks
-from tf_odl.task import CLASSIFICATION, CLASSIFYING, Loss, Task, recorded_loss
+from tf_odl.task import CLASSIFICATION, CLASSIFYING, Loss, Task, recognise, recorded_loss
 from tf_odl.trainer import batches, checkpoint, effort
 from tf_odl.trainer.analysis import support_set
-from tf_odl.trainer.loss import found_loss, keras_loss, metrics, wanted
+from tf_odl.trainer.loss import keras_loss, metrics, wanted
 from tf_odl.trainer.model import OdlModel
 from tf_odl.trainer.plot import plot_curves
 from tf_odl.trainer.schedule import learning_rate
@@ -119,15 +119,10 @@ def prepare(settings: Settings, loader: Loader = load_data) -> Prepared:
             models.set_statistics(model, data.x_train)
         else:
             model = models.load_weights(model, settings.weights)
+        models.check_fits_data(model, data, loss)
     else:
         model = models.load(Path(settings.model))
-        shape = tuple(model.inputs[0].shape[1:])
-        data = loader(settings, Task(named, shape))
-        models.check_fits_data(model, data, None)
-        loss = named or found_loss(model, data)
-        if named is None and loss not in CLASSIFYING:
-            data = loader(settings, Task(loss, shape))
-    models.check_fits_data(model, data, loss)
+        loss, data = recognise(models.form_of(model), named, lambda task: loader(settings, task))
     models.check_learns(model, data, loss)
     if method.selector.needs_classes and loss is not Loss.CROSS_ENTROPY:
         raise UserError(

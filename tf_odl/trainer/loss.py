@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import keras
 import numpy as np
 
 from tf_odl.data import Dataset
-from tf_odl.data.dataset import NO_LABELS
-from tf_odl.errors import UserError
+from tf_odl.models import form_of
 from tf_odl.task import Loss
-
-
-def _end(model: keras.Model) -> keras.layers.Layer:
-    last = model.layers[-1]
-    while isinstance(last, keras.Model):
-        last = last.layers[-1]
-    return last
-
-
-def _ends_in(model: keras.Model, function: Any) -> bool:
-    return getattr(_end(model), "activation", None) is function
 
 
 def gives_logits(model: keras.Model) -> bool:
     """Whether the outputs are logits: no softmax at the end."""
-    softmax = isinstance(_end(model), keras.layers.Softmax)
-    return not (softmax or _ends_in(model, keras.activations.softmax))
+    return form_of(model).end != "softmax"
 
 
 def keras_loss(model: keras.Model, loss: Loss) -> keras.losses.Loss:
@@ -36,8 +22,7 @@ def keras_loss(model: keras.Model, loss: Loss) -> keras.losses.Loss:
     if loss in (Loss.MSE, Loss.RECONSTRUCTION):
         return keras.losses.MeanSquaredError()
     if loss is Loss.BINARY:
-        sigmoid = _ends_in(model, keras.activations.sigmoid)
-        return keras.losses.BinaryCrossentropy(from_logits=not sigmoid)
+        return keras.losses.BinaryCrossentropy(from_logits=form_of(model).end != "sigmoid")
     return keras.losses.SparseCategoricalCrossentropy(from_logits=gives_logits(model))
 
 
@@ -52,36 +37,9 @@ def metrics(model: keras.Model, loss: Loss) -> list[Any]:
     if loss is Loss.RECONSTRUCTION:
         return [keras.metrics.MeanSquaredError(name="mse")]
     if loss is Loss.BINARY:
-        middle = 0.5 if _ends_in(model, keras.activations.sigmoid) else 0.0
+        middle = 0.5 if form_of(model).end == "sigmoid" else 0.0
         return [keras.metrics.BinaryAccuracy(name="accuracy", threshold=middle)]
     return ["accuracy"]
-
-
-def found_loss(model: keras.Model, data: Dataset) -> Loss:
-    """The loss that model and data suggest, `data` being loaded for any.
-
-    Targets, or more than two whole numbers for a single output, are a regression. An output as
-    large as the input is an autoencoder's, unless there are as many classes. Else it is a
-    classifier's.
-
-    Raises:
-        UserError: the data have no labels, and the model needs some.
-    """
-    outputs = math.prod(model.outputs[0].shape[1:])
-    if data.target_names:
-        return Loss.MSE
-    reconstructs = outputs == math.prod(model.inputs[0].shape[1:]) and gives_logits(model)
-    if reconstructs and data.classes != outputs:
-        return Loss.RECONSTRUCTION
-    if data.class_names == NO_LABELS:
-        raise UserError(
-            f"{data.source} has no labels, and model {model.name!r} is no autoencoder: its output "
-            "is not as large as its input"
-        )
-    if outputs > 1:
-        return Loss.CROSS_ENTROPY
-    sigmoid = _ends_in(model, keras.activations.sigmoid)
-    return Loss.MSE if data.classes > 2 and not sigmoid else Loss.BINARY
 
 
 def wanted(
