@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tf_odl.converters.costs import Work, measured_costs
+from tf_odl.converters.costs import measured_costs
 from tf_odl.converters.error_type import without_error_type
 from tf_odl.converters.flatbuffer import FlatModel
 from tf_odl.converters.head import FLOAT_HEAD_OP
@@ -49,13 +49,16 @@ class OpPlan:
     instructions_backward: int
 
 
-def op_plans(flat: FlatModel, memory: Memory) -> list[OpPlan]:
-    """The forward ops of a training graph in their order, and the loss last.
+def op_plans(flat: FlatModel, memory: Memory) -> tuple[list[OpPlan], int]:
+    """The forward ops of a training graph in their order, and the instructions of all ops.
 
     Args:
         flat: model_train.tflite.
         memory: its plan.
     """
+    costs = measured_costs()
+    works = {id(op): work_of(flat, op) for op in flat.operators}
+    instructions = {op: round(work.instructions(costs)) for op, work in works.items()}
     sizes = {tensor.name: tensor for tensor in memory.tensors}
     around = _loading_and_storing(flat)
     helpers = {id(op) for ops in around.values() for op in ops}
@@ -79,21 +82,20 @@ def op_plans(flat: FlatModel, memory: Memory) -> list[OpPlan]:
         is_saved = int(op.outputs[0]) in read
         forward_ops, backward_ops = with_weights(op), with_weights(partner)
         variables = _variables(flat, forward_ops + backward_ops)
-        work, back = ([work_of(flat, o) for o in ops] for ops in (forward_ops, backward_ops))
         plans.append(
             OpPlan(
                 name=name,
                 op=builtin_name(flat.op_name(op)),
-                macs_forward=sum(w.macs for w in work),
-                macs_backward=sum(w.macs for w in back),
+                macs_forward=sum(works[id(o)].macs for o in forward_ops),
+                macs_backward=sum(works[id(o)].macs for o in backward_ops),
                 trainable_bytes=sum(sizes[v].bytes for v in variables),
                 saved_bytes=_kept_bytes(flat, op) if is_saved else 0,
                 error_bytes=0 if error is None else error.bytes,
-                instructions_forward=_instructions(work),
-                instructions_backward=_instructions(back),
+                instructions_forward=sum(instructions[id(o)] for o in forward_ops),
+                instructions_backward=sum(instructions[id(o)] for o in backward_ops),
             )
         )
-    return plans
+    return plans, sum(instructions.values())
 
 
 def _loading_and_storing(flat: FlatModel) -> dict[int, list[Any]]:
@@ -171,11 +173,7 @@ def _is_training(flat: FlatModel, op: Any) -> bool:
     return kind.startswith(_OWN) and kind not in BUILTIN and kind != FLOAT_HEAD_OP
 
 
-def _instructions(work: Iterable[Work]) -> int:
-    costs = measured_costs()
-    return sum(round(w.instructions(costs)) for w in work)
-
-
 def total_instructions(flat: FlatModel) -> int:
     """Estimated instructions of one run of a plain model, or of one training step of a graph."""
-    return _instructions(work_of(flat, op) for op in flat.operators)
+    costs = measured_costs()
+    return sum(round(work_of(flat, op).instructions(costs)) for op in flat.operators)

@@ -31,7 +31,7 @@ def make_plan(model: Packed, training: Packed, target: Target) -> dict[str, Any]
     """
     graph = training.flat
     learning = plan_memory(graph)
-    ops = op_plans(graph, learning)
+    ops, step = op_plans(graph, learning)
     forward = sum(op.instructions_forward for op in ops)
     flash = target.code_bytes + len(training.data)
     variables = [t for t in learning.tensors if t.kind == "variable" and t.name != STATE]
@@ -48,7 +48,7 @@ def make_plan(model: Packed, training: Packed, target: Target) -> dict[str, Any]
         "stack_bytes": STACK_BYTES,
         "inference": _inference(model, target),
         "training": _memory(learning, plan_memory(graph, HOST))
-        | _cost(total_instructions(graph), target)
+        | _cost(step, target)
         | {"inference": _cost(forward, target)},
         "ops": [asdict(op) for op in ops],
     }

@@ -87,13 +87,6 @@ _ABSENT = -1
 INPUTS_AT_ONCE = 256
 
 
-def build_training_graph(model: bytes, *arguments: Any, **how: Any) -> bytes:
-    """As `make_trainable`, from a .tflite file to another one."""
-    flat = FlatModel(model)
-    make_trainable(flat, *arguments, checksum=zlib.crc32(model), **how)
-    return flat.pack()
-
-
 def make_trainable(
     flat: FlatModel,
     sites: Sequence[str],

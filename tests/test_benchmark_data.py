@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tf_odl.benchmark import kept_data
-from tf_odl.task import Task
+from tf_odl.task import Loss, Task
 from tf_odl.trainer import finetune
 from tf_odl.trainer.settings import Settings
 
@@ -65,3 +65,11 @@ def test_the_least_recently_used_go_when_memory_is_full(loaded, monkeypatch):
     assert loaded == ["rotate:10", "rotate:20", "rotate:30"]
     kept.load(second)
     assert loaded == ["rotate:10", "rotate:20", "rotate:30", "rotate:20"]
+
+
+def test_an_autoencoder_and_a_classifier_share_no_data(loaded):
+    """An autoencoder's have no labels."""
+    kept, settings = kept_data.KeptData(), Settings(model="mlp5", data="digits")
+    assert kept.load(settings, Task(None)).classes == 10
+    assert not kept.load(settings, Task(Loss.RECONSTRUCTION)).has_labels
+    assert kept.load(settings).classes == 10 and len(loaded) == 2

@@ -64,6 +64,12 @@ def test_help_is_there_before_tensorflow_could_be(command):
         (["export", "nothing", "--fit", "--layers", "a"], "--fit chooses the layers"),
         (["simulate", "nothing", "--samples", "0"], "--samples must be at least 1"),
         (["verify", "nothing", "--samples", "0"], "--samples must be at least 1"),
+        (["finetune", "--model", "mlp5"], "--model needs --data"),
+        (["finetune", "--data", "digits"], "--data needs --model"),
+        (["finetune", "--model", "no.keras", "--data", "digits"], "no.keras does not exist"),
+        (["finetune", "--model", "mlp5", "--data", "no.csv"], "no.csv does not exist"),
+        (["finetune", "--method", "wonder"], "unknown method 'wonder'"),
+        (["finetune", "--lr", "-1"], "learning rate must be positive"),
     ],
 )
 def test_wrong_arguments_are_answered_before_tensorflow_could_be(arguments, message):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from matplotlib.figure import Figure
 
 from tf_odl.cli import main
 
@@ -67,6 +68,27 @@ def test_a_table_of_what_differs_and_what_came_out(runs):
     assert ["backward", "MACs", "100.00%", "6.25%"] in lines
     assert ["time", "12.5", "s", "12.5", "s"] in lines
     assert not {"batch_size", "data_dir", "seed"} & {line[0] for line in lines}
+
+
+def test_a_plot_shows_what_all_runs_are_tested_by(runs, tmp_path, monkeypatch):
+    """Regressions have no accuracy; with a classifier they have nothing in common."""
+    drawn = []
+    monkeypatch.setattr(Figure, "savefig", lambda self, path, **_: drawn.append(self))
+    for name, error in (("first", 0.5), ("second", 0.25)):
+        folder = write_run(tmp_path / name, 0.0, 0.5, seed=error)
+        record = json.loads((folder / "run.json").read_text())
+        for row in record["epochs"]:
+            row |= {"val_rmse": error, "val_r2": 0.5}
+            del row["val_accuracy"]
+        record["result"] = {**RESULT, "rmse_before": 2.0, "rmse": error}
+        (folder / "run.json").write_text(json.dumps(record))
+    regressions = [tmp_path / "first", tmp_path / "second"]
+    compare(*regressions, "--plot", tmp_path / "compared.png")
+    by_epoch = drawn[0].axes[0]
+    assert "root mean squared error" in by_epoch.get_ylabel()
+    assert [list(line.get_ydata()) for line in by_epoch.lines] == [[2, 0.5, 0.5], [2, 0.25, 0.25]]
+    mixed = compare(*regressions, runs[0], "--plot", tmp_path / "mixed.png")
+    assert mixed.exit_code == 2 and "different things" in mixed.stderr
 
 
 def test_json_has_the_same_and_a_plot_is_drawn_on_request(runs, tmp_path):

@@ -5,6 +5,7 @@ from dataclasses import replace
 import keras
 import numpy as np
 import pytest
+from build_graph import build_training_graph
 
 from tf_odl.converters import reference
 from tf_odl.converters.export import export
@@ -12,7 +13,6 @@ from tf_odl.converters.flatbuffer import FlatModel
 from tf_odl.converters.memory import HOST, plan_memory
 from tf_odl.converters.split import parse_window, split_channels, split_to_fit
 from tf_odl.converters.targets import get_target
-from tf_odl.converters.training_graph import build_training_graph
 from tf_odl.converters.write_back import with_variables, write_back
 from tf_odl.errors import UserError
 from tf_odl.methods import Mask, get_method

@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from build_graph import build_training_graph
 from converter_models import MODELS, Export, make
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -23,7 +24,6 @@ from tf_odl.converters.options import (
     SeedOptions,
     XentOptions,
 )
-from tf_odl.converters.training_graph import build_training_graph
 from tf_odl.errors import UserError
 from tf_odl.methods import Mask
 from tf_odl.methods.dense import Dense

@@ -11,6 +11,7 @@ import kernel_harness as harness
 import numpy as np
 import pytest
 import tensorflow as tf
+from build_graph import build_training_graph
 from converter_models import Export
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,7 +22,6 @@ from tf_odl.converters.error_type import ErrorType
 from tf_odl.converters.flatbuffer import FlatModel
 from tf_odl.converters.losses import tensor_of
 from tf_odl.converters.options import LossOptions
-from tf_odl.converters.training_graph import build_training_graph
 from tf_odl.errors import UserError
 from tf_odl.methods import Mask, SkipRule
 from tf_odl.methods.dense import Dense

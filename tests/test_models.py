@@ -148,3 +148,18 @@ def test_statistics_of_batch_normalization_come_from_data():
     weights = plain.get_weights()
     models.set_statistics(plain, x[:, 0, :2, 0])
     assert all(np.array_equal(a, b) for a, b in zip(weights, plain.get_weights(), strict=True))
+
+
+def test_a_model_without_a_name_has_that_of_its_file(tmp_path):
+    """As TensorFlow takes it; it runs and is saved under it. A name of its own stays."""
+    plain = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    plain.save(tmp_path / "my sensor (2).keras")
+    model = models.load(tmp_path / "my sensor (2).keras")
+    assert model.name == "my_sensor__2_"
+    x = np.ones((1, 4), np.float32)
+    np.testing.assert_array_equal(model.predict(x, verbose=0), plain.predict(x, verbose=0))
+    model.save(tmp_path / "copy.keras")
+    assert models.load(tmp_path / "copy.keras").name == "my_sensor__2_"
+    named = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)], name="thermometer")
+    named.save(tmp_path / "model.keras")
+    assert models.load(tmp_path / "model.keras").name == "thermometer"

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import pytest
 from backward_reference import Generator
+from build_graph import build_training_graph
 from click.testing import CliRunner
 from cpp.toolchain import DRIVERS, HOST_COMPILER, SOURCE, STRICT, TFLM, build
 from hypothesis import given, settings
@@ -21,7 +22,6 @@ from tf_odl.cli import main
 from tf_odl.converters.flatbuffer import DTYPES, FlatModel
 from tf_odl.converters.options import ReselectOptions, SelectionRule
 from tf_odl.converters.reselection import Reselection
-from tf_odl.converters.training_graph import build_training_graph
 from tf_odl.converters.update_rule import UpdateRule
 from tf_odl.errors import UserError
 from tf_odl.methods import Mask, parse_budget

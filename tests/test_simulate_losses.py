@@ -105,3 +105,19 @@ def test_exports_of_keras_and_tflite_files_recognise_a_regression(tmp_path: Path
         assert record["provenance"]["target_names"] == ["ppm"]
     assert again["error"]["int8"] == first["error"]["int8"] < 0.1 * float(y.var())
     assert figures("simulate", tflite_out, "--lr", 1e-6)["before"]["r2"] > 0.9
+
+
+def test_commands_say_how_a_table_was_read(tmp_path: Path) -> None:
+    trained(tmp_path / "mine.keras", X[:, :1] + X[:, 1:2], "mse", L.Dense(1))
+    rows = [",".join(f"{v:.4f}" for v in (i, *x, x[0])) for i, x in enumerate(X)]
+    (tmp_path / "mine.csv").write_text("\n".join(["timestamp,a,b,c,d,e,f,target_ppm", *rows]))
+    out = tmp_path / "out"
+    said = "mine.csv: the column 'timestamp' is left out"
+    for command in (
+        ("export", tmp_path / "mine.keras", "--data", tmp_path / "mine.csv", "--out", out),
+        ("simulate", out),
+        ("verify", out),
+    ):
+        result = invoke(*command)
+        assert result.exit_code == 0 and said in result.stderr
+        assert said not in result.stdout

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from branching_reference import BranchingReference
+from build_graph import build_training_graph
 from dequantized_gradients import Dequantized
 
 from tf_odl.converters.backward_path import logits_of
@@ -18,7 +19,6 @@ from tf_odl.converters.error_type import ErrorType
 from tf_odl.converters.flatbuffer import FlatModel
 from tf_odl.converters.layers import WEIGHTED_OPS
 from tf_odl.converters.quantize import quantize
-from tf_odl.converters.training_graph import build_training_graph
 from tf_odl.methods import Mask
 from tf_odl.methods.dense import Dense
 from tf_odl.methods.meprop import MeProp

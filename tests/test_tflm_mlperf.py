@@ -9,13 +9,13 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from build_graph import build_training_graph
 from converter_models import Export
 from test_tflm_branching import assert_first_step
 
 from tf_odl import models
 from tf_odl.converters.flatbuffer import FlatModel
 from tf_odl.converters.targets import get_target
-from tf_odl.converters.training_graph import build_training_graph
 from tf_odl.methods import Mask
 from tf_odl.methods.dense import Dense
 from tf_odl.methods.never import Never

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from build_graph import build_training_graph
 from training_reference import Reference
 
 from tf_odl.converters.error_type import ErrorType
@@ -12,7 +13,6 @@ from tf_odl.converters.layers import WEIGHTED_OPS
 from tf_odl.converters.quantize import quantize
 from tf_odl.converters.rate import CONSTANT_RATE, RateSettings, Schedule
 from tf_odl.converters.reference import quantize_input
-from tf_odl.converters.training_graph import build_training_graph
 from tf_odl.converters.update_rule import UpdateRule
 from tf_odl.errors import UserError
 from tf_odl.methods import Mask

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from build_graph import build_training_graph
 from click.testing import CliRunner
 from test_tflm_branching import assert_first_step
 
@@ -23,7 +24,6 @@ from tf_odl.converters.options import Flags, LayerOptions
 from tf_odl.converters.reference import infer
 from tf_odl.converters.targets import get_target
 from tf_odl.converters.third_party import adapt
-from tf_odl.converters.training_graph import build_training_graph
 from tf_odl.errors import UserError
 from tf_odl.methods import Mask, get_method
 from tf_odl.methods.dense import Dense

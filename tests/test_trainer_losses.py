@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import keras
@@ -13,13 +15,16 @@ import pytest
 from cli_calls import figures, invoke
 from keras import layers
 
+from tf_odl.board import image
+from tf_odl.board.messages import InputType, Step
+from tf_odl.cli import teaching as lesson
 from tf_odl.data import load
 from tf_odl.errors import UserError
 from tf_odl.figures import reconstruction_figures, regression_figures
 from tf_odl.methods import get_method
 from tf_odl.models import form_of
 from tf_odl.task import Loss, Task, suggested_loss
-from tf_odl.tflm_port.interpreter import available
+from tf_odl.tflm_port.interpreter import TrainingInterpreter, available
 from tf_odl.trainer.loss import keras_loss, metrics, wanted
 from tf_odl.trainer.model import OdlModel
 
@@ -151,6 +156,44 @@ def test_methods_lower_the_error(tmp_path: Path, kind: str, method: str) -> None
     assert (tmp_path / "run" / "curves.png").is_file()
 
 
+def test_a_regression_far_from_zero_trains_with_the_defaults(tmp_path: Path) -> None:
+    """A fresh model begins at the mean of its targets, at a rate its steps survive."""
+    run = tmp_path / "run"
+    record = figures(
+        *("finetune", "--model", "mlp5", "--data", npz(tmp_path / "some.npz", X, TARGETS + 32)),
+        *("--epochs", 8, "--out", run),
+    )
+    assert record["settings"]["learning_rate"] == 0.01
+    assert record["method"]["skip"]["threshold"] == 0.02
+    assert record["result"]["rmse_before"] < 2 * TARGETS.std()
+    assert record["result"]["r2"] > 0.5
+    out = tmp_path / "out"
+    exported = figures("export", run, "--out", out)["export"]
+    assert exported["skip_rule"]["threshold"] == 0.02
+    of_file = figures(
+        *("export", run / "model.keras", "--data", tmp_path / "some.npz"),
+        *("--out", tmp_path / "of_file"),
+    )
+    assert of_file["export"]["skip_rule"]["threshold"] == 0.02
+
+
+def test_what_is_chosen_replaces_the_defaults_of_squared_errors() -> None:
+    settings = {"threshold": "0.3"}
+    assert get_method(settings=settings, squared_errors=True).skip.threshold == 0.3  # type: ignore
+    assert get_method("rest", squared_errors=True).skip.threshold == 0.02  # type: ignore
+    assert get_method("rest").skip.threshold == 0.1  # type: ignore
+    assert get_method("full", squared_errors=True) == get_method("full")
+
+
+def test_a_regression_that_diverges_says_what_to_do(tmp_path: Path) -> None:
+    result = invoke(
+        *("finetune", "--model", "mlp5", "--data", npz(tmp_path / "some.npz", X, 1000 * TARGETS)),
+        *("--out", tmp_path / "run"),
+    )
+    assert result.exit_code == 2
+    assert "lower --lr (it was 0.01), or scale the targets" in result.stderr
+
+
 # -- figures ------------------------------------------------------------------------------------
 
 
@@ -274,8 +317,12 @@ def test_the_board_skips_as_the_trainer_does(tmp_path: Path, kind: str) -> None:
     trainer.compile(keras.optimizers.SGD(1e-12), keras_loss(model, loss))
     given, _ = wanted(model, found, loss)
     history = trainer.fit(found.x_train, given, 1, shuffle=False, verbose=0).history
-    out = tmp_path / "out"
-    figures("export", mine, "--data", data, "--loss", loss.value, "--out", out)
+    run, out = tmp_path / "run", tmp_path / "out"
+    figures(
+        *("finetune", "--model", mine, "--data", data, "--set", "threshold=0.1"),
+        *("--lr", 1e-12, "--epochs", 1, "--out", run),
+    )
+    figures("export", run, "--out", out)
     board = figures("simulate", out, "--lr", 1e-12)
     assert 0.02 < board["skipped"] < 0.98
     assert board["skipped"] == pytest.approx(history["skipped"][0], abs=0.02)
@@ -352,3 +399,57 @@ def test_an_autoencoder_learns_what_is_normal_and_tells_what_is_not(tmp_path: Pa
     assert simulated["before"]["mse"] == pytest.approx(result["mse"], rel=0.3)
     recorded: dict[str, Any] = json.loads((run / "export-nano33" / "export.json").read_text())
     assert recorded["loss"] == "reconstruction" and recorded["provenance"]["class_names"] == []
+
+
+class Taught:
+    """The real TFLM as a board of `teach`: it learns, and its weights can be read."""
+
+    def __init__(self, export: Path, tflm: TrainingInterpreter) -> None:
+        self.tflm, self.repeats = tflm, 0
+        record = json.loads((export / "export.json").read_text())
+        self.layout, given = record["state_image"], record["input"]
+        targets = len(record["provenance"]["target_names"])
+        self.hello = SimpleNamespace(
+            input_type=InputType.INT8,
+            input_bytes=math.prod(given["shape"]),
+            input_scale=given["scale"],
+            input_zero_point=given["zero_point"],
+            classes=0,
+            target_bytes=4 * targets,
+            has_storage=False,
+        )
+
+    def learn(self, sample: bytes, label: int, target: bytes | None = None) -> Step:
+        codes = np.frombuffer(sample, np.int8).reshape(1, *self.tflm.input_shape[1:])
+        targets = None if target is None else np.frombuffer(target, "<f4")[None]
+        _, report = self.tflm.train(codes, np.array([label], np.int32), targets=targets)
+        return Step(-1, 0.0, float(report[0, 0]), 0.0, bool(report[0, 2]), 1)
+
+    def stats(self) -> SimpleNamespace:
+        return SimpleNamespace(samples=self.tflm.state().samples)
+
+    def read_image(self) -> bytes:
+        body = image.join(bytes(self.layout["state_bytes"]), self.tflm.variables())
+        return image.build(image.Image(1, 0, body))
+
+
+@needs_tflm
+@pytest.mark.parametrize("kind", ["regression", "autoencoder"])
+def test_teach_tests_what_has_no_classes(tmp_path: Path, kind: str, capsys: Any) -> None:
+    """By the weights it reads from the board: the figures of simulate on the same samples."""
+    loss, build, x, y = KINDS[kind]
+    mine, path = saved(tmp_path / "mine.keras", build), npz(tmp_path / "some.npz", x, y)
+    out = tmp_path / "out"
+    figures("export", mine, "--data", path, "--out", out)
+    expected = figures("simulate", out)
+    data = load(path, task=Task(loss))
+    with TrainingInterpreter((out / "model_train.tflite").read_bytes()) as tflm:
+        board: Any = Taught(out, tflm)
+        options = {"samples": None, "passes": 1, "test_share": 1, "lr": None, "save": False}
+        result = lesson.run(board, data, export_dir=out, quiet=True, **options)
+    assert result.before == pytest.approx(expected["before"], rel=1e-12)
+    assert result.after == pytest.approx(expected["after"], rel=1e-12)
+    assert result.before != result.after and result.test_samples == len(data.x_test)
+    lesson.show(result, data, "test", tmp_path)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "mean squared error before" in shown and "mean squared error after" in shown

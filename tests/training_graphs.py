@@ -58,7 +58,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "masks, tinypropv2": {"share": 0.4, **TINYPROPV2},
     "upper layers": {"lowest": 2},
 }
-#: How steps become int8: arguments of build_training_graph.
+#: How steps become int8: arguments of make_trainable.
 RULES: dict[str, dict[str, Any]] = {
     "stochastic rounding": {"seed": 5},
     "huge steps": {"learning_rate": 3.0},

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from tf_odl.task import Loss
+from tf_odl.task import CLASSIFYING, Loss
+
+if TYPE_CHECKING:
+    from tf_odl.data import Dataset
 
 
 class Figure(NamedTuple):
@@ -37,6 +40,18 @@ FIGURES: Mapping[Loss, tuple[Figure, ...]] = {
         Figure("auc", "AUC, anomalies told from normal samples", is_share=True),
     ),
 }
+
+ALL = tuple(dict.fromkeys(figure for of_loss in FIGURES.values() for figure in of_loss))
+
+
+def tested(before: Mapping[str, float], after: Mapping[str, float]) -> list[list[str]]:
+    """Rows of (what, value) of the figures on test samples, before and after learning."""
+    return [
+        [f"test {figure.title} {when}", figure.text(figures[figure.key])]
+        for figure in ALL
+        for when, figures in (("before", before), ("after", after))
+        if figure.key in figures
+    ]
 
 
 def regression_figures(outputs: np.ndarray, targets: np.ndarray) -> dict[str, float]:
@@ -82,3 +97,16 @@ def reconstruction_figures(
     if anomalies.any():
         figures["auc"] = float(roc_auc_score(anomalies, errors))
     return figures
+
+
+def int8_figures(model: bytes, codes: np.ndarray, data: Dataset, loss: Loss) -> dict[str, float]:
+    """The figures of an int8 model by its outputs int8 [N, ..] on the N test samples of `data`."""
+    from tf_odl.converters.accuracy import decided
+    from tf_odl.converters.reference import real_outputs
+
+    if loss in CLASSIFYING:
+        return {"accuracy": float((decided(model, codes) == data.y_test).mean())}
+    outputs = real_outputs(model, codes)
+    if loss is Loss.MSE:
+        return regression_figures(outputs, data.y_test)
+    return reconstruction_figures(outputs, data.x_test, data.y_test)

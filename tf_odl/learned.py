@@ -5,19 +5,24 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tf_odl.board import image
 from tf_odl.board.messages import Hello
 from tf_odl.errors import UserError
+from tf_odl.task import recorded_loss
 from tf_odl.tflm_port.state import WORDS
+
+if TYPE_CHECKING:
+    from tf_odl.data import Dataset
 
 LEARNED = "learned.keras"
 LEARNED_INT8 = "learned.tflite"
 IMAGE = "state.image"
 WEIGHTS = "weights.npz"
+MODELS = ("model.tflite", "model_train.tflite")  # of an export
 
 _LINEAR_STATE_BYTES = 4 * WORDS  # it has no running maxima per layer
 
@@ -34,8 +39,7 @@ def write_models(folder: Path, export_dir: Path, variables: Sequence[np.ndarray]
     from tf_odl import models
     from tf_odl.converters.write_back import with_variables, write_back
 
-    graph = (export_dir / "model_train.tflite").read_bytes()
-    model = (export_dir / "model.tflite").read_bytes()
+    model, graph = ((export_dir / name).read_bytes() for name in MODELS)
     (folder / LEARNED_INT8).write_bytes(with_variables(model, graph, variables))
     if (export_dir / "model_folded.keras").is_file():
         folded = models.load(export_dir / "model_folded.keras")
@@ -68,6 +72,30 @@ def write_state(
     if export_dir is not None:
         write_models(folder, export_dir, list(arrays.values()))
     return arrays
+
+
+def figures_of(
+    data: bytes, samples: Dataset, *, export_dir: Path, record: Mapping[str, Any]
+) -> dict[str, float]:
+    """How well the weights in a board's state image do on the test samples, in int8 on this PC.
+
+    Args:
+        data: the state image.
+        samples: standardised as the board's are.
+        record: the contents of the export's export.json.
+
+    Raises:
+        UserError: image and export do not belong together.
+    """
+    from tf_odl.converters import reference
+    from tf_odl.converters.write_back import with_variables
+    from tf_odl.figures import int8_figures
+
+    arrays = variables_of(image.parse(data).body, record["state_image"])
+    model, graph = ((export_dir / name).read_bytes() for name in MODELS)
+    model = with_variables(model, graph, list(arrays.values()))
+    codes = reference.infer(model, reference.quantize_input(model, samples.x_test))
+    return int8_figures(model, codes, samples, recorded_loss(record))
 
 
 def linear_layout(features: int, classes: int) -> dict[str, Any]:

@@ -18,7 +18,7 @@ import numpy as np
 
 from tf_odl.data import Dataset
 from tf_odl.errors import UserError
-from tf_odl.figures import reconstruction_figures, regression_figures
+from tf_odl.figures import int8_figures
 from tf_odl.files import new_folder
 from tf_odl.learned import LEARNED, LEARNED_INT8, write_models
 from tf_odl.stream_plot import plot_stream
@@ -134,7 +134,7 @@ def simulate(
     from tf_odl.converters.accuracy import decided
     from tf_odl.converters.flatbuffer import FlatModel
     from tf_odl.converters.losses import form_of
-    from tf_odl.converters.reference import quantize_input, real_outputs
+    from tf_odl.converters.reference import quantize_input
     from tf_odl.tflm_port.interpreter import TrainingInterpreter
     from tf_odl.trainer.effort import full_backward_macs
     from tf_odl.trainer.instrument import find_sites
@@ -174,13 +174,7 @@ def simulate(
             for i in range(0, len(x_test), CHUNK):
                 found.append(board.infer(x_test[i : i + CHUNK]))
                 tell(what, min(i + CHUNK, len(x_test)), len(x_test))
-            codes = np.concatenate(found)
-            if classifies:
-                return {"accuracy": float((decided(model, codes) == data.y_test).mean())}
-            outputs = real_outputs(model, codes)
-            if loss is Loss.MSE:
-                return regression_figures(outputs, data.y_test)
-            return reconstruction_figures(outputs, data.x_test, data.y_test)
+            return int8_figures(model, np.concatenate(found), data, loss)
 
         before = test("testing")
         if learning_rate is not None:

@@ -29,6 +29,7 @@ def recorded_loss(record: Mapping[str, Any]) -> Loss:
 
 
 CLASSIFYING = (Loss.CROSS_ENTROPY, Loss.BINARY)
+SQUARED = (Loss.MSE, Loss.RECONSTRUCTION)
 LOSSES = tuple(loss.value for loss in Loss)
 
 

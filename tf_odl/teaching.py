@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,17 +19,21 @@ from tf_odl.errors import UserError
 _RECENT = 100  # samples in the figures of the live view
 
 Progress = Callable[[str, int, int], None]
+Figures = Callable[[bytes, Dataset], dict[str, float]]
 
 
 @dataclass(frozen=True)
 class Teaching:
     """What a board made of the samples; arrays have one entry per answered sample.
 
-    Accuracies are None where they were not measured, or where the model has no classes.
+    Accuracies are None where they were not measured, or where the model has no classes: then
+    before and after hold the figures of `tf_odl.figures` on the test samples, where measured.
     """
 
     accuracy_before: float | None
     accuracy_after: float | None
+    before: dict[str, float]
+    after: dict[str, float]
     test_samples: int
     account: Account
     interrupted: bool
@@ -57,6 +61,7 @@ def teach(
     test_samples: int = 0,
     learning_rate: float | None = None,
     save: bool = True,
+    figures: Figures | None = None,
     progress: Progress | None = None,
 ) -> Teaching:
     """Teach the training samples of `data` in order.
@@ -69,6 +74,8 @@ def teach(
         test_samples: of the test samples, how many are predicted before and after.
         learning_rate: instead of the board's.
         save: save at the end, if the board can.
+        figures: tests a model without classes, which the board does not do: from a state image and
+            the data to figures.
         progress: called with (what, done, total).
 
     Raises:
@@ -79,10 +86,9 @@ def teach(
     count = min(samples or len(data.x_train), len(data.x_train))
     x_train = to_bytes(data.x_train[:count], board.hello)
     labels, targets = _wanted(board, data.y_train[:count])
-    test = _test_rows(data, test_samples) if board.hello.classes else np.zeros(0, np.int64)
-    x_test, y_test = to_bytes(data.x_test[test], board.hello), data.y_test[test]
-
-    before = _accuracy(board, x_test, y_test, tell, "testing")
+    rows = _test_rows(data, test_samples if board.hello.classes or figures else 0)
+    tested = replace(data, x_test=data.x_test[rows], y_test=data.y_test[rows])
+    before = _test(board, tested, figures, tell, "testing")
     if learning_rate is not None:
         board.set(Setting.LEARNING_RATE, learning_rate)
     lesson = Lesson(board)
@@ -102,12 +108,14 @@ def teach(
     seconds = time.perf_counter() - started
     account = lesson.account()
     sequence = board.save() if save and board.hello.has_storage else None
-    after = None if interrupted else _accuracy(board, x_test, y_test, tell, "testing again")
+    after = {} if interrupted else _test(board, tested, figures, tell, "testing again")
     times = [step.microseconds for step, _ in steps]
     return Teaching(
-        accuracy_before=before,
-        accuracy_after=after,
-        test_samples=len(x_test),
+        accuracy_before=before.get("accuracy"),
+        accuracy_after=after.get("accuracy"),
+        before=before,
+        after=after,
+        test_samples=len(tested.x_test),
         account=account,
         interrupted=interrupted,
         saved_sequence=sequence,
@@ -158,16 +166,23 @@ def _test_rows(data: Dataset, samples: int) -> np.ndarray:
     return np.random.default_rng(0).permutation(len(data.x_test))[:samples]
 
 
-def _accuracy(
-    board: Board, samples: list[bytes], labels: np.ndarray, tell: Progress, what: str
-) -> float | None:
-    if not samples:
-        return None
+def _test(
+    board: Board, data: Dataset, figures: Figures | None, tell: Progress, what: str
+) -> dict[str, float]:
+    """Figures on the test samples; none without samples."""
+    count = len(data.x_test)
+    if not count:
+        return {}
+    if not board.hello.classes:
+        assert figures is not None
+        tell(what, 0, 1)
+        return figures(board.read_image(), data)
     right = 0
-    for i, (sample, label) in enumerate(zip(samples, labels, strict=True)):
+    samples = to_bytes(data.x_test, board.hello)
+    for i, (sample, label) in enumerate(zip(samples, data.y_test, strict=True)):
         right += board.predict(sample).prediction == label
-        tell(what, i + 1, len(samples))
-    return right / len(samples)
+        tell(what, i + 1, count)
+    return {"accuracy": right / count}
 
 
 def _figures(steps: list[tuple[Any, int]], rate: float, classifies: bool) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tf_odl.task import recorded_loss
 from tf_odl.trainer.settings import Settings
 
 # Where the data lie does not change what is learned from them.
@@ -64,16 +65,20 @@ def difference(settings: Settings, record: Mapping[str, Any]) -> str | None:
     Settings the record does not know had their default when it was made. The model is not
     compared: of a pretrained one the record holds a path.
     """
-    default, recorded = Settings().to_dict(), record["settings"]
+    loss = recorded_loss(record)
+    settings, default = settings.resolved(loss), Settings().resolved(loss).to_dict()
+    recorded = record["settings"]
     for key, value in settings.to_dict().items():
-        if key not in (_PLACE, "model") and recorded.get(key, default[key]) != value:
-            return f"{key} = {recorded.get(key, default[key])!r}, not {value!r}"
-    method = settings.build_method().to_dict()
+        then = recorded.get(key)
+        then = default[key] if then is None else then
+        if key not in (_PLACE, "model") and then != value:
+            return f"{key} = {then!r}, not {value!r}"
+    method = settings.build_method(loss).to_dict()
     for part in ("selector", "sparsifier", "skip"):
-        then = record.get("method", {}).get(part, {})
+        made = record.get("method", {}).get(part, {})
         for key, value in method[part].items():
-            if then.get(key, value) != value:
-                return f"{part} {key} = {then[key]!r}, not {value!r}"
+            if made.get(key, value) != value:
+                return f"{part} {key} = {made[key]!r}, not {value!r}"
     return None
 
 

@@ -10,10 +10,9 @@ from typing import Any
 
 from tf_odl.benchmark.runner import read_record
 from tf_odl.errors import UserError
-from tf_odl.figures import FIGURES
+from tf_odl.figures import ALL, Figure
 from tf_odl.files import write_file
 
-MERITS = tuple(dict.fromkeys(merit for of_loss in FIGURES.values() for merit in of_loss))
 COSTS = ("effort", "effort_nonzero", "effort_total", "skipped", "seconds")
 _PLACES = ("data_dir",)  # settings that say where, not what
 
@@ -28,7 +27,7 @@ class Compared:
 
     def to_dict(self) -> dict[str, Any]:
         result = self.record["result"]
-        merits = (f"{merit.key}{when}" for merit in MERITS for when in ("_before", ""))
+        merits = (f"{merit.key}{when}" for merit in ALL for when in ("_before", ""))
         figures = {key: result[key] for key in (*merits, *COSTS) if key in result}
         return {"run": self.name, **self.differs, **figures}
 
@@ -79,10 +78,13 @@ def _names(run_dirs: Sequence[Path]) -> list[str]:
 
 
 def plot(runs: Sequence[Compared], path: Path) -> None:
-    """Accuracy per epoch, accuracy against what it cost, and effort per epoch.
+    """A figure per epoch, the same against what it cost, and effort per epoch.
+
+    It is the accuracy, or what else all of the runs have been tested by.
 
     Raises:
-        UserError: the file cannot be written, or its name does not say PNG, SVG or PDF.
+        UserError: the file cannot be written, its name does not say PNG, SVG or PDF, or no figure
+            is known of all runs.
     """
     from matplotlib.figure import Figure
     from matplotlib.ticker import EngFormatter, MaxNLocator
@@ -91,27 +93,28 @@ def plot(runs: Sequence[Compared], path: Path) -> None:
 
     if path.suffix not in (".png", ".svg", ".pdf"):
         raise UserError(f"--plot takes a .png, .svg or .pdf file, got {str(path)!r}")
-    if not all("accuracy" in run.record["result"] for run in runs):
-        raise UserError("--plot shows accuracy, which not all of these runs have")
+    merit = _common(runs)
+    unit, factor = (" (%)", 100) if merit.is_share else ("", 1)
     figure = Figure(figsize=(14, 3.8), layout="constrained")
     by_epoch, by_cost, effort = figure.subplots(1, 3)
     for run in runs:
         rows = run.record["epochs"]
         epochs = [row["epoch"] for row in rows]
-        accuracy = [100 * row["val_accuracy"] for row in rows]
-        before = 100 * run.record["result"]["accuracy_before"]
+        values = [run.record["result"][f"{merit.key}_before"]]
+        values += [row[f"val_{merit.key}"] for row in rows]
+        values = [factor * value for value in values]
         macs, total = [], 0.0
         for row in rows:
             total += row["forward_macs"] + row["backward_macs"] + row["selection_macs"]
             macs.append(total)
         label = "\n".join([run.name, *textwrap.wrap(_described(run.differs), 44)])
-        (line,) = by_epoch.plot([0, *epochs], [before, *accuracy], marker=".", label=label)
-        by_cost.plot([0, *macs], [before, *accuracy], marker=".", color=line.get_color())
+        (line,) = by_epoch.plot([0, *epochs], values, marker=".", label=label)
+        by_cost.plot([0, *macs], values, marker=".", color=line.get_color())
         shares = [100 * max(row["effort"], LEAST) for row in rows]
         effort.plot(epochs, shares, marker=".", color=line.get_color())
     for axes, x, y in (
-        (by_epoch, "epoch", "test accuracy (%)"),
-        (by_cost, "multiply-accumulates so far, forward and backward", "test accuracy (%)"),
+        (by_epoch, "epoch", f"test {merit.title}{unit}"),
+        (by_cost, "multiply-accumulates so far, forward and backward", f"test {merit.title}{unit}"),
         (effort, "epoch", "backward MACs of full training"),
     ):
         axes.set_xlabel(x, fontsize=9)
@@ -126,6 +129,14 @@ def plot(runs: Sequence[Compared], path: Path) -> None:
         write_file(path, lambda temporary: figure.savefig(temporary, dpi=130))
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _common(runs: Sequence[Compared]) -> Figure:
+    """The first figure of which all runs have the values of every epoch and before."""
+    for merit in ALL:
+        if all(f"val_{merit.key}" in run.record["epochs"][0] for run in runs):
+            return merit
+    raise UserError("--plot draws what all runs have: these have learned different things")
 
 
 def _described(settings: dict[str, Any]) -> str:

@@ -164,7 +164,7 @@ class _Reader:
         """The budgets of the grid for methods that take one."""
         if not self.axes["budget"] or settings.get("budget") is not None:
             return [None]
-        parts = {k: settings.get(k) for k in ("selector", "sparsifier", "skip")}
+        parts: dict[str, Any] = {k: settings.get(k) for k in ("selector", "sparsifier", "skip")}
         method = get_method(str(settings["method"]), **parts, settings=settings.get("set"))
         return list(self.axes["budget"]) if method.selector.needs_budget else [None]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tf_odl.data.catalogue import DATASETS
-from tf_odl.task import CLASSIFICATION, Task
+from tf_odl.task import CLASSIFICATION, Loss, Task
 from tf_odl.trainer.settings import Settings
 
 if TYPE_CHECKING:
@@ -51,7 +51,8 @@ class KeptData:
 
         given = {k: v for k, v in settings.to_dict().items() if k not in _OTHERS}
         built_in = (settings.data or "").partition(":")[0] in DATASETS
-        asked = None if built_in else [task.loss, task.shape]  # only own data depend on it
+        # Own data depend on what is asked of them; of others an autoencoder gets no labels.
+        asked = [task.loss is Loss.RECONSTRUCTION] if built_in else [task.loss, task.shape]
         key = json.dumps([given, asked], sort_keys=True)
         data = self._kept.pop(key, None)
         if data is None:

@@ -24,6 +24,7 @@ def compare(run_dirs: tuple[Path, ...], plot: Path | None, as_json: bool) -> Non
     are a share of those of full training for as many epochs as the run itself took.
     """
     from tf_odl.benchmark import comparison
+    from tf_odl.figures import ALL
 
     runs = comparison.compare(run_dirs)
     if plot is not None:
@@ -43,7 +44,7 @@ def compare(run_dirs: tuple[Path, ...], plot: Path | None, as_json: bool) -> Non
     if "epochs" not in runs[0].differs:
         rows.append(["epochs", *(str(len(run.record["epochs"])) for run in runs)])
     results = [run.record["result"] for run in runs]
-    for merit in comparison.MERITS:
+    for merit in ALL:
         title = merit.title.partition(",")[0]
         for when, key in (("before", f"{merit.key}_before"), ("after", merit.key)):
             if any(key in result for result in results):

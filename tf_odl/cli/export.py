@@ -9,10 +9,17 @@ import click
 
 from tf_odl.cli.export_data import form_of
 from tf_odl.cli.output import emit_json, print_table, progress_bar, show_notes
-from tf_odl.cli.source import Source, check_source, named_layers, read_source, training_options
+from tf_odl.cli.source import (
+    DEFAULT_METHOD,
+    Source,
+    check_source,
+    named_layers,
+    read_source,
+    training_options,
+)
 from tf_odl.cli.tensorflow import load_tensorflow
 from tf_odl.errors import UserError
-from tf_odl.task import CLASSIFYING, Form, Loss, recognise
+from tf_odl.task import CLASSIFYING, SQUARED, Form, Loss, recognise
 
 if TYPE_CHECKING:
     import numpy as np
@@ -125,6 +132,7 @@ def export(
     from tf_odl.converters.update_rule import UpdateRule
     from tf_odl.data import load, standardisation, standardised_as
     from tf_odl.fitting import layers_that_fit
+    from tf_odl.methods import get_method
     from tf_odl.trainer.finetune import read_record
 
     given = read_source(source, method, mask_file, fit)
@@ -159,6 +167,8 @@ def export(
                 **of_run,
             ),
         )
+    if settings is None or method is not None:
+        chosen = get_method(method or DEFAULT_METHOD, squared_errors=minimised in SQUARED)
     if out is None:
         name = f"export-{target}" if settings is not None else f"{source.stem}-{target}"
         out = (source if settings is not None else source.parent) / name

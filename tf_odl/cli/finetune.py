@@ -61,7 +61,7 @@ if TYPE_CHECKING:
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A method's setting.")
 @click.option("--epochs", type=int, default=10, show_default=True)
 @click.option("--batch-size", type=int, default=32, show_default=True)
-@click.option("--lr", "learning_rate", type=float, default=0.1, show_default=True)
+@click.option("--lr", "learning_rate", type=float, help="[0.1; of regressions 0.01]")
 @click.option("--schedule", default="cosine", show_default=True, help="cosine or constant.")
 @click.option("--warmup", type=float, default=0.5, show_default=True, help="Epochs, with cosine.")
 @click.option("--seed", type=int, default=0, show_default=True)
@@ -88,9 +88,14 @@ def finetune(
     options["set"] = _read_settings(options.pop("settings"))
     if resume and out is None:
         raise UserError("--resume needs --out RUN_DIR")
+    from tf_odl.trainer.settings import Settings
+
+    settings = Settings(**options)
+    if not resume:
+        settings.check_names()
+        settings.build_method()
     load_tensorflow(graphics=options["strategy"] == "mirrored")
     from tf_odl.trainer import finetune as run
-    from tf_odl.trainer.settings import Settings
 
     if resume:
         assert out is not None
@@ -103,7 +108,7 @@ def finetune(
                 )
     else:
         out = out or Path("runs") / time.strftime("finetune-%Y%m%d-%H%M%S")
-        run.start(Settings(**options), out)
+        run.start(settings, out)
     record = _train(out, run.read_record(out), as_json)
     if as_json:
         emit_json({**record, "run_dir": str(out)})

@@ -12,11 +12,9 @@ from tf_odl.cli.export_data import check_stream, data_of_export, stream_options
 from tf_odl.cli.output import emit_json, print_table, progress_bar, show_notes
 from tf_odl.cli.tensorflow import load_tensorflow
 from tf_odl.errors import UserError
-from tf_odl.task import Loss, recorded_loss
 
 if TYPE_CHECKING:
     from tf_odl.data import Dataset
-    from tf_odl.simulation import Simulation
 
 
 @click.command(short_help="Let an export learn inside TensorFlow Lite Micro on this machine.")
@@ -53,6 +51,7 @@ def simulate(
     check_stream(samples, passes, lr)
     load_tensorflow()
     from tf_odl import simulation
+    from tf_odl.figures import tested
     from tf_odl.files import write_file, write_json
 
     record = simulation.read_export(export_dir)
@@ -97,7 +96,7 @@ def simulate(
     print_table(
         ["", "value"],
         [
-            *_tested(result, recorded_loss(record)),
+            *tested(result.before, result.after),
             ["samples seen", f"{result.samples:,}"],
             ["skipped", f"{result.skipped:.2%}"],
             ["effort: backward MACs of full training", f"{result.effort:.2%}"],
@@ -114,17 +113,6 @@ def simulate(
         for name in ("learned.keras", "learned.tflite"):
             if (save / name).is_file():
                 click.echo(save / name)
-
-
-def _tested(result: Simulation, loss: Loss) -> list[list[str]]:
-    from tf_odl.figures import FIGURES
-
-    return [
-        [f"test {figure.title} {when}", figure.text(figures[figure.key])]
-        for figure in FIGURES[loss]
-        for when, figures in (("before", result.before), ("after", result.after))
-        if figure.key in figures
-    ]
 
 
 def _in_qemu(
@@ -155,6 +143,7 @@ def _in_qemu(
         result = teaching.run(
             board,
             data,
+            export_dir=export_dir,
             quiet=as_json,
             samples=samples,
             passes=passes,

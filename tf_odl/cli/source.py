@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tf_odl.methods import Mask, Method
     from tf_odl.trainer.finetune import Settings
 
+DEFAULT_METHOD = "tinypropv2"
 UPDATE_RULES = ("residual", "stochastic", "changes")
 HEADS = ("int8", "float32")
 ERROR_TYPES = ("float32", "bfloat16")
@@ -104,7 +105,7 @@ def read_source(path: Path, method: str | None, mask_file: Path | None, fit: boo
     from tf_odl.methods import get_method
     from tf_odl.trainer import finetune as run
 
-    chosen = get_method(method or "tinypropv2")
+    chosen = get_method(method or DEFAULT_METHOD)
     masks = settings = None
     model: Any
     if path.is_dir():
@@ -116,7 +117,7 @@ def read_source(path: Path, method: str | None, mask_file: Path | None, fit: boo
         settings, task = run.settings_of(record), run.task_of(record)
         model = models.load(path / "model.keras")
         if method is None:
-            chosen = settings.build_method()
+            chosen = settings.build_method(task.loss)
             masks = None if fit else run.load_masks(path)
     elif path.suffix == ".tflite":
         try:

@@ -70,6 +70,7 @@ def teach(
         result = run(
             board,
             dataset,
+            export_dir=export_dir,
             quiet=as_json,
             samples=samples,
             passes=passes,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ def run(
     board: Board,
     data: Dataset,
     *,
+    export_dir: Path | None,
     quiet: bool,
     samples: int | None,
     passes: int,
@@ -31,12 +33,21 @@ def run(
     lr: float | None,
     save: bool,
 ) -> Teaching:
-    """Teach with a progress bar."""
-    from tf_odl import teaching
+    """Teach with a progress bar.
+
+    Of a model without classes the figures are measured if the export is known.
+    """
+    from tf_odl import learned, simulation, teaching
+    from tf_odl.cli.tensorflow import load_tensorflow
 
     test_samples = ENOUGH_TEST_SAMPLES
     if test_share is not None:
         test_samples = round(test_share * len(data.x_test))
+    figures = None
+    if export_dir is not None and not board.hello.classes:
+        load_tensorflow()
+        record = simulation.read_export(export_dir)
+        figures = partial(learned.figures_of, export_dir=export_dir, record=record)
     with progress_bar(quiet=quiet) as progress:
         return teaching.teach(
             board,
@@ -46,6 +57,7 @@ def run(
             test_samples=test_samples,
             learning_rate=lr,
             save=save,
+            figures=figures,
             progress=progress,
         )
 
@@ -111,16 +123,20 @@ def show(result: Teaching, data: Dataset, board: str, out: Path) -> None:
 
 
 def _learned(result: Teaching) -> list[list[str]]:
-    """How much better it got: of a classifier by its test, of others by the samples it learned."""
+    """How much better it got: by its test, and without classes also by the samples it learned."""
+    from tf_odl.figures import tested
+
     if result.correct is not None:
         return [
             ["test accuracy before", _percent(result.accuracy_before)],
             ["test accuracy after", _percent(result.accuracy_after)],
         ]
+    rows = tested(result.before, result.after)
     few = min(RECENT, len(result.losses) // 2)
     if not few:
-        return []
+        return rows
     return [
+        *rows,
         [f"error before it was learned, first {few}", f"{result.losses[:few].mean():.4g}"],
         [f"error before it was learned, last {few}", f"{result.losses[-few:].mean():.4g}"],
     ]

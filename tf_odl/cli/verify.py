@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tf_odl.cli.export_data import data_of_export
-from tf_odl.cli.output import emit_json, print_table, progress_bar
+from tf_odl.cli.output import emit_json, print_table, progress_bar, show_notes
 from tf_odl.cli.tensorflow import load_tensorflow
 from tf_odl.errors import UserError
 
@@ -56,6 +56,7 @@ def verify(
         codes = np.random.default_rng(0).integers(-128, 128, shape).astype(np.int8)
     else:
         dataset = data_of_export(record, data, data_dir, shift)
+        show_notes(dataset.notes, quiet=as_json)
         model = simulation.read_model(export_dir, "model.tflite")
         codes = reference.quantize_input(model, dataset.x_test[:samples])
         codes = codes.reshape(len(codes), *record["input"]["shape"][1:])

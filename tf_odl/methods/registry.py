@@ -123,6 +123,7 @@ def get_method(
     skip: str | None = None,
     budget: str | None = None,
     settings: Mapping[str, str] | None = None,
+    squared_errors: bool = False,
 ) -> Method:
     """A preset, with any of its parts replaced.
 
@@ -132,6 +133,7 @@ def get_method(
         budget: see `parse_budget`; random and velocity take 20 % by default.
         settings: values for fields of the parts, such as {"threshold": "0.05"}; one that several
             parts have goes to all of them.
+        squared_errors: the model minimises them, for which some settings have another default.
 
     Raises:
         UserError: unknown name or setting, a value out of range, or a budget nobody uses.
@@ -147,7 +149,9 @@ def get_method(
     ):
         build = _choose(kind, table, chosen).build
         known = kinds(build)
-        parts.append(build(**{k: read_setting(k, given[k], known[k]) for k in given if k in known}))
+        defaults = getattr(build, "of_squared_errors", {}) if squared_errors else {}
+        chosen_values = {k: read_setting(k, given[k], known[k]) for k in given if k in known}
+        parts.append(build(**{**defaults, **chosen_values}))
         unknown -= set(known)
     if unknown:
         left = ", ".join(repr(k) for k in given if k in unknown)

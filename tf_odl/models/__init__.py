@@ -22,7 +22,7 @@ from tf_odl.models.resnet8 import resnet8
 from tf_odl.models.resnet18 import resnet18
 from tf_odl.models.resnet50 import resnet50
 from tf_odl.models.samples import need_images
-from tf_odl.models.statistics import set_statistics
+from tf_odl.models.statistics import set_mean, set_statistics
 from tf_odl.models.weights import load_weights
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "load",
     "load_weights",
     "pretrain_digits",
+    "set_mean",
     "set_statistics",
 ]
 

@@ -18,16 +18,23 @@ if TYPE_CHECKING:
     from tf_odl.data import Dataset
 
 SUFFIXES = (".keras", ".h5")
+_GIVEN_BY_KERAS = re.compile(r"(sequential|functional|model)(_\d+)?")
 
 
 def load(path: Path) -> keras.Model:
     """The model in a .keras or .h5 file; of a saved OdlModel the one it wraps.
+
+    It has the name of the file if it has none but Keras' own.
 
     Raises:
         UserError: as `read`; the model does not have one input and one output.
     """
     model = read(path)
     _check_form(model, path)
+    if _GIVEN_BY_KERAS.fullmatch(model.name):
+        # TensorFlow takes fewer characters for a name than files do.
+        name = re.sub(r"[^A-Za-z0-9_.-]", "_", Path(path).stem).lstrip("_-")
+        model.name = name or model.name
     return model
 
 

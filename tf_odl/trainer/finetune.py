@@ -14,7 +14,7 @@ import platform
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,7 +30,7 @@ from tf_odl.errors import UserError
 from tf_odl.figures import FIGURES, reconstruction_figures
 from tf_odl.files import new_folder, write_file, write_json
 from tf_odl.methods import Masks
-from tf_odl.task import CLASSIFICATION, CLASSIFYING, Loss, Task, recognise, recorded_loss
+from tf_odl.task import CLASSIFICATION, Loss, Task, recognise, recorded_loss
 from tf_odl.trainer import batches, checkpoint, effort
 from tf_odl.trainer.analysis import support_set
 from tf_odl.trainer.loss import keras_loss, metrics, wanted
@@ -92,21 +92,18 @@ def prepare(settings: Settings, loader: Loader = load_data) -> Prepared:
     Raises:
         UserError: see the loaders; or only one of model and data is named.
     """
-    method = settings.build_method()
+    settings.check_names()
     built_in = settings.model is not None and models.is_built_in(settings.model)
     if settings.weights is not None and not built_in:
         raise UserError(
             "--weights are for a built-in model: "
             f"name one with --model ({', '.join(models.MODELS)})"
         )
-    if settings.model is None and settings.data is None:
-        settings = _replace(settings, shift=settings.shift or DEMO_SHIFT)
-        data = loader(settings, CLASSIFICATION)
-        return Prepared(settings, models.pretrain_digits(settings.seed), data, Loss.CROSS_ENTROPY)
-    if settings.data is None:
-        raise UserError("--model needs --data: a built-in name, an .npz or .csv file, or a folder")
     if settings.model is None:
-        raise UserError(f"--data needs --model: a .keras file or one of {', '.join(models.MODELS)}")
+        loss = Loss.CROSS_ENTROPY
+        settings = replace(settings.resolved(loss), shift=settings.shift or DEMO_SHIFT)
+        data = loader(settings, CLASSIFICATION)
+        return Prepared(settings, models.pretrain_digits(settings.seed), data, loss)
     named = None if settings.loss is None else Loss(settings.loss)
     if built_in:
         data = loader(settings, Task(named))
@@ -117,6 +114,8 @@ def prepare(settings: Settings, loader: Loader = load_data) -> Prepared:
         model = models.build(settings.model, data.x_train.shape[1:], outputs, settings.seed)
         if settings.weights is None:
             models.set_statistics(model, data.x_train)
+            if loss is Loss.MSE:
+                models.set_mean(model, data.y_train)
         else:
             model = models.load_weights(model, settings.weights)
         models.check_fits_data(model, data, loss)
@@ -124,16 +123,14 @@ def prepare(settings: Settings, loader: Loader = load_data) -> Prepared:
         model = models.load(Path(settings.model))
         loss, data = recognise(models.form_of(model), named, lambda task: loader(settings, task))
     models.check_learns(model, data, loss)
+    settings = settings.resolved(loss)
+    method = settings.build_method(loss)
     if method.selector.needs_classes and loss is not Loss.CROSS_ENTROPY:
         raise UserError(
             f"{method.selector.name} measures accuracy, which a model trained by {loss.value} does "
             "not have: choose another selector"
         )
     return Prepared(settings, model, models.as_the_model_takes(model, data), loss)
-
-
-def _replace(settings: Settings, **changes: Any) -> Settings:
-    return Settings(**(settings.to_dict() | changes))
 
 
 def start(settings: Settings, run_dir: Path, *, loader: Loader = load_data) -> None:
@@ -172,9 +169,10 @@ def resume(
     record = read_record(run_dir)
     if record["status"] == "complete":
         return record
-    settings = settings_of(record)
-    keras.utils.set_random_seed(settings.seed)
     loss = recorded_loss(record)
+    settings = settings_of(record).resolved(loss)
+    assert settings.learning_rate is not None
+    keras.utils.set_random_seed(settings.seed)
     data = loader(settings, task_of(record))
     size = settings.batch_size
     steps = batches.steps_per_epoch(len(data.x_train), size)
@@ -277,7 +275,7 @@ def _wrap(model: keras.Model, data: Dataset, settings: Settings, loss: Loss) -> 
     rng = np.random.default_rng(settings.seed)
     count = min(SELECTION_SAMPLES, len(data.x_train))
     subset = data.x_train[rng.choice(len(data.x_train), count, replace=False)]
-    method = settings.build_method()
+    method = settings.build_method(loss)
     support = None
     if method.selector.needs_analysis:
         count = method.selector.support_samples
@@ -313,7 +311,7 @@ def _record(settings: Settings, data: Dataset, trainer: OdlModel, loss: Loss) ->
         "status": "running",
         "tf_odl": tf_odl.__version__,
         "settings": settings.to_dict(),
-        "method": settings.build_method().to_dict(),
+        "method": settings.build_method(loss).to_dict(),
         "loss": loss.value,
         "versions": {
             "python": platform.python_version(),
@@ -329,7 +327,7 @@ def _record(settings: Settings, data: Dataset, trainer: OdlModel, loss: Loss) ->
             "pixels": data.pixels,
             **standardisation(data),
             "warning": uneven(data),
-            "notes": [*data.notes, *_notes(settings, loss)],
+            "notes": list(data.notes),
             "train": list(data.x_train.shape),
             "test": list(data.x_test.shape),
         },
@@ -344,16 +342,6 @@ def _record(settings: Settings, data: Dataset, trainer: OdlModel, loss: Loss) ->
         },
         "epochs": [],
     }
-
-
-def _notes(settings: Settings, loss: Loss) -> list[str]:
-    skip = settings.build_method().skip
-    if loss in CLASSIFYING or skip.always_trains:
-        return []
-    return [
-        f"{skip.name} compares a sample's error with the largest one so far, and squares have no "
-        "bound: if it skips too many, lower its threshold (--set threshold=0.01) or use tinyprop"
-    ]
 
 
 class _Recorder(keras.callbacks.Callback):
@@ -393,9 +381,12 @@ class _Recorder(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         row = {k: float(v) for k, v in (logs or {}).items()}
         if not math.isfinite(row["loss"]):
+            scale = ""
+            if recorded_loss(self.record) is Loss.MSE:
+                scale = ", or scale the targets to numbers of about 1, because steps grow with them"
             raise UserError(
                 f"the loss is not finite in epoch {epoch + 1}: lower --lr "
-                f"(it was {self.record['settings']['learning_rate']})"
+                f"(it was {self.record['settings']['learning_rate']}){scale}"
             )
         masks = self.model.masks
         counted = sum(r["selection_macs"] for r in self.history)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from tf_odl.errors import UserError
 from tf_odl.methods import Method, get_method
-from tf_odl.task import LOSSES
+from tf_odl.task import LOSSES, SQUARED, Loss
 
+FILES = (".keras", ".h5", ".npz", ".csv")
 STRATEGIES = ("none", "mirrored")
 SCHEDULES = ("cosine", "constant")
+# An output that is 10 off has 10 times the gradient of a class that is missed. An autoencoder's is
+# divided by its many outputs.
+LEARNING_RATES: Mapping[Loss, float] = {**dict.fromkeys(Loss, 0.1), Loss.MSE: 0.01}
 
 
 @dataclass(frozen=True)
@@ -38,7 +44,7 @@ class Settings:
     set: dict[str, str] = field(default_factory=dict)
     epochs: int = 10
     batch_size: int = 32
-    learning_rate: float = 0.1
+    learning_rate: float | None = None  # None: that of LEARNING_RATES
     schedule: str = "cosine"
     warmup: float = 0.5
     seed: int = 0
@@ -50,7 +56,7 @@ class Settings:
                 raise UserError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.samples is not None and self.samples < 1:
             raise UserError(f"samples must be at least 1, got {self.samples}")
-        if not self.learning_rate > 0:
+        if self.learning_rate is not None and not self.learning_rate > 0:
             raise UserError(f"learning rate must be positive, got {self.learning_rate}")
         if not 0 <= self.warmup <= self.epochs:
             raise UserError(f"warm-up must be 0 to {self.epochs} epochs, got {self.warmup}")
@@ -63,8 +69,30 @@ class Settings:
         if self.seed < 0:
             raise UserError(f"seed must not be negative, got {self.seed}")
 
-    def build_method(self) -> Method:
-        """The method these settings name."""
+    def check_names(self) -> None:
+        """Raises UserError if model or data are missing, as far as their names tell."""
+        if self.model is not None and self.data is None:
+            raise UserError(
+                "--model needs --data: a built-in name, an .npz or .csv file, or a folder"
+            )
+        if self.data is not None and self.model is None:
+            raise UserError(
+                "--data needs --model: a .keras file or a name that tf-odl finetune --help lists"
+            )
+        if self.weights is not None and self.model is None:
+            raise UserError("--weights are for a built-in model: name one with --model")
+        for path in (Path(name) for name in (self.model, self.data) if name is not None):
+            if path.suffix in FILES and not path.is_file():
+                raise UserError(f"{path} does not exist")
+
+    def resolved(self, loss: Loss) -> Settings:
+        """With the learning rate that suits the loss, if none was chosen."""
+        if self.learning_rate is not None:
+            return self
+        return replace(self, learning_rate=LEARNING_RATES[loss])
+
+    def build_method(self, loss: Loss | None = None) -> Method:
+        """The method these settings name, with the defaults for what is minimised."""
         return get_method(
             self.method,
             selector=self.selector,
@@ -72,6 +100,7 @@ class Settings:
             skip=self.skip,
             budget=self.budget,
             settings=self.set,
+            squared_errors=loss in SQUARED,
         )
 
     def to_dict(self) -> dict[str, Any]:
