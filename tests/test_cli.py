@@ -133,6 +133,11 @@ def test_doctor_says_what_is_missing(monkeypatch):
         (["simulate", "."], "export.json"),
         (["simulate", ".", "--samples", "0"], "--samples"),
         (["simulate", ".", "--lr", "-1"], "--lr"),
+        (["finetune", "--lr", "inf"], "learning rate must be positive and finite"),
+        (["finetune", "--batch-size", "0"], "batch size must be at least 1"),
+        (["compile", "nowhere"], "nowhere is no export"),
+        (["deploy", "nowhere"], "nowhere is no export"),
+        (["benchmark", "no.yaml"], "no.yaml cannot be read: No such file or directory"),
     ],
 )
 def test_mistakes_are_answered_in_one_line(tmp_path, monkeypatch, arguments, message):
@@ -142,6 +147,34 @@ def test_mistakes_are_answered_in_one_line(tmp_path, monkeypatch, arguments, mes
     assert result.stderr.startswith("error: ") and result.stderr.count("\n") == 1
     assert message in result.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["plan", "export"])
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("model.onnx", "is of another kind: give the folder of a run, a .keras"),
+        ("model.tflite", "this is not a .tflite model"),
+        ("model.keras", "is no readable Keras model"),
+    ],
+)
+def test_files_that_hold_no_model_are_refused_in_one_line(tmp_path, command, name, message):
+    path = tmp_path / name
+    path.write_bytes(b"anything" * 50)
+    result = (
+        run(command, str(path), "--data", "digits")
+        if command == "export"
+        else run(command, str(path))
+    )
+    assert result.exit_code == 2, result.output
+    assert message in result.stderr and result.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_is_no_export(tmp_path):
+    (tmp_path / "model.keras").write_text("")
+    result = run("verify", str(tmp_path / "model.keras"))
+    assert result.exit_code == 2 and "model.keras is no export" in result.stderr
 
 
 def test_tables_align_numbers_to_the_right(capsys):

@@ -58,8 +58,9 @@ def read_plan(export_dir: Path) -> dict[str, Any]:
     """The contents of plan.json.
 
     Raises:
-        UserError: it cannot be read.
+        UserError: the folder is no export, or the file cannot be read.
     """
+    read_export(export_dir)
     path = export_dir / "plan.json"
     try:
         plan: dict[str, Any] = json.loads(path.read_text())

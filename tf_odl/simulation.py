@@ -72,7 +72,7 @@ def read_export(export_dir: Path) -> dict[str, Any]:
     path = Path(export_dir) / "export.json"
     try:
         return json.loads(path.read_text())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         inside = sorted(p.parent for p in Path(export_dir).glob("*/export.json"))
         hint = f": did you mean {' or '.join(map(str, inside))}?" if inside else ""
         raise UserError(f"{export_dir} is no export (export.json is missing){hint}") from None

@@ -11,7 +11,6 @@ from tf_odl.cli.export_data import form_of
 from tf_odl.cli.output import emit_json, print_table, progress_bar, show_notes
 from tf_odl.cli.source import (
     DEFAULT_METHOD,
-    Source,
     check_source,
     named_layers,
     read_source,
@@ -19,7 +18,7 @@ from tf_odl.cli.source import (
 )
 from tf_odl.cli.tensorflow import load_tensorflow
 from tf_odl.errors import UserError
-from tf_odl.task import CLASSIFYING, SQUARED, Form, Loss, recognise
+from tf_odl.task import CLASSIFYING, SQUARED, Loss, recognise
 
 if TYPE_CHECKING:
     import numpy as np
@@ -153,11 +152,11 @@ def export(
         shift = shift or settings.shift
     elif data is None and not isinstance(model, bytes):
         raise UserError("a .keras file needs --data to calibrate and to measure accuracy")
-    minimised = given.task.loss if loss is None else Loss(loss)
+    minimised = given.loss if loss is None else Loss(loss)
     dataset = None
     if data is not None:
         minimised, dataset = recognise(
-            _form(given, source.stem),
+            given.form,
             minimised,
             lambda task: load(
                 data,
@@ -256,17 +255,6 @@ def export(
         emit_json({"export_dir": str(out), "export": report.export, "plan": report.plan})
     else:
         _print(report, out)
-
-
-def _form(given: Source, name: str) -> Form:
-    from tf_odl import models
-    from tf_odl.converters.flatbuffer import FlatModel
-    from tf_odl.converters.losses import form_of
-    from tf_odl.converters.third_party import adapt
-
-    if isinstance(given.model, bytes):
-        return form_of(FlatModel(adapt(given.model)[0]), name)
-    return models.form_of(given.model)
 
 
 def _tested(data: Dataset, loss: Loss | None) -> tuple[np.ndarray, np.ndarray] | None:

@@ -11,7 +11,7 @@ from tf_odl.cli.output import emit_json, print_table, progress_bar
 from tf_odl.cli.source import check_source, named_layers, read_source, training_options
 from tf_odl.cli.tensorflow import load_tensorflow
 from tf_odl.errors import UserError
-from tf_odl.task import CLASSIFYING, Loss
+from tf_odl.task import Loss, Task
 
 if TYPE_CHECKING:
     from tf_odl.converters.fit import Fit
@@ -66,13 +66,13 @@ def plan(
 
     stored = None if errors is None else ErrorType(errors)
     given = read_source(source, method, mask_file, fit)
-    minimised = None if given.task.loss in CLASSIFYING else given.task.loss
-    if loss is not None:
-        minimised = Loss(loss)
+    minimised = given.loss if loss is None else Loss(loss)
     found = data = None
     if fit:
         if given.settings is not None and not isinstance(given.model, bytes):
-            data = as_the_model_takes(given.model, load_data(given.settings, given.task))
+            data = as_the_model_takes(
+                given.model, load_data(given.settings, Task(given.loss, given.form.inputs))
+            )
         with progress_bar(quiet=as_json) as progress:
             found = layers_that_fit(
                 given.model,
@@ -106,7 +106,8 @@ def plan(
         try:
             plot_plan(result, plot) if found is None else plot_fit(found, plot)
         except (OSError, ValueError) as error:
-            raise UserError(f"{plot} cannot be written: {error}") from error
+            reason = getattr(error, "strerror", None) or error
+            raise UserError(f"{plot} cannot be written: {reason}") from error
     if as_json:
         emit_json(result if found is None else {"choices": _choices(found), "plan": result})
     else:

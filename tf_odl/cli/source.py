@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tf_odl.errors import UserError
-from tf_odl.task import LOSSES, Task
+from tf_odl.task import LOSSES, Form, Loss, recorded_loss
 
 if TYPE_CHECKING:
     import keras
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tf_odl.methods import Mask, Method
     from tf_odl.trainer.finetune import Settings
 
+SUFFIXES = (".keras", ".h5", ".tflite")
 DEFAULT_METHOD = "tinypropv2"
 UPDATE_RULES = ("residual", "stochastic", "changes")
 HEADS = ("int8", "float32")
@@ -72,8 +73,7 @@ def training_options(command: Callable[..., Any]) -> Callable[..., Any]:
 class Source:
     """A model, or the contents of an int8 .tflite file, and what its run says of training it.
 
-    `settings` are those of a run. `task` is what the model asks of data, as far as that is known:
-    its loss is that of a run, or None. The method is the run's or
+    `settings` and `loss` are those of a run, None of a file. The method is the run's or
     tinypropv2, unless one is named; the masks are those of `--masks`, else of a run whose method is
     used.
     """
@@ -82,14 +82,20 @@ class Source:
     method: Method
     masks: dict[str, Mask] | None
     settings: Settings | None
-    task: Task
+    loss: Loss | None
+    form: Form
 
 
 def check_source(path: Path) -> None:
     """Raises UserError if there is nothing to read, before TensorFlow is loaded."""
+    wrong = None
     if not path.exists():
+        wrong = "does not exist"
+    elif path.is_file() and path.suffix not in SUFFIXES:
+        wrong = "is of another kind"
+    if wrong is not None:
         raise UserError(
-            f"{path} does not exist: give the folder of a run, a .keras or an int8 .tflite file"
+            f"{path} {wrong}: give the folder of a run, a .keras or an int8 .tflite file"
         )
 
 
@@ -101,12 +107,14 @@ def read_source(path: Path, method: str | None, mask_file: Path | None, fit: boo
     """
     from tf_odl import models
     from tf_odl.converters.flatbuffer import FlatModel
+    from tf_odl.converters.losses import form_of
     from tf_odl.converters.mask_file import read_masks
+    from tf_odl.converters.third_party import adapt
     from tf_odl.methods import get_method
     from tf_odl.trainer import finetune as run
 
     chosen = get_method(method or DEFAULT_METHOD)
-    masks = settings = None
+    masks = settings = loss = None
     model: Any
     if path.is_dir():
         record = run.read_record(path)
@@ -114,24 +122,24 @@ def read_source(path: Path, method: str | None, mask_file: Path | None, fit: boo
             raise UserError(
                 f"{path} is not finished: continue with tf-odl finetune --out {path} --resume"
             )
-        settings, task = run.settings_of(record), run.task_of(record)
+        settings, loss = run.settings_of(record), recorded_loss(record)
         model = models.load(path / "model.keras")
         if method is None:
-            chosen = settings.build_method(task.loss)
+            chosen = settings.build_method(loss)
             masks = None if fit else run.load_masks(path)
     elif path.suffix == ".tflite":
         try:
             model = path.read_bytes()
         except OSError as error:
             raise UserError(f"{path} cannot be read: {error.strerror}") from error
-        flat = FlatModel(model)
-        task = Task(None, flat.shape(flat.inputs[0])[1:])
+        form = form_of(FlatModel(adapt(model)[0]), path.stem)
     else:
         model = models.load(path)
-        task = Task(None, models.form_of(model).inputs)
+    if not isinstance(model, bytes):
+        form = models.form_of(model)
     if mask_file is not None:
         masks = read_masks(mask_file)
-    return Source(model, chosen, masks, settings, task)
+    return Source(model, chosen, masks, settings, loss, form)
 
 
 def named_layers(

@@ -86,9 +86,11 @@ def _check_form(model: keras.Model, path: Path) -> None:
     if not inputs or not outputs:
         raise UserError(f"{path} is a subclassed model: rebuild it with the functional API")
     if len(inputs) != 1 or len(outputs) != 1:
-        raise UserError(
-            f"{path} has {len(inputs)} inputs and {len(outputs)} outputs, one of each is supported"
+        counts = (
+            f"{len(found)} {what}{'s' if len(found) > 1 else ''}"
+            for found, what in ((inputs, "input"), (outputs, "output"))
         )
+        raise UserError(f"{path} has {' and '.join(counts)}, one of each is supported")
     if None in inputs[0].shape[1:]:
         raise UserError(
             f"{path} takes samples of shape {tuple(inputs[0].shape[1:])}: "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -53,11 +54,12 @@ class Settings:
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size"):
             if getattr(self, name) < 1:
-                raise UserError(f"{name} must be at least 1, got {getattr(self, name)}")
+                what = name.replace("_", " ")
+                raise UserError(f"{what} must be at least 1, got {getattr(self, name)}")
         if self.samples is not None and self.samples < 1:
             raise UserError(f"samples must be at least 1, got {self.samples}")
-        if self.learning_rate is not None and not self.learning_rate > 0:
-            raise UserError(f"learning rate must be positive, got {self.learning_rate}")
+        if self.learning_rate is not None and not 0 < self.learning_rate < math.inf:
+            raise UserError(f"learning rate must be positive and finite, got {self.learning_rate}")
         if not 0 <= self.warmup <= self.epochs:
             raise UserError(f"warm-up must be 0 to {self.epochs} epochs, got {self.warmup}")
         if self.schedule not in SCHEDULES:
