@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tf_odl.benchmark import work
@@ -198,6 +199,16 @@ def test_failures_and_missing_data_are_set_aside_and_tried_again(tmp_path):
     grid.write_text(text.replace("1.0e+30", "0.03"))
     assert run(grid, "--jobs", 1, "--out", out).returncode == 0
     assert results(out).count(",done,") == 4 and results(out).count(",missing,") == 2
+
+
+def test_a_regression_fails_before_it_trains(tmp_path):
+    """Tables hold accuracies."""
+    x = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
+    np.savez(tmp_path / "some.npz", x=x, y=x.sum(1))
+    settings = Settings(model="mlp5", data=str(tmp_path / "some.npz"), epochs=1)
+    outcome = work.make(Job("one", str(tmp_path / "one"), settings.to_dict()))
+    assert outcome.status == FAILED and "tf-odl compare" in outcome.message
+    assert not (tmp_path / "one" / "checkpoints").exists()
 
 
 def test_a_grid_without_any_data_is_an_error(tmp_path):

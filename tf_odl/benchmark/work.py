@@ -15,6 +15,7 @@ from typing import Any
 from tf_odl.benchmark.kept_data import KeptData
 from tf_odl.errors import UserError
 from tf_odl.files import write_json
+from tf_odl.task import CLASSIFYING, Task, recorded_loss
 from tf_odl.trainer.settings import Settings
 
 DONE, FAILED, MISSING = "done", "failed", "missing"
@@ -106,6 +107,11 @@ def _train(folder: Path, settings: Settings) -> None:
             write_json(folder / "run.json", record)
     else:
         finetune.start(settings, folder, loader=_data.load)
+    if recorded_loss(finetune.read_record(folder)) not in CLASSIFYING:
+        raise UserError(
+            "the tables of a benchmark hold accuracies, which this model does not have: make runs "
+            "with tf-odl finetune and show them with tf-odl compare"
+        )
     finetune.resume(folder, loader=_data.load)
 
 
@@ -114,7 +120,7 @@ def _loader_message(settings: Settings) -> str | None:
     from tf_odl.trainer import finetune
 
     try:
-        finetune.load_data(settings)
+        finetune.load_data(settings, Task(None))
     except UserError as error:
         return str(error)
     return None
