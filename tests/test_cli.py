@@ -135,6 +135,9 @@ def test_doctor_says_what_is_missing(monkeypatch):
         (["simulate", ".", "--lr", "-1"], "--lr"),
         (["finetune", "--lr", "inf"], "learning rate must be positive and finite"),
         (["finetune", "--batch-size", "0"], "batch size must be at least 1"),
+        (["finetune", "--seed", "-1"], "seed must be 0 to"),
+        (["finetune", "--seed", "4294967296"], "seed must be 0 to"),
+        (["finetune", "--model", "mlp5", "--data", ""], "--data is empty"),
         (["compile", "nowhere"], "nowhere is no export"),
         (["deploy", "nowhere"], "nowhere is no export"),
         (["benchmark", "no.yaml"], "no.yaml cannot be read: No such file or directory"),
@@ -169,6 +172,13 @@ def test_files_that_hold_no_model_are_refused_in_one_line(tmp_path, command, nam
     assert result.exit_code == 2, result.output
     assert message in result.stderr and result.stderr.count("\n") == 1
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_record_of_something_else_is_no_export(tmp_path):
+    (tmp_path / "export.json").write_text("{}")
+    for command in ("simulate", "verify"):
+        result = run(command, str(tmp_path))
+        assert result.exit_code == 2 and "no record of an export" in result.stderr
 
 
 def test_a_file_is_no_export(tmp_path):

@@ -96,6 +96,14 @@ def test_files_of_an_export_that_are_gone_or_damaged(
     assert refused.exit_code == 2 and f"{name} cannot be read" in refused.stderr
 
 
+def test_masks_of_a_run_that_are_damaged(folder: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(folder / "run", tmp_path / "run")
+    (run / "masks.npz").write_bytes(b"nothing")
+    refused = invoke("export", run, "--out", tmp_path / "out")
+    assert refused.exit_code == 2 and "masks.npz is no .npz file with masks" in refused.stderr
+    assert not (tmp_path / "out").exists()
+
+
 def test_other_channels_are_refused(folder: Path, tmp_path: Path) -> None:
     np.savez(tmp_path / "two.npz", x=X[:, :2], y=Y)
     refused = invoke("simulate", folder / "run" / "export-nano33", "--data", tmp_path / "two.npz")

@@ -213,6 +213,18 @@ def test_auc_is_the_share_of_pairs_in_the_right_order() -> None:
     assert "auc" not in reconstruction_figures(np.ones((2, 1)), np.zeros((2, 1)), np.zeros(2))
 
 
+def test_large_whole_numbers_are_no_classes(tmp_path: Path) -> None:
+    """A billion classes would take all memory."""
+    y = np.arange(240) + 10**9
+    path = npz(tmp_path / "some.npz", X, y)
+    lines = [",".join([*(f"{v:.3f}" for v in x), str(t)]) for x, t in zip(X, y, strict=True)]
+    (tmp_path / "some.csv").write_text("\n".join(["a,b,c,d,e,f,label", *lines]))
+    for name in (path, str(tmp_path / "some.csv")):
+        assert load(name, task=Task(None, (6,))).target_names
+        with pytest.raises(UserError, match=r"1000000\d+ .*is no class"):
+            load(name)
+
+
 # -- what is minimised --------------------------------------------------------------------------
 
 

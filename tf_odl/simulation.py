@@ -71,13 +71,16 @@ def read_export(export_dir: Path) -> dict[str, Any]:
     """
     path = Path(export_dir) / "export.json"
     try:
-        return json.loads(path.read_text())
+        record = json.loads(path.read_text())
     except (FileNotFoundError, NotADirectoryError):
         inside = sorted(p.parent for p in Path(export_dir).glob("*/export.json"))
         hint = f": did you mean {' or '.join(map(str, inside))}?" if inside else ""
         raise UserError(f"{export_dir} is no export (export.json is missing){hint}") from None
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read: {error}") from error
+    if not isinstance(record, dict) or "provenance" not in record:
+        raise UserError(f"{path} is no record of an export: make the export again")
+    return record
 
 
 def read_model(export_dir: Path, name: str) -> bytes:

@@ -42,7 +42,7 @@ def compare(run_dirs: Sequence[Path]) -> list[Compared]:
     for folder in run_dirs:
         record = read_record(folder)
         if record is None:
-            raise UserError(f"{folder} holds no run (run.json is missing)")
+            raise UserError(f"{folder} holds no run (run.json is missing or damaged)")
         if record["status"] != "complete":
             raise UserError(
                 f"{folder} is not complete: continue it with tf-odl finetune --out {folder} "

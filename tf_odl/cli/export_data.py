@@ -36,7 +36,7 @@ def check_stream(samples: int | None, passes: int, lr: float | None) -> None:
         if value is not None and value < 1:
             raise UserError(f"{name} must be at least 1, got {value}")
     if lr is not None and not 0 < lr < float("inf"):
-        raise UserError(f"--lr must be positive, got {lr}")
+        raise UserError(f"--lr must be positive and finite, got {lr}")
 
 
 def data_of_export(

@@ -126,7 +126,7 @@ def read_source(path: Path, method: str | None, mask_file: Path | None, fit: boo
         model = models.load(path / "model.keras")
         if method is None:
             chosen = settings.build_method(loss)
-            masks = None if fit else run.load_masks(path)
+            masks = None if fit else read_masks(path / "masks.npz")
     elif path.suffix == ".tflite":
         try:
             model = path.read_bytes()

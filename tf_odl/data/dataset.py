@@ -52,6 +52,7 @@ class Dataset:
         return self.class_names != NO_LABELS
 
 
+MOST_CLASSES = 100_000  # larger whole numbers are measured, or name something
 NO_LABELS = ("",)  # the class names of samples without
 
 
@@ -208,7 +209,8 @@ def _samples(x: np.ndarray, what: str) -> np.ndarray:
         raise UserError(f"{what} samples must be numbers, got dtype {x.dtype}")
     if x.dtype == np.uint8:
         return np.divide(x[..., None] if x.ndim == 3 else x, 255, dtype=np.float32, order="C")
-    x = np.ascontiguousarray(x, np.float32)
+    with np.errstate(over="ignore"):  # infinity, which is refused below
+        x = np.ascontiguousarray(x, np.float32)
     bad = np.flatnonzero(~np.isfinite(x).all(axis=tuple(range(1, x.ndim))))
     if len(bad):
         raise UserError(
@@ -236,6 +238,12 @@ def _labels(y: np.ndarray, count: int, what: str) -> np.ndarray:
         raise UserError(
             f"{what} label {int(y[negative[0]])} of sample {negative[0]} is out of range: "
             "classes count from 0"
+        )
+    large = np.flatnonzero(y >= MOST_CLASSES)
+    if len(large):
+        raise UserError(
+            f"{what} label {int(y[large[0]])} of sample {large[0]} is no class number: classes "
+            "count from 0; for a regression use --loss mse"
         )
     return y.astype(np.int64)
 

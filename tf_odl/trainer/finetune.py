@@ -29,7 +29,6 @@ from tf_odl.data.dataset import at_most
 from tf_odl.errors import UserError
 from tf_odl.figures import FIGURES, reconstruction_figures
 from tf_odl.files import new_folder, write_file, write_json
-from tf_odl.methods import Masks
 from tf_odl.task import CLASSIFICATION, Loss, Task, recognise, recorded_loss
 from tf_odl.trainer import batches, checkpoint, effort
 from tf_odl.trainer.analysis import support_set
@@ -257,18 +256,6 @@ def settings_of(record: dict[str, Any]) -> Settings:
 def task_of(record: dict[str, Any]) -> Task:
     """What the model of a run asks of its data."""
     return Task(recorded_loss(record), tuple(record["data"]["train"][1:]))
-
-
-def load_masks(run_dir: Path) -> Masks:
-    """The masks of the last epoch of a finished run."""
-    from tf_odl.methods import Mask
-
-    with np.load(Path(run_dir) / "masks.npz") as data:
-        parts: dict[str, dict[str, np.ndarray]] = {}
-        for key in data.files:
-            name, _, part = key.rpartition("/")
-            parts.setdefault(name, {})[part] = data[key]
-        return {name: Mask(**arrays) for name, arrays in parts.items()}
 
 
 def _wrap(model: keras.Model, data: Dataset, settings: Settings, loss: Loss) -> OdlModel:

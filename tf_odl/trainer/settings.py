@@ -68,11 +68,14 @@ class Settings:
             raise UserError(f"unknown strategy {self.strategy!r}: choose {' or '.join(STRATEGIES)}")
         if self.loss is not None and self.loss not in LOSSES:
             raise UserError(f"unknown loss {self.loss!r}: choose {', '.join(LOSSES)}")
-        if self.seed < 0:
-            raise UserError(f"seed must not be negative, got {self.seed}")
+        if not 0 <= self.seed < 2**32:
+            raise UserError(f"seed must be 0 to {2**32 - 1}, got {self.seed}")
 
     def check_names(self) -> None:
         """Raises UserError if model or data are missing, as far as their names tell."""
+        for what, name in (("--model", self.model), ("--data", self.data)):
+            if name == "":
+                raise UserError(f"{what} is empty")
         if self.model is not None and self.data is None:
             raise UserError(
                 "--model needs --data: a built-in name, an .npz or .csv file, or a folder"
