@@ -8,7 +8,6 @@ from pathlib import Path
 from tf_odl.errors import UserError
 
 FOLDER = Path(__file__).resolve().parent
-SOURCES = FOLDER / "src"
 REGISTERER = "TfOdlRegisterOps"
 
 

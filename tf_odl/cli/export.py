@@ -60,7 +60,13 @@ SCHEDULES = ("constant", "step", "cosine")
     show_default=True,
     help="What sets the int8 ranges of activations.",
 )
-@click.option("--lr", type=float, default=0.005, show_default=True, help="Per sample, changeable.")
+@click.option(
+    "--lr",
+    type=float,
+    default=0.005,
+    show_default=True,
+    help="Of a sample; a sketch may change it.",
+)
 @click.option("--schedule", type=click.Choice(SCHEDULES), default="constant", show_default=True)
 @click.option("--schedule-samples", type=int, metavar="N", help="Of a step; until a cosine ends.")
 @click.option(

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     "--standardise", is_flag=True, help="Mean 0 and deviation 1 of each channel; sound has them."
 )
 @click.option("--samples", type=int, help="Train on at most so many samples.")
-@click.option("--loss", type=click.Choice(LOSSES), help="[what model and data suggest]")
+@click.option("--loss", type=click.Choice(LOSSES), help="What is minimised [model and data tell].")
 @click.option("--method", default="tinypropv2", show_default=True, help="See: tf-odl methods.")
 @click.option("--selector", help="Replace the method's selector.")
 @click.option("--sparsifier", help="Replace the method's sparsifier.")
@@ -61,9 +61,15 @@ if TYPE_CHECKING:
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A method's setting.")
 @click.option("--epochs", type=int, default=10, show_default=True)
 @click.option("--batch-size", type=int, default=32, show_default=True)
-@click.option("--lr", "learning_rate", type=float, help="[0.1; of regressions 0.01]")
-@click.option("--schedule", default="cosine", show_default=True, help="cosine or constant.")
-@click.option("--warmup", type=float, default=0.5, show_default=True, help="Epochs, with cosine.")
+@click.option(
+    "--lr", "learning_rate", type=float, help="Largest learning rate [0.1; of regressions 0.01]."
+)
+@click.option(
+    "--schedule", default="cosine", show_default=True, help="Of the rate: cosine or constant."
+)
+@click.option(
+    "--warmup", type=float, default=0.5, show_default=True, help="Epochs in which it rises."
+)
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option(
     "--strategy", default="none", show_default=True, help="none, or mirrored: on all GPUs."

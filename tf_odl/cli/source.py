@@ -30,8 +30,15 @@ _OPTIONS = (
     click.option("--train-layers", type=int, metavar="N", help="Train only the last N layers."),
     click.option("--layers", metavar="NAMES", help="Train only these layers, comma-separated."),
     click.option("--fit", is_flag=True, help="Choose the layers to train so that it fits."),
-    click.option("--masks", "mask_file", type=click.Path(path_type=Path), help="A masks.npz."),
-    click.option("--loss", type=click.Choice(LOSSES), help="[what the model ends in]"),
+    click.option(
+        "--masks",
+        "mask_file",
+        type=click.Path(path_type=Path),
+        help="A masks.npz: the neurons that may update.",
+    ),
+    click.option(
+        "--loss", type=click.Choice(LOSSES), help="What is minimised [model and data tell]."
+    ),
     click.option(
         "--update-rule",
         type=click.Choice(UPDATE_RULES),
