@@ -361,12 +361,12 @@ def test_a_graph_learns_the_same_bits(exported: Export) -> None:
     for data in (graph, exported.training):
         with TrainingInterpreter(data) as interpreter:
             before = interpreter.infer(codes)
-            reports = interpreter.train(codes, labels)
+            outputs, reports = interpreter.train(codes, labels)
             after = interpreter.infer(codes)
-            learned.append((before, reports, after, *interpreter.variables()))
+            learned.append((before, outputs, reports, after, *interpreter.variables()))
     for one, other in zip(*learned, strict=True):
         np.testing.assert_array_equal(one, other)
-    assert not np.array_equal(learned[0][0], learned[0][2]), "nothing was learned"
+    assert not np.array_equal(learned[0][0], learned[0][3]), "nothing was learned"
     assert len(np.unique(learned[0][0])) > 10, "the outputs say little"
     own = state_layout(exported.training)
     assert own == state_layout(graph), "an image of one is an image of the other"
