@@ -15,7 +15,7 @@ from tf_odl.converters.head import FLOAT_HEAD_OP
 from tf_odl.converters.layers import KERNEL, WEIGHTED_OPS
 from tf_odl.converters.memory import Memory
 from tf_odl.converters.options import ConvOptions
-from tf_odl.converters.own_convolutions import BUILTIN, builtin_name
+from tf_odl.converters.own_layers import BUILTIN, OWN_CONVOLUTIONS, builtin_name
 from tf_odl.converters.training_graph import STATE
 from tf_odl.converters.weight_changes import (
     EXPORTED,
@@ -135,7 +135,7 @@ def _kept_bytes(flat: FlatModel, op: Any) -> int:
     """How much of its output is there after the forward pass."""
     y = int(op.outputs[0])
     whole = math.prod(flat.shape(y)) * flat.dtype(y).itemsize
-    if flat.op_name(op) not in BUILTIN:
+    if flat.op_name(op) not in OWN_CONVOLUTIONS:
         return whole
     options = ConvOptions.unpack(op.customOptions.tobytes())
     is_overwritten = any(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tf_odl.converters.flatbuffer import FlatModel
-from tf_odl.converters.own_convolutions import builtin_name
+from tf_odl.converters.own_layers import builtin_name
 
 if TYPE_CHECKING:
     import keras

@@ -12,7 +12,7 @@ from tf_odl.converters.error_type import ErrorType
 from tf_odl.converters.flatbuffer import FlatModel
 from tf_odl.converters.head import Head
 from tf_odl.converters.losses import default_loss
-from tf_odl.converters.own_convolutions import with_own_convolutions
+from tf_odl.converters.own_layers import with_own_layers
 from tf_odl.converters.rate import CONSTANT_RATE, RateSettings
 from tf_odl.converters.reselection import Reselection
 from tf_odl.converters.targets import Target
@@ -91,4 +91,4 @@ class OnBoard:
             head=self.head,
             errors=self.errors or ErrorType.FLOAT32,
         )
-        return with_own_convolutions(graph)
+        return with_own_layers(graph)

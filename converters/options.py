@@ -4,8 +4,8 @@ All fields are little-endian words of 4 bytes in the order of the dataclass, so 
 offset 4 * i; `layout()` is the table the C++ structures are compared with. LayerOptions is
 followed by its weight scales (float32) and, when MASKED, by the bits of its mask; XentOptions by
 its table; FloatHeadOptions by its factors; SeedOptions, ReselectOptions and AccumulateOptions by
-what there is of each layer; ConvOptions by the multipliers (int32) and the shifts (int8) of its
-channels.
+what there is of each layer; ConvOptions and FullyConnectedOptions by multipliers (int32) and then
+shifts (int8).
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ ABI_VERSION = 2
 _FORMATS = {"u32": "I", "i32": "i", "f32": "f"}
 _T = TypeVar("_T", bound="_Options")
 _A = TypeVar("_A", bound="_ArrayOptions")
+_S = TypeVar("_S", bound="_ScaledOptions")
 
 
 class Flags(IntFlag):
@@ -245,13 +246,44 @@ class RateOptions(_Options):
     clip: float = _f32()
 
 
+class _ScaledOptions(_Options):
+    """Options with scales behind them, each multiplier / 2^(31 + shift), multiplier >= 2^30."""
+
+    _count: ClassVar[str]  # the field that says how many
+    multipliers: tuple[int, ...]
+    shifts: tuple[int, ...]
+
+    def pack(self) -> bytes:
+        """The bytes of the options."""
+        n = getattr(self, self._count)
+        multipliers, shifts = self.multipliers, self.shifts
+        if not len(multipliers) == len(shifts) == n:
+            raise ValueError(f"multipliers or shifts are not those of {n} scales")
+        return super().pack() + struct.pack(f"<{n}i{n}b", *multipliers, *shifts)
+
+    @classmethod
+    def unpack(cls: type[_S], data: bytes) -> _S:
+        """The options in `data`.
+
+        Raises:
+            ValueError: another version or another length.
+        """
+        fixed = cls(*cls._unpack_words(data))
+        n = getattr(fixed, cls._count)
+        if len(data) != cls.size() + 5 * n:
+            raise ValueError(f"{cls.__name__}: {len(data)} bytes do not fit its fields")
+        arrays = struct.unpack_from(f"<{n}i{n}b", data, cls.size())
+        return replace(fixed, multipliers=arrays[:n], shifts=arrays[n:])  # type: ignore[type-var]
+
+
 @dataclass(frozen=True)
-class ConvOptions(_Options):
+class ConvOptions(_ScaledOptions):
     """TFODL_CONV_2D and TFODL_DEPTHWISE_CONV_2D
 
-    `multipliers` and `shifts` have one entry per output channel: it is scaled by
-    multiplier / 2^(31 + shift), with a multiplier of at least 2^30.
+    One scale per output channel.
     """
+
+    _count = "out_c"
 
     in_h: int = _u32()
     in_w: int = _u32()
@@ -274,27 +306,23 @@ class ConvOptions(_Options):
     multipliers: tuple[int, ...] = ()
     shifts: tuple[int, ...] = ()
 
-    def pack(self) -> bytes:
-        """The bytes of the options."""
-        if not len(self.multipliers) == len(self.shifts) == self.out_c:
-            raise ValueError(f"multipliers or shifts are not those of {self.out_c} channels")
-        arrays = struct.pack(f"<{self.out_c}i{self.out_c}b", *self.multipliers, *self.shifts)
-        return super().pack() + arrays
 
-    @classmethod
-    def unpack(cls, data: bytes) -> ConvOptions:
-        """The options in `data`.
+@dataclass(frozen=True)
+class FullyConnectedOptions(_ScaledOptions):
+    """TFODL_FULLY_CONNECTED; `n_scales` is 1 or out_c."""
 
-        Raises:
-            ValueError: another version or another length.
-        """
-        words: tuple[Any, ...] = cls._unpack_words(data)
-        fixed = cls(*words)
-        n = fixed.out_c
-        if len(data) != cls.size() + 5 * n:
-            raise ValueError(f"ConvOptions: {len(data)} bytes do not fit its fields")
-        arrays = struct.unpack_from(f"<{n}i{n}b", data, cls.size())
-        return replace(fixed, multipliers=arrays[:n], shifts=arrays[n:])
+    _count = "n_scales"
+
+    rows: int = _u32()
+    in_c: int = _u32()
+    out_c: int = _u32()
+    x_zero_point: int = _i32()
+    y_zero_point: int = _i32()
+    act_min: int = _i32()
+    act_max: int = _i32()
+    n_scales: int = _u32()
+    multipliers: tuple[int, ...] = ()
+    shifts: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from tf_odl.converters.error_type import ErrorType, error_type_of
 from tf_odl.converters.flatbuffer import FlatModel
 from tf_odl.converters.head import FLOAT_HEAD_BWD_OP, FLOAT_HEAD_OP
 from tf_odl.converters.header import model_header
-from tf_odl.converters.own_convolutions import OWN_CONVOLUTIONS
+from tf_odl.converters.own_layers import OWN_LAYERS
 from tf_odl.converters.sample_header import sample_header
 from tf_odl.converters.targets import Target
 from tf_odl.converters.training_graph import ACCUMULATE_OP, RATE_OP, RESELECT_OP
@@ -49,8 +49,9 @@ _OWN_FUNCTION = {
     RESELECT_OP: "AddReselection",
     LOAD_WEIGHTS_OP: "AddLoadWeights",
     STORE_WEIGHTS_OP: "AddStoreWeights",
-    OWN_CONVOLUTIONS["CONV_2D"]: "AddConv2D",
-    OWN_CONVOLUTIONS["DEPTHWISE_CONV_2D"]: "AddDepthwiseConv2D",
+    OWN_LAYERS["FULLY_CONNECTED"]: "AddFullyConnected",
+    OWN_LAYERS["CONV_2D"]: "AddConv2D",
+    OWN_LAYERS["DEPTHWISE_CONV_2D"]: "AddDepthwiseConv2D",
 }
 
 

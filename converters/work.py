@@ -22,11 +22,12 @@ from tf_odl.converters.options import (
     AccumulateOptions,
     ConvOptions,
     Flags,
+    FullyConnectedOptions,
     LayerOptions,
     PoolOptions,
     SumRule,
 )
-from tf_odl.converters.own_convolutions import BUILTIN
+from tf_odl.converters.own_layers import OWN_CONVOLUTIONS, OWN_LAYERS, builtin_name
 from tf_odl.converters.weight_changes import EXPORTED, LOAD_WEIGHTS_OP, STORE_WEIGHTS_OP
 
 _POINTWISE = " 1x1"
@@ -56,6 +57,16 @@ def _dense(flat: FlatModel, op: Any) -> Work:
     return Work(flat.op_name(op), macs, {"call": 1, "outputs": outputs, "MACs": macs})
 
 
+def _own_dense(flat: FlatModel, op: Any) -> Work:
+    """Four neurons at a time, then what is left of them in pairs, a last one twice."""
+    o = FullyConnectedOptions.unpack(op.customOptions.tobytes())
+    macs = o.rows * o.in_c * o.out_c
+    outputs, rest = o.rows * o.out_c, o.out_c % _WORD
+    sizes: Sizes = {"call": 1, "outputs": outputs, "MACs": macs - o.rows * o.in_c * rest}
+    sizes |= {"pairs": o.rows * o.in_c * -(-rest // 2), "single": outputs * (o.in_c % _WORD)}
+    return Work(flat.op_name(op), macs, sizes)
+
+
 def _float_head(flat: FlatModel, op: Any) -> Work:
     outputs, inputs = flat.shape(int(op.inputs[1]))
     macs = outputs * inputs
@@ -66,7 +77,7 @@ def _float_head(flat: FlatModel, op: Any) -> Work:
 def _convolution(flat: FlatModel, op: Any) -> Work:
     """By its options where it has them: the output's tensor may have channels of other ops."""
     kind = flat.op_name(op)
-    is_own = kind in BUILTIN
+    is_own = kind in OWN_CONVOLUTIONS
     if is_own:
         w = _window(ConvOptions.unpack(op.customOptions.tobytes()))
     else:
@@ -74,7 +85,7 @@ def _convolution(flat: FlatModel, op: Any) -> Work:
     window, pixels = w.window_h * w.window_w, w.out_h * w.out_w
     outputs = pixels * w.out_c
     sizes: Sizes = {"call": 1, "pixels": pixels, "outputs": outputs}
-    if BUILTIN.get(kind, kind) == "DEPTHWISE_CONV_2D":
+    if builtin_name(kind) == "DEPTHWISE_CONV_2D":
         rows, columns = _inside(w)
         macs = outputs * window
         sizes |= {"rows": sum(rows) * w.out_w * w.out_c, "MACs": macs}
@@ -190,7 +201,8 @@ def _weight_changes(flat: FlatModel, op: Any) -> Work:
 
 _WORK: dict[str, Callable[[FlatModel, Any], Work]] = {
     "FULLY_CONNECTED": _dense,
-    **dict.fromkeys(("CONV_2D", "DEPTHWISE_CONV_2D", *BUILTIN), _convolution),
+    OWN_LAYERS["FULLY_CONNECTED"]: _own_dense,
+    **dict.fromkeys(("CONV_2D", "DEPTHWISE_CONV_2D", *OWN_CONVOLUTIONS), _convolution),
     **dict.fromkeys(("MAX_POOL_2D", "AVERAGE_POOL_2D"), _pool),
     **dict.fromkeys((_MAX_POOL_BWD, "TFODL_AVERAGE_POOL_2D_BWD"), _pool_backward),
     "TFODL_FULLY_CONNECTED_BWD": _dense_backward,

@@ -170,16 +170,16 @@ def test_the_arena_on_this_computer_is_what_tflm_uses_and_never_less(
 
 
 def test_a_small_model_needs_room_to_be_planned(tmp_path: Path) -> None:
-    """Measured by bisection with Chirale_TensorFLowLite 2.0.0 on QEMU's Cortex-M4, in steps of 6
-    bytes: with 3,164 bytes the sketch does not start, with 3,170 it does."""
+    """Measured by bisection with Chirale_TensorFLowLite 2.0.0 on QEMU's Cortex-M4, in steps of 2
+    bytes: with 3,010 bytes the interpreter does not start, with 3,012 it does."""
     keras.utils.set_random_seed(0)
     ends = [keras.layers.Dense(n, activation="relu") for n in (16, 8)]
     model = keras.Sequential([keras.Input((6,)), *ends, keras.layers.Dense(1)])
     settings: dict[str, Any] = {"loss": Loss.MSE, "update_rule": UpdateRule.RESIDUAL}
     export = Export(model, tmp_path / "export", errors=ErrorType.BFLOAT16, **settings)
     memory = plan_memory(export.training)
-    assert 3170 <= memory.arena_bytes <= 1.03 * 3170
-    assert memory.used_bytes < 2600
+    assert 3012 <= memory.arena_bytes <= 3012 + 128
+    assert memory.used_bytes < 2500
     rows = {what.strip(): size for what, size, _ in summary_rows(export.report.plan)}
     assert rows["planning them at the start"] == f"{memory.planner_bytes:,}"
 

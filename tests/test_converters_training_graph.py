@@ -34,7 +34,7 @@ from tf_odl.methods.tinypropv2 import TinyPropV2
 
 L = keras.layers
 FORWARD = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
-OWN = {"CONV_2D": "TFODL_CONV_2D", "DEPTHWISE_CONV_2D": "TFODL_DEPTHWISE_CONV_2D"}
+OWN = {kind: f"TFODL_{kind}" for kind in FORWARD}
 
 
 def blob(op: Any) -> bytes:

@@ -8,7 +8,7 @@ import pytest
 from converter_models import MODELS, Export, make
 
 from tf_odl.converters.flatbuffer import FlatModel, parsed
-from tf_odl.converters.own_convolutions import with_own_convolutions
+from tf_odl.converters.own_layers import with_own_layers
 from tf_odl.converters.split import split_channels
 from tf_odl.converters.training_graph import make_trainable
 from tf_odl.methods import Mask
@@ -42,7 +42,7 @@ def test_who_edits_a_copy_leaves_the_model_as_it_was(tmp_path: Path) -> None:
         learning_rate=0.01,
         seed=0,
     )
-    own = with_own_convolutions(graph)
+    own = with_own_layers(graph)
     assert len(grouped.operators) > len(model.operators)
     assert grouped.pack() != export.int8 and own.pack() != export.int8
     assert model.pack() == export.int8 and graph.pack() == export.int8

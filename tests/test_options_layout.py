@@ -25,6 +25,7 @@ STRUCTS = [
     "AccumulateOptions",
     "FloatHeadOptions",
     "ConvOptions",
+    "FullyConnectedOptions",
 ]
 
 

@@ -85,8 +85,8 @@ def test_the_parts_add_up(name, tmp_path):
     assert sum(op["trainable_bytes"] for op in plan["ops"]) == plan["trainable_bytes"]
     forward = sum(op["instructions_forward"] for op in plan["ops"])
     assert forward == plan["training"]["inference"]["instructions"]
-    # The board's convolutions are faster than those of model.tflite.
-    assert (forward < plan["inference"]["instructions"]) == (name != "mlp")
+    # The training graph's layers are faster than those of model.tflite.
+    assert forward < plan["inference"]["instructions"]
     backward = sum(op["instructions_backward"] for op in plan["ops"])
     # The loss, the seeding and what joins branches belong to no op.
     assert 0 < backward <= plan["training"]["instructions"] - forward

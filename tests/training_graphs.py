@@ -18,7 +18,7 @@ from test_tflm_training import convolutions
 from tf_odl.converters.error_type import ErrorType
 from tf_odl.converters.flatbuffer import FlatModel
 from tf_odl.converters.head import Head
-from tf_odl.converters.own_convolutions import with_own_convolutions
+from tf_odl.converters.own_layers import with_own_layers
 from tf_odl.converters.rate import RateSettings, Schedule
 from tf_odl.converters.update_rule import UpdateRule
 from tf_odl.methods.meprop import MeProp
@@ -90,7 +90,7 @@ def training_graphs() -> dict[str, bytes]:
     models = {name: Exported(build) for name, build in LAYERS.items()}
     graphs = {f"layers of {name}": model.graph() for name, model in models.items()}
     for name, model in models.items():
-        flat = with_own_convolutions(FlatModel(model.graph()))
+        flat = with_own_layers(FlatModel(model.graph()))
         graphs[f"own convolutions of {name}"] = flat.pack()
         narrow = model.graph(errors=ErrorType.BFLOAT16, update_rule=UpdateRule.RESIDUAL)
         graphs[f"bfloat16 errors of {name}"] = narrow

@@ -9,6 +9,7 @@
 #include "tfodl/float_math.h"
 #include "tfodl/kernels/conv_2d.h"
 #include "tfodl/kernels/depthwise_conv_2d.h"
+#include "tfodl/kernels/fully_connected.h"
 #include "tfodl/random.h"
 
 namespace bench {
@@ -94,7 +95,7 @@ Network::Network(const LayerShape* shapes, uint32_t count, const Settings& setti
   uint32_t scratch = 0, largest = 0;
   for (uint32_t i = 0; i < count; ++i) {
     layers_[i].shape = shapes[i];
-    const uint32_t words = (FanIn(shapes[i]) + 3) / 4 * 5;  // of any layer: see ConvScratchWords
+    const uint32_t words = (FanIn(shapes[i]) + 3) / 4 * 5;  // of any convolution: ConvScratchWords
     scratch = words > scratch ? words : scratch;
     for (const uint32_t size : {OutputCount(shapes[i].map), InputCount(shapes[i].map)}) {
       const bool has_error = i > 0 || settings.input_error || size == OutputCount(shapes[i].map);
@@ -106,7 +107,7 @@ Network::Network(const LayerShape* shapes, uint32_t count, const Settings& setti
     inputs_[i] = static_cast<int8_t>(RandomInt(-128, 127));
   }
   for (uint32_t i = 0; i < count; ++i) Build(&layers_[i], i, method, i > 0 || settings.input_error);
-  row_ = Pool::Get<int16_t>(2 * scratch);
+  windows_ = Pool::Get<int16_t>(2 * scratch);
   for (float*& error : errors_) error = Pool::Get<float>(largest);
   state_ = reinterpret_cast<tfodl::State*>(Pool::Get<uint32_t>(tfodl::kStateWords + kMostLayers));
   state_->rng = 88172645u;
@@ -122,7 +123,7 @@ void Network::BuildForward(TrainedLayer* made, bool relu) {
   const Map& map = made->shape.map;
   float factor = made->x_scale * made->weight_scale / made->y_scale;
   const int32_t zero_point = relu ? -128 : 0;
-  made->rescale = {static_cast<int32_t>(factor * 4294967296.0f), zero_point, -128, 127};
+  made->y_zero_point = zero_point;
   int8_t shift = 0;
   for (; factor < 0.5f; factor *= 2.0f) ++shift;
   uint8_t* const multipliers = Pool::Get<uint8_t>(map.out_c * sizeof(int32_t));
@@ -135,8 +136,10 @@ void Network::BuildForward(TrainedLayer* made, bool relu) {
   made->conv = {{tfodl::kAbiVersion, map.in_h, map.in_w, map.in_c, map.out_h, map.out_w, map.out_c,
                  map.kernel, map.kernel, map.stride, map.stride, map.pad, map.pad, map.out_c, 0,
                  made->x_zero_point, zero_point, -128, 127},
-                multipliers,
-                shifts};
+                {multipliers, shifts}};
+  made->dense = {{tfodl::kAbiVersion, 1, map.in_c, map.out_c, made->x_zero_point, zero_point, -128,
+                  127, 1},
+                 {multipliers, shifts}};
 }
 
 void Network::Build(TrainedLayer* made, uint32_t index, const Method& method, bool propagates) {
@@ -151,7 +154,7 @@ void Network::Build(TrainedLayer* made, uint32_t index, const Method& method, bo
   made->weight_scale = 4.0f * deviation / 127.0f;
   made->x_scale = index == 0 ? 2.0f / 255.0f : layers_[index - 1].y_scale;
   made->x_zero_point =
-      index == 0 ? settings_.input_zero_point : layers_[index - 1].rescale.zero_point;
+      index == 0 ? settings_.input_zero_point : layers_[index - 1].y_zero_point;
   made->y_scale = (relu ? 4.0f : 8.0f) / 255.0f;
   BuildForward(made, relu);
   made->weights = Pool::Get<int8_t>(weights);
@@ -205,14 +208,12 @@ void Network::Forward(uint32_t sample) {
   const int8_t* x = inputs_ + sample * InputCount(layers_[0].shape.map);
   for (uint32_t i = 0; i < count_; ++i) {
     const TrainedLayer& l = layers_[i];
-    const Map& map = l.shape.map;
     switch (l.shape.kind) {
       case LayerKind::kFullyConnected:
-        FullyConnected(map.in_c, map.out_c, x, l.x_zero_point, l.weights, l.bias, l.rescale, row_,
-                       l.y);
+        tfodl::FullyConnected(l.dense, x, l.weights, l.bias, l.y);
         break;
       case LayerKind::kConv2D:
-        tfodl::Conv2D(l.conv, x, l.weights, l.bias, row_, l.y);
+        tfodl::Conv2D(l.conv, x, l.weights, l.bias, windows_, l.y);
         break;
       case LayerKind::kDepthwiseConv2D:
         tfodl::DepthwiseConv2D(l.conv, x, l.weights, l.bias, l.y);

@@ -1,12 +1,13 @@
-// Networks that train on random data: the kernels of TFODL_CONV_2D, TFODL_DEPTHWISE_CONV_2D and the
-// training ops, called as the ops call them, and the fully connected layers of forward.h.
+// Networks that train on random data: the kernels of TFODL_FULLY_CONNECTED, TFODL_CONV_2D,
+// TFODL_DEPTHWISE_CONV_2D and the
+// training ops, called as the ops call them.
 #ifndef BENCH_NETWORK_H_
 #define BENCH_NETWORK_H_
 
 #include <stdint.h>
 
-#include "forward.h"
 #include "tfodl/conv_options.h"
+#include "tfodl/fully_connected_options.h"
 #include "tfodl/layer_step.h"
 #include "tfodl/xent_step.h"
 
@@ -71,10 +72,10 @@ struct Method {
 // A layer with its tensors.
 struct TrainedLayer {
   LayerShape shape;
-  Rescale rescale;
-  tfodl::Conv conv;  // of a convolution
+  tfodl::FullyConnectedLayer dense;
+  tfodl::Conv conv;  // where it is a convolution
   float x_scale, weight_scale, y_scale;
-  int32_t x_zero_point;
+  int32_t x_zero_point, y_zero_point;
   uint8_t* blob;
   tfodl::Layer layer;
   int8_t* weights;
@@ -116,7 +117,7 @@ class Network {
   tfodl::Report report_;
   uint32_t samples_;
   int8_t* inputs_;
-  int16_t* row_;  // scratch memory of the forward pass
+  int16_t* windows_;  // scratch memory of convolutions
   float* errors_[2];
 };
 

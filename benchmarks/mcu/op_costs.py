@@ -6,7 +6,7 @@ Counts the instructions of every op of some models (Chirale_TensorFLowLite with 
 fits, per kind of op, a cost to each size of its work (`converters/costs.py`).
 `converters/costs.json` gets the result, which `tf-odl plan` uses, and what each model took beside
 what the fit to the others predicts, which is also the table of docs/plan.md. docs/memory.md gets
-what convolutions take in both of their forms. Takes ten minutes.
+what weighted layers take in both of their forms. Takes ten minutes.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from tf_odl.converters.export import export
 from tf_odl.converters.flatbuffer import FlatModel
 from tf_odl.converters.head import Head
 from tf_odl.converters.memory import plan_memory
-from tf_odl.converters.own_convolutions import OWN_CONVOLUTIONS, builtin_name
+from tf_odl.converters.own_layers import OWN_LAYERS, builtin_name
 from tf_odl.converters.targets import get_target
 from tf_odl.converters.update_rule import UpdateRule
 from tf_odl.converters.work import work_of
@@ -46,7 +46,7 @@ COSTS = ROOT / "converters" / "costs.json"
 PAGE = ROOT / "docs" / "plan.md"
 HEADER = ("| model | instructions | predicted | arena used, bytes | planned |", "|---" * 5 + "|")
 MEMORY_PAGE = ROOT / "docs" / "memory.md"
-CONVOLUTIONS = (
+WEIGHTED = (
     "| | ops | MACs | instructions per MAC, builtin | of our own | ratio | largest ratio |",
     "|---" * 7 + "|",
 )
@@ -206,7 +206,7 @@ def sources(folder: Path) -> dict[str, bytes]:
     kinds = {flat.op_name(op) for flat in flats for op in flat.operators}
     builtin = sorted(kind for kind in kinds if not kind.startswith("TFODL_"))
     adds = "".join(f"  resolver.Add{_camel(kind)}();\n" for kind in builtin)
-    separate = [*map(_camel, OWN_CONVOLUTIONS), *SEPARATE]
+    separate = [*map(_camel, OWN_LAYERS), *SEPARATE]
     adds += "".join(f"  tfodl::Add{what}(resolver);\n" for what in separate)
     adds += (
         "  for (int op = 0; op < tfodl::kBfloat16OpCount; ++op) {\n"
@@ -301,15 +301,15 @@ def _trains(work: Work) -> bool:
     return kind.startswith("TFODL_") and builtin_name(kind) == kind
 
 
-def convolution_rows(models: Counts) -> list[str]:
-    """What convolutions take in model.tflite, and the same ones in the training graph."""
+def weighted_rows(models: Counts) -> list[str]:
+    """What weighted layers take in model.tflite, and the same ones in the training graph."""
     pairs: dict[str, list[tuple[int, int, int]]] = {}
     for name, ops in models.items():
         label, how = name.split(".")
         if how != "inference":
             continue
         own = [row for row in models[f"{label}.training"] if builtin_name(_op(row)) != _op(row)]
-        builtin = [row for row in ops if _op(row) in OWN_CONVOLUTIONS]
+        builtin = [row for row in ops if _op(row) in OWN_LAYERS]
         for (work, n), (_, m) in zip(builtin, own, strict=True):
             pairs.setdefault(work.kind, []).append((work.macs, n, m))
     lines = []
@@ -317,6 +317,7 @@ def convolution_rows(models: Counts) -> list[str]:
         ("CONV_2D", "convolution, larger than 1x1"),
         ("CONV_2D 1x1", "convolution, 1x1"),
         ("DEPTHWISE_CONV_2D", "depthwise convolution"),
+        ("FULLY_CONNECTED", "fully connected"),
     ):
         macs, builtin, own = np.array(pairs[kind]).T
         total, n, m = macs.sum(), builtin.sum(), own.sum()
@@ -365,9 +366,9 @@ def main() -> None:
 
     lines = [row_of(name, row) for name, row in result["models"].items()]
     fill_table(PAGE, [*HEADER, *lines], "costs")
-    convolutions = convolution_rows(per_model)
-    fill_table(MEMORY_PAGE, [*CONVOLUTIONS, *convolutions], "convolutions")
-    print(*lines, *convolutions, sep="\n")
+    weighted = weighted_rows(per_model)
+    fill_table(MEMORY_PAGE, [*WEIGHTED, *weighted], "weighted")
+    print(*lines, *weighted, sep="\n")
 
 
 if __name__ == "__main__":

@@ -68,6 +68,7 @@ SEPARATE = {
     "accumulation": ["AddAccumulation"],
     "float head": ["AddFloatHead", "AddFloatHeadBackward"],
     "weights in flash": ["AddLoadWeights", "AddStoreWeights"],
+    "fully connected": ["AddFullyConnected"],
     "convolutions": ["AddConv2D"],
     "convolutions, also depthwise": ["AddConv2D", "AddDepthwiseConv2D"],
 }
@@ -122,7 +123,7 @@ def kernel_sources() -> list[Path]:
 
 def count_instructions(folder: Path) -> dict[str, float]:
     """Run the benchmark in QEMU. Names and values as bench.cpp prints them."""
-    own = [HERE / "bench.cpp", HERE / "network.cpp", HERE / "forward.cpp"]
+    own = [HERE / "bench.cpp", HERE / "network.cpp"]
     objects = compile_all([*own, *kernel_sources()], folder)
     start = folder / "startup.o"
     command([COMPILER, "-x", "c", *CPU, "-Os", "-c", QEMU_FILES / "startup.c", "-o", start])

@@ -56,9 +56,10 @@ void Run(const Model& model, tflite::MicroOpResolver* resolver) {
 }  // namespace
 
 int main() {
-  tflite::MicroMutableOpResolver<tfodl::kOpCount + 4> resolver;
-  resolver.AddFullyConnected();
-  resolver.AddConv2D();  // of the plain models
+  tflite::MicroMutableOpResolver<tfodl::kOpCount + 5> resolver;
+  resolver.AddFullyConnected();  // of the plain models
+  resolver.AddConv2D();
+  tfodl::AddFullyConnected(resolver);
   tfodl::AddConv2D(resolver);
   resolver.AddReshape();
   tfodl::AddOps(resolver);

@@ -384,6 +384,19 @@ Node ConvNode(Random* random, LayerKind kind) {
   return node;
 }
 
+Node FullyConnectedNode(Random* random) {
+  Node node;
+  const FullyConnectedOptions o = RandomFullyConnectedOptions(random);
+  node.options = PackFullyConnected(random, o);
+  const bool constant = random->Chance(60);
+  node.inputs = {Make(kTfLiteInt8, o.rows * o.in_c), Make(kTfLiteInt8, o.in_c * o.out_c),
+                 random->Chance(80) ? Make(kTfLiteInt32, o.out_c) : kAbsent};
+  node.inputs[1].constant = constant;
+  if (!node.inputs[2].IsAbsent()) node.inputs[2].constant = constant;
+  node.outputs = {Make(kTfLiteInt8, o.rows * o.out_c)};
+  return node;
+}
+
 // The ops that are registered by themselves come after the others, then those with bfloat16 errors.
 constexpr int kFirstBfloat16 = kOpCount + kSeparateOpCount;
 constexpr int kAllOps = kFirstBfloat16 + kBfloat16OpCount;
@@ -454,6 +467,7 @@ Node RandomNode(Random* random, int op) {
     case kOpCount + kAccumulation: node = AccumulateNode(random); break;
     case kOpCount + kFloatHead: node = FloatHeadNode(random); break;
     case kOpCount + kFloatHeadBackward: node = FloatHeadBackwardNode(random); break;
+    case kOpCount + kFullyConnected: node = FullyConnectedNode(random); break;
     case kOpCount + kConvolution: node = ConvNode(random, LayerKind::kConv2D); break;
     case kOpCount + kDepthwiseConvolution:
       node = ConvNode(random, LayerKind::kDepthwiseConv2D);
@@ -569,7 +583,8 @@ class Run {
     }
     const int op = WithFloats(op_);
     const int state_position = HasStateFirst(op) ? 0 : IsLoss(op) ? 2 : 1;
-    const bool stateless = op_ == kOpCount + kFloatHead || op_ == kOpCount + kConvolution ||
+    const bool stateless = op_ == kOpCount + kFloatHead || op_ == kOpCount + kFullyConnected ||
+                           op_ == kOpCount + kConvolution ||
                            op_ == kOpCount + kDepthwiseConvolution;
     if (stateless || tensors_inputs_[static_cast<size_t>(state_position)] < 0) return;
     StateMemory state(random, 0);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "tfodl/conv_options.h"
+#include "tfodl/fully_connected_options.h"
 #include "tfodl/kernels/error_type.h"
 #include "tfodl/options.h"
 
@@ -96,6 +97,12 @@ uint64_t WorkOfConvolution(const uint8_t* blob, uint32_t length, LayerKind kind)
   if (!ParseConv(blob, length, kind, &conv)) return 0;
   const ConvOptions& o = conv.options;
   return uint64_t{o.out_h} * o.out_w * o.out_c * FanIn(o, kind);
+}
+
+uint64_t WorkOfFullyConnected(const uint8_t* blob, uint32_t length) {
+  FullyConnectedLayer layer;
+  if (!ParseFullyConnected(blob, length, &layer)) return 0;
+  return uint64_t{layer.options.rows} * layer.options.in_c * layer.options.out_c;
 }
 
 }  // namespace
@@ -274,6 +281,7 @@ uint64_t Graph::Work(int index) const {
   if (IsOp(node.op, "TFODL_DEPTHWISE_CONV_2D_BWD")) {
     return WorkOfLayer(blob, node.length, LayerKind::kDepthwiseConv2D);
   }
+  if (IsOp(node.op, "TFODL_FULLY_CONNECTED")) return WorkOfFullyConnected(blob, node.length);
   if (IsOp(node.op, "TFODL_CONV_2D")) {
     return WorkOfConvolution(blob, node.length, LayerKind::kConv2D);
   }

@@ -9,6 +9,7 @@
 
 #include "random_numbers.h"
 #include "tfodl/conv_options.h"
+#include "tfodl/fully_connected_options.h"
 #include "tfodl/float_math.h"
 #include "tfodl/options.h"
 #include "tfodl/state.h"
@@ -113,6 +114,19 @@ inline ConvOptions RandomConvOptions(Random* random, LayerKind kind) {
                      high};
 }
 
+inline FullyConnectedOptions RandomFullyConnectedOptions(Random* random) {
+  const uint32_t out_c = random->Size(1, 11);
+  return FullyConnectedOptions{kAbiVersion,
+                               random->Chance(70) ? 1 : random->Size(2, 4),
+                               random->Size(1, 41),
+                               out_c,
+                               random->Int(-128, 127),
+                               random->Int(-128, 127),
+                               random->Int(-128, 0),
+                               random->Int(0, 127),
+                               random->Chance(70) ? 1 : out_c};
+}
+
 inline PoolOptions RandomPoolOptions(Random* random) {
   const Axis rows = RandomAxis(random);
   const Axis columns = RandomAxis(random);
@@ -190,14 +204,24 @@ inline Blob PackLayer(Random* random, const LayerOptions& options, uint32_t mask
 }
 
 // With random multipliers and shifts behind the options, mostly such that outputs fill int8.
-inline Blob PackConv(Random* random, const ConvOptions& options) {
+// Options of a forward op with so many scales.
+template <class Options>
+Blob PackWithScales(Random* random, const Options& options, uint32_t scales) {
   Blob blob = Pack(options);
-  for (uint32_t i = 0; i < options.out_c; ++i) Append(&blob, 1u << 30 | random->Bits() >> 2);
-  for (uint32_t i = 0; i < options.out_c; ++i) {
+  for (uint32_t i = 0; i < scales; ++i) Append(&blob, 1u << 30 | random->Bits() >> 2);
+  for (uint32_t i = 0; i < scales; ++i) {
     const int32_t shift = random->Chance(80) ? random->Int(4, 10) : random->Int(-30, 31);
     blob.push_back(static_cast<uint8_t>(shift));
   }
   return Blob(blob);  // without spare capacity
+}
+
+inline Blob PackConv(Random* random, const ConvOptions& options) {
+  return PackWithScales(random, options, options.out_c);
+}
+
+inline Blob PackFullyConnected(Random* random, const FullyConnectedOptions& options) {
+  return PackWithScales(random, options, options.n_scales);
 }
 
 // Another length, random bytes, or a word replaced by a number that is likely to hurt.

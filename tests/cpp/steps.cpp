@@ -8,6 +8,7 @@
 #include "random_cases.h"
 #include "tfodl/kernels/conv_2d.h"
 #include "tfodl/kernels/depthwise_conv_2d.h"
+#include "tfodl/kernels/fully_connected.h"
 #include "tfodl/kernels/pool_2d_backward.h"
 #include "tfodl/kernels/neuron_velocity.h"
 #include "tfodl/kernels/update.h"
@@ -24,6 +25,7 @@ constexpr int kRandomLayers = 300;
 constexpr int kUpdates = 3000;
 constexpr int kReselections = 200;
 constexpr int kConvolutions = 400;
+constexpr int kFullyConnected = 400;
 constexpr uint32_t kLayers = 4;
 constexpr uint32_t kClasses = 5;
 
@@ -241,6 +243,26 @@ void RunConvolutions(Random* random, Hash* hash) {
   }
 }
 
+// Forward fully connected layers, likewise.
+void RunFullyConnected(Random* random, Hash* hash) {
+  for (int i = 0; i < kFullyConnected; ++i) {
+    const FullyConnectedOptions o = RandomFullyConnectedOptions(random);
+    const Blob blob = PackFullyConnected(random, o);
+    FullyConnectedLayer layer;
+    if (!ParseFullyConnected(blob.data(), static_cast<uint32_t>(blob.size()), &layer)) {
+      printf("FAILED: a fully connected layer was refused\n");
+      return;
+    }
+    const std::vector<int8_t> x = RandomInt8(random, o.rows * o.in_c);
+    const std::vector<int8_t> weights = RandomInt8(random, o.in_c * o.out_c);
+    const std::vector<int32_t> bias = RandomInt32(random, o.out_c);
+    std::vector<int8_t> y(o.rows * o.out_c);
+    FullyConnected(layer, x.data(), weights.data(), random->Chance(80) ? bias.data() : nullptr,
+                   y.data());
+    hash->Add(y);
+  }
+}
+
 // A network with every kind of layer; rule: 0 or kResidual.
 void RunNetwork(Random* random, uint32_t rule, Hash* hash) {
   Trained conv(random, LayerKind::kConv2D,
@@ -296,6 +318,7 @@ int Run() {
   RunUpdates(&random, true, &hash);
   RunReselections(&random, &hash);
   RunConvolutions(&random, &hash);
+  RunFullyConnected(&random, &hash);
   printf("hash %08x\n", static_cast<unsigned>(hash.value()));
   return 0;
 }

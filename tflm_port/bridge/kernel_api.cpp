@@ -5,6 +5,7 @@
 #include "tfodl/kernels/delta.h"
 #include "tfodl/kernels/depthwise_conv_2d.h"
 #include "tfodl/kernels/error_type.h"
+#include "tfodl/kernels/fully_connected.h"
 #include "tfodl/kernels/integer_error.h"
 #include "tfodl/kernels/pool_2d_backward.h"
 #include "tfodl/kernels/softmax_cross_entropy.h"
@@ -89,6 +90,15 @@ uint32_t tfodl_scratch_words_bfloat16(int kind, const uint8_t* blob, uint32_t le
 
 void tfodl_to_bfloat16(const float* values, uint32_t count, Bfloat16* rounded) {
   for (uint32_t i = 0; i < count; ++i) tfodl::StoreError(values[i], &rounded[i]);
+}
+
+// Returns 0 when the options are refused.
+int tfodl_fully_connected(const uint8_t* blob, uint32_t length, const int8_t* x,
+                          const int8_t* weights, const int32_t* bias, int8_t* y) {
+  tfodl::FullyConnectedLayer layer;
+  if (!tfodl::ParseFullyConnected(blob, length, &layer)) return 0;
+  tfodl::FullyConnected(layer, x, weights, bias, y);
+  return 1;
 }
 
 // scratch: ConvScratchWords of them. Returns 0 when the options are refused.

@@ -8,6 +8,7 @@
 #include "tfodl/options.h"
 #include "tfodl/accumulate_options.h"
 #include "tfodl/float_head_options.h"
+#include "tfodl/fully_connected_options.h"
 #include "tfodl/rate_options.h"
 #include "tfodl/reselect_options.h"
 
@@ -146,6 +147,15 @@ const Field kFields[] = {
     TFODL_FIELD(ConvOptions, y_zero_point),
     TFODL_FIELD(ConvOptions, act_min),
     TFODL_FIELD(ConvOptions, act_max),
+    TFODL_FIELD(FullyConnectedOptions, abi_version),
+    TFODL_FIELD(FullyConnectedOptions, rows),
+    TFODL_FIELD(FullyConnectedOptions, in_c),
+    TFODL_FIELD(FullyConnectedOptions, out_c),
+    TFODL_FIELD(FullyConnectedOptions, x_zero_point),
+    TFODL_FIELD(FullyConnectedOptions, y_zero_point),
+    TFODL_FIELD(FullyConnectedOptions, act_min),
+    TFODL_FIELD(FullyConnectedOptions, act_max),
+    TFODL_FIELD(FullyConnectedOptions, n_scales),
 };
 
 #undef TFODL_FIELD

@@ -12,7 +12,7 @@
 //   static tfodl::BoardStorage storage;
 //   static tfodl::ArduinoDevice device(learner, storage, Serial);
 //
-//   setup():  resolver.AddFullyConnected(); ...; tfodl::AddOps(resolver); device.begin();
+//   setup():  tfodl::AddFullyConnected(resolver); ...; tfodl::AddOps(resolver); device.begin();
 //   loop():   device.poll();                                  // answers tf-odl teach, saves
 //             tfodl::Step step = device.predict(sample);      // step.prediction, step.probability
 //             device.learn(sample, label);                    // one training step

@@ -45,27 +45,18 @@ uint32_t InPlaceScratchWords(const ConvOptions& o) {
 Conv ReadConv(const uint8_t* blob) {
   Conv conv;
   memcpy(&conv.options, blob, sizeof conv.options);
-  conv.multipliers = blob + sizeof conv.options;
-  conv.shifts =
-      reinterpret_cast<const int8_t*>(conv.multipliers + conv.options.out_c * sizeof(int32_t));
+  conv.scales = ReadFixedPoint(blob + sizeof conv.options, conv.options.out_c);
   return conv;
 }
 
 bool ParseConv(const uint8_t* blob, uint32_t length, LayerKind kind, Conv* conv) {
   ConvOptions o;
   if (length < sizeof o || !CopyOptions(blob, sizeof o, &o) || !HasValidGeometry(o, kind) ||
-      length != sizeof o + o.out_c * (sizeof(int32_t) + 1)) {
+      length != sizeof o + FixedPointBytes(o.out_c)) {
     return false;
   }
   *conv = ReadConv(blob);
-  for (uint32_t channel = 0; channel < o.out_c; ++channel) {
-    if (conv->Multiplier(channel) < kSmallestMultiplier ||
-        conv->shifts[channel] < kSmallestShift || conv->shifts[channel] > kLargestShift) {
-      return false;
-    }
-  }
-  return IsInt8(o.x_zero_point) && IsInt8(o.y_zero_point) && IsInt8(o.act_min) &&
-         IsInt8(o.act_max) && o.act_min <= o.act_max;
+  return AreScales(conv->scales, o.out_c) && HasInt8Range(o);
 }
 
 }  // namespace tfodl

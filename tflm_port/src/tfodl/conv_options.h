@@ -5,7 +5,7 @@
 
 #include <stdint.h>
 
-#include "tfodl/dsp.h"
+#include "tfodl/fixed_point.h"
 #include "tfodl/options.h"
 
 namespace tfodl {
@@ -24,24 +24,12 @@ struct ConvOptions {
 
 static_assert(sizeof(ConvOptions) == 76, "19 words");
 
-// ConvOptions and the arrays behind it, one entry per output channel. They stay where they are
-// (flash on a board).
+// The options and the scales behind them, one per output channel. They stay where they are (flash
+// on a board).
 struct Conv {
   ConvOptions options;
-  const uint8_t* multipliers;  // int32, of 2^-31, from 2^30 on; unaligned
-  const int8_t* shifts;        // to the right, from -30 to 31
-
-  TFODL_INLINE int32_t Multiplier(uint32_t channel) const {
-    return static_cast<int32_t>(LoadWord(multipliers + 4 * channel));
-  }
+  FixedPoint scales;
 };
-
-constexpr int32_t kSmallestMultiplier = 1 << 30;
-constexpr int32_t kSmallestShift = -30;
-constexpr int32_t kLargestShift = 31;
-
-// Sums of so many products of int8 and int8 minus int8 stay inside an int32.
-constexpr uint32_t kMaxFanIn = 65792;
 
 // Weights of one output channel.
 uint32_t FanIn(const ConvOptions& options, LayerKind kind);

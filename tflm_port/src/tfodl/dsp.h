@@ -97,6 +97,13 @@ TFODL_INLINE int32_t MultiplyHighHigh(uint32_t a, uint32_t b, int32_t sum) {
   return result;
 }
 
+// sum + both products of the halves of a and b.
+TFODL_INLINE int32_t MultiplyPairs(uint32_t a, uint32_t b, int32_t sum) {
+  int32_t result;
+  __asm__("smlad %0, %1, %2, %3" : "=r"(result) : "r"(a), "r"(b), "r"(sum));
+  return result;
+}
+
 // sum + (a * b + 2^31) / 2^32, rounded down.
 TFODL_INLINE int32_t MultiplyTop(int32_t a, int32_t b, int32_t sum) {
   int32_t result;
@@ -185,6 +192,47 @@ TFODL_INLINE void MultiplyWindows(const int16_t** windows, const int8_t** a, uin
         [b_even] "=&r"(b_even), [b_odd] "=&r"(b_odd), [x] "=&r"(x), [y] "=&r"(y)
       : [b] "r"(b_offset)
       : "memory");
+}
+
+// Adds four rows of weights, `row` bytes apart, times the bytes from `x` to `end` plus the pair
+// `offsets`: one group of four at least. `x` and `weights` move behind them. One block, because a
+// compiler finds no 13 registers for its instructions. An odd group is done first.
+TFODL_INLINE void MultiplyFourRows(const int8_t** x, const int8_t* end, const int8_t** weights,
+                                   uint32_t row, uint32_t offsets, FourSums* sums) {
+#define TFODL_ADD_ROW(sum)                      \
+  "sxtb16 %[even], %[odd]\n\t"                  \
+  "sxtb16 %[odd], %[odd], ror #8\n\t"           \
+  "smlad " sum ", %[even], %[x_even], " sum "\n\t" \
+  "smlad " sum ", %[odd], %[x_odd], " sum "\n\t"
+#define TFODL_ADD_GROUP                              \
+  "ldr %[x_odd], [%[x]], #4\n\t"                     \
+  "ldr %[odd], [%[a], %[row]]\n\t"                   \
+  "sxtab16 %[x_even], %[offsets], %[x_odd]\n\t"      \
+  "sxtab16 %[x_odd], %[offsets], %[x_odd], ror #8\n\t" \
+  TFODL_ADD_ROW("%[s1]")                             \
+  "ldr %[odd], [%[a], %[row], lsl #1]\n\t"           \
+  TFODL_ADD_ROW("%[s2]")                             \
+  "add %[odd], %[a], %[row]\n\t"                     \
+  "ldr %[odd], [%[odd], %[row], lsl #1]\n\t"         \
+  TFODL_ADD_ROW("%[s3]")                             \
+  "ldr %[odd], [%[a]], #4\n\t"                       \
+  TFODL_ADD_ROW("%[s0]")
+  uint32_t x_even, x_odd, even, odd;
+  __asm__(
+      "subs %[odd], %[end], %[x]\n\t"
+      "lsls %[odd], %[odd], #29\n\t"
+      "bmi 2f\n"
+      "1:\n\t" TFODL_ADD_GROUP
+      "\n2:\n\t" TFODL_ADD_GROUP
+      "cmp %[x], %[end]\n\t"
+      "bne 1b"
+      : [x] "+r"(*x), [a] "+r"(*weights), [s0] "+r"(sums->s0), [s1] "+r"(sums->s1),
+        [s2] "+r"(sums->s2), [s3] "+r"(sums->s3), [x_even] "=&r"(x_even), [x_odd] "=&r"(x_odd),
+        [even] "=&r"(even), [odd] "=&r"(odd)
+      : [end] "r"(end), [row] "r"(row), [offsets] "r"(offsets)
+      : "cc", "memory");
+#undef TFODL_ADD_GROUP
+#undef TFODL_ADD_ROW
 }
 
 // Adds four bytes `x` plus the pair `offsets` times four bytes `weights`; both move on by `step`.

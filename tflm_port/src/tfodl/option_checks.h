@@ -27,6 +27,13 @@ inline bool IsPositiveNumber(float value) { return FloatBits(value) - 1 < 0x7f7f
 
 inline bool IsInt8(int32_t value) { return value >= -128 && value <= 127; }
 
+// Of a forward op: its zero points, and the bounds of its output.
+template <class T>
+bool HasInt8Range(const T& options) {
+  return IsInt8(options.x_zero_point) && IsInt8(options.y_zero_point) && IsInt8(options.act_min) &&
+         IsInt8(options.act_max) && options.act_min <= options.act_max;
+}
+
 inline bool IsRangeAroundInt8(int32_t low, int32_t high) {
   return low >= -129 && high <= 128 && low < high;
 }

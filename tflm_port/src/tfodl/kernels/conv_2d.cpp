@@ -34,16 +34,16 @@ TFODL_NOINLINE void Widen(const int8_t* x, uint32_t count, int32_t zero_point, i
 TFODL_INLINE void AddElement(const int16_t* windows, uint32_t i, const int8_t* a,
                              uint32_t b_offset, WindowSums* sums) {
   const int16_t* const element = windows + kPlace[i];
-  sums->a0 += a[0] * element[0];
-  sums->a1 += a[0] * element[kGroup];
-  sums->b0 += a[b_offset] * element[0];
-  sums->b1 += a[b_offset] * element[kGroup];
+  sums->a0 = AddProduct(sums->a0, a[0], element[0]);
+  sums->a1 = AddProduct(sums->a1, a[0], element[kGroup]);
+  sums->b0 = AddProduct(sums->b0, a[b_offset], element[0]);
+  sums->b1 = AddProduct(sums->b1, a[b_offset], element[kGroup]);
 }
 
-// Both windows times two rows of so many weights, b_offset apart: two sums of each window.
+// Both windows times two rows of so many weights, b_offset apart, plus the rows' biases.
 TFODL_NOINLINE void Multiply(const int16_t* windows, const int8_t* a, uint32_t b_offset,
-                             uint32_t count, int32_t* first, int32_t* second) {
-  WindowSums sums = {0, 0, 0, 0};
+                             uint32_t count, const int32_t* biases, int32_t* first, int32_t* second) {
+  WindowSums sums = {biases[0], biases[0], biases[1], biases[1]};
   const int8_t* const end = a + count / kGroup * kGroup;
   while (a != end) {
 #if TFODL_HAS_DSP
@@ -64,19 +64,24 @@ TFODL_NOINLINE void Multiply(const int16_t* windows, const int8_t* a, uint32_t b
 // All channels of the two output pixels y0 and y1.
 TFODL_NOINLINE void TwoPixels(const Conv& conv, const int16_t* windows, const int8_t* weights,
                               const int32_t* bias, uint32_t fan_in, int8_t* y0, int8_t* y1) {
-  const Requantizer requantizer(conv, bias);
+  static const int32_t kNoBias[4] = {0, 0, 0, 0};
+  const Requantizer requantizer(conv.options, conv.scales);
   const uint32_t channels = conv.options.out_c;
+  const uint32_t next = bias == nullptr ? 0 : 1;
+  const int32_t* biases = bias == nullptr ? kNoBias : bias;
   uint32_t channel = 0;
-  for (; channel + 4 <= channels; channel += 4, weights += 4 * fan_in) {
+  for (; channel + 4 <= channels; channel += 4, weights += 4 * fan_in, biases += 4 * next) {
     int32_t first[4], second[4];
-    Multiply(windows, weights, fan_in, fan_in, first, second);
-    Multiply(windows, weights + 2 * fan_in, fan_in, fan_in, first + 2, second + 2);
+    Multiply(windows, weights, fan_in, fan_in, biases, first, second);
+    Multiply(windows, weights + 2 * fan_in, fan_in, fan_in, biases + 2, first + 2, second + 2);
     requantizer.Four(first, channel, y0 + channel);
     requantizer.Four(second, channel, y1 + channel);
   }
   for (; channel < channels; ++channel, weights += fan_in) {
+    const int32_t one_bias = BiasAt(bias, channel);
+    const int32_t both[2] = {one_bias, one_bias};
     int32_t first[2], second[2];
-    Multiply(windows, weights, 0, fan_in, first, second);
+    Multiply(windows, weights, 0, fan_in, both, first, second);
     y0[channel] = requantizer.One(first[0], channel);
     y1[channel] = requantizer.One(second[0], channel);
   }

@@ -19,15 +19,14 @@ struct Taps {
 };
 
 TFODL_INLINE int32_t SumOf(const Taps& taps, uint32_t in_channel, uint32_t channel,
-                           int32_t zero_point) {
+                           int32_t zero_point, int32_t sum) {
   const int8_t* x_row = taps.x + in_channel;
   const int8_t* weights_row = taps.weights + channel;
-  int32_t sum = 0;
   for (uint32_t row = taps.rows; row > 0; --row) {
     const int8_t* x = x_row;
     const int8_t* weights = weights_row;
     for (uint32_t column = taps.columns; column > 0; --column) {
-      sum += (*x - zero_point) * *weights;
+      sum = AddProduct(sum, *x - zero_point, *weights);
       x += taps.x_column;
       weights += taps.channels;
     }
@@ -39,11 +38,12 @@ TFODL_INLINE int32_t SumOf(const Taps& taps, uint32_t in_channel, uint32_t chann
 
 #if TFODL_HAS_DSP
 TFODL_NOINLINE void FourSumsOf(const Taps& taps, uint32_t channel, uint32_t offsets,
-                               FourSums* result) {
+                               const int32_t* bias, FourSums* result) {
   const int8_t* x = taps.x + channel;
   const int8_t* weights = taps.weights + channel;
   const uint32_t step = taps.channels;
   FourSums sums = {0, 0, 0, 0};
+  if (bias != nullptr) sums = LoadFour(bias + channel);
   for (uint32_t row = taps.rows; row > 0; --row) {
     if (taps.columns == 3) {
       MultiplyTap(&x, &weights, step, offsets, &sums);
@@ -62,7 +62,7 @@ TFODL_NOINLINE void FourSumsOf(const Taps& taps, uint32_t channel, uint32_t offs
 #endif
 
 TFODL_NOINLINE void Pixel(const Conv& conv, const Taps& taps, const int32_t* bias, int8_t* y) {
-  const Requantizer requantizer(conv, bias);
+  const Requantizer requantizer(conv.options, conv.scales);
   const uint32_t channels = conv.options.out_c;
   const int32_t zero_point = conv.options.x_zero_point;
   uint32_t channel = 0;
@@ -71,20 +71,22 @@ TFODL_NOINLINE void Pixel(const Conv& conv, const Taps& taps, const int32_t* bia
     const uint32_t offsets = MakePair(-zero_point, -zero_point);
     for (; channel + 4 <= channels; channel += 4) {
       FourSums sums;
-      FourSumsOf(taps, channel, offsets, &sums);
+      FourSumsOf(taps, channel, offsets, bias, &sums);
       const int32_t four[] = {sums.s0, sums.s1, sums.s2, sums.s3};
       requantizer.Four(four, channel, y + channel);
     }
 #endif
     for (; channel < channels; ++channel) {
-      y[channel] = requantizer.One(SumOf(taps, channel, channel, zero_point), channel);
+      const int32_t start = BiasAt(bias, channel);
+      y[channel] = requantizer.One(SumOf(taps, channel, channel, zero_point, start), channel);
     }
     return;
   }
   const uint32_t multiplier = channels / conv.options.in_c;
   for (uint32_t in_channel = 0; channel < channels; ++in_channel) {
     for (const uint32_t end = channel + multiplier; channel < end; ++channel) {
-      y[channel] = requantizer.One(SumOf(taps, in_channel, channel, zero_point), channel);
+      const int32_t start = BiasAt(bias, channel);
+      y[channel] = requantizer.One(SumOf(taps, in_channel, channel, zero_point, start), channel);
     }
   }
 }

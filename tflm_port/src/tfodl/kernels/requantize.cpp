@@ -21,13 +21,12 @@ TFODL_INLINE int32_t WrappedSum(int32_t a, int32_t b) {
 // sum * multiplier / 2^(31 + shift) + plus, rounded after the multiplication and, with halves away
 // from zero, after a shift to the right: MultiplyByQuantizedMultiplier of
 // tensorflow/lite/kernels/internal/common.h.
-TFODL_INLINE int32_t Scaled(int32_t sum, const uint8_t* multiplier, int32_t shift, int32_t plus) {
-  const int32_t factor = static_cast<int32_t>(LoadWord(multiplier));
+TFODL_INLINE int32_t Scaled(int32_t sum, int32_t multiplier, int32_t shift, int32_t plus) {
   if (shift <= 0) {
     sum = static_cast<int32_t>(static_cast<uint32_t>(sum) << -shift);
-    return WrappedSum(DoublingHigh(sum, factor), plus);
+    return WrappedSum(DoublingHigh(sum, multiplier), plus);
   }
-  int32_t high = DoublingHigh(sum, factor);
+  int32_t high = DoublingHigh(sum, multiplier);
   high += high >> 31;
 #if TFODL_HAS_DSP
   return ShiftRounded(high, shift, plus);
@@ -38,49 +37,38 @@ TFODL_INLINE int32_t Scaled(int32_t sum, const uint8_t* multiplier, int32_t shif
 
 #if TFODL_HAS_DSP
 // The same within int8, for a shift above 0: that in the lowest byte of `shifts`.
-TFODL_INLINE int32_t ScaledByte(int32_t sum, const uint8_t* multiplier, uint32_t shifts,
-                                int32_t plus) {
-  const int32_t high = DoublingHigh(sum, static_cast<int32_t>(LoadWord(multiplier)));
+TFODL_INLINE int32_t ScaledByte(int32_t sum, int32_t multiplier, uint32_t shifts, int32_t plus) {
+  const int32_t high = DoublingHigh(sum, multiplier);
   return ClipByte(ShiftRounded(high + (high >> 31), static_cast<int32_t>(shifts), plus));
 }
 #endif
 
 }  // namespace
 
-int8_t Requantizer::One(int32_t sum, uint32_t channel) const {
-  if (bias_ != nullptr) sum = WrappedSum(sum, bias_[channel]);
-  int32_t y = Scaled(sum, multipliers_ + 4 * channel, shifts_[channel], zero_point_);
+int8_t Requantizer::One(int32_t sum, uint32_t scale) const {
+  int32_t y = Scaled(sum, scales_.Multiplier(scale), scales_.shifts[scale], zero_point_);
   const int32_t low = static_cast<int8_t>(low_ & 0xffu), high = static_cast<int8_t>(high_ & 0xffu);
   if (y < low) y = low;
   if (y > high) y = high;
   return static_cast<int8_t>(y);
 }
 
-void Requantizer::Four(const int32_t* sums, uint32_t channel, int8_t* y) const {
+void Requantizer::Four(const int32_t* sums, uint32_t scale, int8_t* y) const {
 #if TFODL_HAS_DSP
-  const uint32_t shifts = LoadWord(shifts_ + channel);
+  const uint32_t shifts = LoadWord(scales_.shifts + scale);
   if ((SubtractBytes(shifts, 0x01010101u) & 0x80808080u) == 0) {  // all are above 0
-    int32_t a = sums[0], b = sums[1], c = sums[2], d = sums[3];
-    if (bias_ != nullptr) {
-      const int32_t* const bias = bias_ + channel;
-      a = WrappedSum(a, bias[0]);
-      b = WrappedSum(b, bias[1]);
-      c = WrappedSum(c, bias[2]);
-      d = WrappedSum(d, bias[3]);
-    }
-    const uint8_t* const multipliers = multipliers_ + 4 * channel;
     const int32_t plus = zero_point_;
-    a = ScaledByte(a, multipliers, shifts, plus);
-    b = ScaledByte(b, multipliers + 4, shifts >> 8, plus);
-    c = ScaledByte(c, multipliers + 8, shifts >> 16, plus);
-    d = ScaledByte(d, multipliers + 12, shifts >> 24, plus);
+    const int32_t a = ScaledByte(sums[0], scales_.Multiplier(scale), shifts, plus);
+    const int32_t b = ScaledByte(sums[1], scales_.Multiplier(scale + 1), shifts >> 8, plus);
+    const int32_t c = ScaledByte(sums[2], scales_.Multiplier(scale + 2), shifts >> 16, plus);
+    const int32_t d = ScaledByte(sums[3], scales_.Multiplier(scale + 3), shifts >> 24, plus);
     const uint32_t even = AddEvenUnsignedBytes(0, PackLowHalves(a, c));
     const uint32_t odd = AddEvenUnsignedBytes(0, PackLowHalves(b, d));
     StoreWord(y, ClampBytes(even | odd << 8, low_, high_));
     return;
   }
 #endif
-  for (uint32_t i = 0; i < 4; ++i) y[i] = One(sums[i], channel + i);
+  for (uint32_t i = 0; i < 4; ++i) y[i] = One(sums[i], scale + i);
 }
 
 }  // namespace tfodl

@@ -1,37 +1,43 @@
-// From the sums of an int8 convolution to its outputs, in TensorFlow Lite's fixed-point arithmetic.
+// From the sums of an int8 forward op to its outputs, in TensorFlow Lite's fixed-point arithmetic.
 #ifndef TFODL_KERNELS_REQUANTIZE_H_
 #define TFODL_KERNELS_REQUANTIZE_H_
 
 #include <stdint.h>
 
-#include "tfodl/conv_options.h"
-#include "tfodl/dsp.h"
+#include "tfodl/fixed_point.h"
 
 namespace tfodl {
 
+// A bias, or 0 where there is none.
+TFODL_INLINE int32_t BiasAt(const int32_t* bias, uint32_t channel) {
+  return bias == nullptr ? 0 : bias[channel];
+}
+
+// sum + a * b modulo 2^32, as sums that start at a bias may leave the int32 range.
+TFODL_INLINE int32_t AddProduct(int32_t sum, int32_t a, int32_t b) {
+  return static_cast<int32_t>(static_cast<uint32_t>(sum) + static_cast<uint32_t>(a * b));
+}
+
 class Requantizer {
  public:
-  // bias: null where there is none.
-  Requantizer(const Conv& conv, const int32_t* bias)
-      : multipliers_(conv.multipliers),
-        shifts_(conv.shifts),
-        bias_(bias),
-        zero_point_(conv.options.y_zero_point),
-        low_(FourTimes(conv.options.act_min)),
-        high_(FourTimes(conv.options.act_max)) {}
+  // Of an op with the options y_zero_point, act_min and act_max.
+  template <class Options>
+  Requantizer(const Options& options, const FixedPoint& scales)
+      : scales_(scales),
+        zero_point_(options.y_zero_point),
+        low_(FourTimes(options.act_min)),
+        high_(FourTimes(options.act_max)) {}
 
-  // The output of a channel.
-  int8_t One(int32_t sum, uint32_t channel) const;
+  // The output of a sum, the bias included, with one of the scales.
+  int8_t One(int32_t sum, uint32_t scale) const;
 
-  // The outputs of four channels from this one on, of their four sums.
-  void Four(const int32_t* sums, uint32_t channel, int8_t* y) const;
+  // The outputs of four sums with the four scales from this one on.
+  void Four(const int32_t* sums, uint32_t scale, int8_t* y) const;
 
  private:
   static uint32_t FourTimes(int32_t byte) { return static_cast<uint8_t>(byte) * 0x01010101u; }
 
-  const uint8_t* multipliers_;
-  const int8_t* shifts_;
-  const int32_t* bias_;
+  FixedPoint scales_;
   int32_t zero_point_;
   uint32_t low_, high_;  // the activation's bounds, in all four bytes
 };

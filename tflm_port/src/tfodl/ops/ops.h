@@ -34,6 +34,7 @@ extern const OpDefinition kRateOp;
 extern const OpDefinition kAccumulateOp;
 extern const OpDefinition kFloatHeadOp;
 extern const OpDefinition kFloatHeadBwdOp;
+extern const OpDefinition kFullyConnectedOp;
 extern const OpDefinition kConv2DOp;
 extern const OpDefinition kDepthwiseConv2DOp;
 extern const OpDefinition kLoadWeightsOp;

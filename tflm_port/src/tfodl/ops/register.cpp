@@ -36,9 +36,9 @@ const OpDefinition& Bfloat16Definition(int op) {
 
 const OpDefinition& SeparateDefinition(int op) {
   static const OpDefinition* const kOps[] = {
-      &kReselectOp,     &kRateOp,   &kAccumulateOp,      &kFloatHeadOp,
-      &kFloatHeadBwdOp, &kConv2DOp, &kDepthwiseConv2DOp, &kLoadWeightsOp,
-      &kStoreWeightsOp};
+      &kReselectOp,     &kRateOp,           &kAccumulateOp, &kFloatHeadOp,
+      &kFloatHeadBwdOp, &kFullyConnectedOp, &kConv2DOp,     &kDepthwiseConv2DOp,
+      &kLoadWeightsOp,  &kStoreWeightsOp};
   static_assert(sizeof(kOps) / sizeof(kOps[0]) == kSeparateOpCount, "the order is SeparateOp's");
   return *kOps[op];
 }
@@ -84,6 +84,10 @@ Registration FloatHeadOpRegistration() { return RegistrationOf(kFloatHeadOp); }
 const char* FloatHeadBackwardOpName() { return kFloatHeadBwdOp.name; }
 
 Registration FloatHeadBackwardOpRegistration() { return RegistrationOf(kFloatHeadBwdOp); }
+
+const char* FullyConnectedOpName() { return kFullyConnectedOp.name; }
+
+Registration FullyConnectedOpRegistration() { return RegistrationOf(kFullyConnectedOp); }
 
 const char* Conv2DOpName() { return kConv2DOp.name; }
 

@@ -44,6 +44,7 @@ enum SeparateOp : int {
   kAccumulation,
   kFloatHead,
   kFloatHeadBackward,
+  kFullyConnected,
   kConvolution,
   kDepthwiseConvolution,
   kLoadingWeights,
@@ -103,12 +104,20 @@ TfLiteStatus AddFloatHeadBackward(Resolver& resolver) {
   return resolver.AddCustom(FloatHeadBackwardOpName(), &registration);
 }
 
+const char* FullyConnectedOpName();
+Registration FullyConnectedOpRegistration();
 const char* Conv2DOpName();
 Registration Conv2DOpRegistration();
 const char* DepthwiseConv2DOpName();
 Registration DepthwiseConv2DOpRegistration();
 
-// For graphs whose convolutions keep their multipliers in flash.
+// For graphs whose weighted layers keep their multipliers in flash.
+template <class Resolver>
+TfLiteStatus AddFullyConnected(Resolver& resolver) {
+  Registration registration = FullyConnectedOpRegistration();
+  return resolver.AddCustom(FullyConnectedOpName(), &registration);
+}
+
 template <class Resolver>
 TfLiteStatus AddConv2D(Resolver& resolver) {
   Registration registration = Conv2DOpRegistration();

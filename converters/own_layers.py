@@ -1,32 +1,36 @@
-"""Convolutions of a training graph that keep their fixed-point multipliers in flash.
+"""Weighted layers of a training graph with forward ops of the library's own.
 
 TensorFlow Lite Micro computes two int32 for every output channel of every convolution when the
 model is loaded, and keeps them in the arena. TFODL_CONV_2D and TFODL_DEPTHWISE_CONV_2D find them in
-their options, which stay in the model. A depthwise one whose map keeps its size writes its output
-over its input where nothing else reads that, and those whose outputs a CONCATENATION only puts side
-by side write them there themselves. The results are the same bits.
+their options, which stay in the model, and so does TFODL_FULLY_CONNECTED. A depthwise convolution
+whose map keeps its size writes its output over its input where nothing else reads that, and
+convolutions whose outputs a CONCATENATION only puts side by side write them there themselves. The
+results are the same bits.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from tf_odl.converters.flatbuffer import FlatModel
+from tf_odl.converters.flatbuffer import FlatModel, schema
 from tf_odl.converters.geometry import activation_range, sliding_window
-from tf_odl.converters.options import ConvOptions
+from tf_odl.converters.options import ConvOptions, FullyConnectedOptions
 
-OWN_CONVOLUTIONS = {
+OWN_LAYERS = {
+    "FULLY_CONNECTED": "TFODL_FULLY_CONNECTED",
     "CONV_2D": "TFODL_CONV_2D",
     "DEPTHWISE_CONV_2D": "TFODL_DEPTHWISE_CONV_2D",
 }
-BUILTIN = {own: builtin for builtin, own in OWN_CONVOLUTIONS.items()}
+BUILTIN = {own: builtin for builtin, own in OWN_LAYERS.items()}
+OWN_CONVOLUTIONS = tuple(OWN_LAYERS[kind] for kind in ("CONV_2D", "DEPTHWISE_CONV_2D"))
 
 _ABSENT = -1
 _GROUP = 4  # elements that the kernel widens together
-_LARGEST_FAN_IN = 65792  # kMaxFanIn of conv_options.h
+_LARGEST_FAN_IN = 65792  # kMaxFanIn of fixed_point.h
 
 
 def builtin_name(kind: str) -> str:
@@ -34,24 +38,25 @@ def builtin_name(kind: str) -> str:
     return BUILTIN.get(kind, kind)
 
 
-def with_own_convolutions(graph: FlatModel) -> FlatModel:
-    """The training graph with every convolution replaced that the ops can compute.
+def with_own_layers(graph: FlatModel) -> FlatModel:
+    """The training graph with every weighted layer replaced that the ops can compute.
 
     Variables, state image and results stay the same.
     """
     flat = graph.copy()
     for position, op in enumerate(flat.operators):
         kind = flat.op_name(op)
-        if kind not in OWN_CONVOLUTIONS:
+        if kind not in OWN_LAYERS:
             continue
-        options = _options(flat, op)
+        make = _dense_options if kind == "FULLY_CONNECTED" else _conv_options
+        options = make(flat, op)
         if options is not None:
-            flat.operators[position] = _own(flat, op, OWN_CONVOLUTIONS[kind], options)
+            flat.operators[position] = _own(flat, op, OWN_LAYERS[kind], options)
     for op in list(flat.operators):
         if flat.op_name(op) == "CONCATENATION":
             _write_side_by_side(flat, op)
     for op in flat.operators:
-        if flat.op_name(op) == OWN_CONVOLUTIONS["DEPTHWISE_CONV_2D"]:
+        if flat.op_name(op) == OWN_LAYERS["DEPTHWISE_CONV_2D"]:
             _work_in_place(flat, op)
     flat.drop_unused_tensors()
     return flat
@@ -100,7 +105,7 @@ def _write_side_by_side(flat: FlatModel, op: Any) -> None:
     for part, producer in zip(parts, producers, strict=True):
         if (
             producer is None
-            or flat.op_name(producer) not in BUILTIN
+            or flat.op_name(producer) not in OWN_CONVOLUTIONS
             or [reader is op for reader in flat.consumers(part)] != [True]
             or part in flat.outputs
             or (flat.scales(part).tolist(), flat.zero_point(part))
@@ -150,13 +155,13 @@ def _work_in_place(flat: FlatModel, op: Any) -> None:
     op.outputs = np.asarray([y, rows], np.int32)
 
 
-def _options(flat: FlatModel, op: Any) -> ConvOptions | None:
+def _conv_options(flat: FlatModel, op: Any) -> ConvOptions | None:
     """None for a convolution that the ops do not have: dilated, in groups, of other numbers."""
     x, kernel, y = int(op.inputs[0]), int(op.inputs[1]), int(op.outputs[0])
     dilation = (op.builtinOptions.dilationHFactor, op.builtinOptions.dilationWFactor)
     if tuple(map(int, dilation)) != (1, 1):
         return None
-    if any(flat.dtype(t) != np.int8 for t in (x, kernel, y)):
+    if not _is_int8(flat, op):
         return None
     window = sliding_window(flat, op, *flat.shape(kernel)[1:3])
     depthwise = flat.op_name(op) == "DEPTHWISE_CONV_2D"
@@ -170,26 +175,67 @@ def _options(flat: FlatModel, op: Any) -> ConvOptions | None:
     scaled = fixed_point(x_scale * scales / y_scale)
     if scaled is None:
         return None
-    low, high = activation_range(flat, op)
     return ConvOptions(
         **window.fields("kernel"),
         y_c=window.out_c,
         first_c=0,
-        x_zero_point=flat.zero_point(x),
-        y_zero_point=flat.zero_point(y),
-        act_min=max(low, -128),
-        act_max=min(high, 127),
+        **_ranges(flat, op),
         multipliers=tuple(scaled[0]),
         shifts=tuple(scaled[1]),
     )
 
 
-def _own(flat: FlatModel, op: Any, code: str, options: ConvOptions) -> Any:
+def _dense_options(flat: FlatModel, op: Any) -> FullyConnectedOptions | None:
+    """None for a layer that the op does not have: of other numbers, or of weights in an order of
+    their own."""
+    plain = schema().FullyConnectedOptionsWeightsFormat.DEFAULT
+    if not _is_int8(flat, op) or op.builtinOptions.weightsFormat != plain:
+        return None
+    x, kernel, y = int(op.inputs[0]), int(op.inputs[1]), int(op.outputs[0])
+    out_c, in_c = flat.shape(kernel)
+    scales = flat.scales(kernel)
+    if in_c > _LARGEST_FAN_IN or len(scales) not in (1, out_c):
+        return None
+    if len(scales) == 1:
+        # The product of two floats, which a convolution's is not.
+        products = (flat.scales(x)[:1].astype(np.float32) * scales).astype(np.float64)
+    else:
+        products = float(flat.scales(x)[0]) * scales.astype(np.float64)
+    scaled = fixed_point(products / float(flat.scales(y)[0]))
+    if scaled is None:
+        return None
+    return FullyConnectedOptions(
+        rows=math.prod(flat.shape(y)) // out_c,
+        in_c=in_c,
+        out_c=out_c,
+        **_ranges(flat, op),
+        n_scales=len(scales),
+        multipliers=tuple(scaled[0]),
+        shifts=tuple(scaled[1]),
+    )
+
+
+def _is_int8(flat: FlatModel, op: Any) -> bool:
+    return all(flat.dtype(int(t)) == np.int8 for t in (*op.inputs[:2], op.outputs[0]))
+
+
+def _ranges(flat: FlatModel, op: Any) -> dict[str, int]:
+    """The fields of an op's options about the zero points of its maps and the bounds of y."""
+    low, high = activation_range(flat, op)
+    return {
+        "x_zero_point": flat.zero_point(int(op.inputs[0])),
+        "y_zero_point": flat.zero_point(int(op.outputs[0])),
+        "act_min": max(low, -128),
+        "act_max": min(high, 127),
+    }
+
+
+def _own(flat: FlatModel, op: Any, code: str, options: ConvOptions | FullyConnectedOptions) -> Any:
     inputs = [int(i) for i in op.inputs]
     inputs += [_ABSENT] * (3 - len(inputs))
     y = int(op.outputs[0])
     outputs = [y]
-    if BUILTIN[code] == "CONV_2D":
+    if isinstance(options, ConvOptions) and BUILTIN[code] == "CONV_2D":
         name = f"{flat.name(y)}/windows/scratch"
         outputs.append(flat.add_tensor(name, (scratch_words(options),), np.float32))
     for tensor in inputs[1:]:

@@ -1,9 +1,10 @@
-"""Convolutions that keep their multipliers in flash: the bits of TensorFlow Lite, in less RAM."""
+"""Forward ops that keep their multipliers in flash: the bits of TensorFlow Lite, in less RAM."""
 
 import pickle
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,19 +17,27 @@ from build_graph import build_training_graph
 from converter_models import Export, make, samples
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from int8_convolutions import Convolution, model, outputs, random_convolution
+from int8_layers import (
+    Convolution,
+    Dense,
+    dense_outputs,
+    model,
+    outputs,
+    random_convolution,
+    random_dense,
+)
 
 from tf_odl.converters.flatbuffer import FlatModel
 from tf_odl.converters.layer_plan import op_plans
 from tf_odl.converters.memory import HOST, plan_memory
-from tf_odl.converters.options import ConvOptions
-from tf_odl.converters.own_convolutions import (
+from tf_odl.converters.options import ConvOptions, FullyConnectedOptions
+from tf_odl.converters.own_layers import (
     BUILTIN,
-    OWN_CONVOLUTIONS,
+    OWN_LAYERS,
     fixed_point,
     in_place_words,
     scratch_words,
-    with_own_convolutions,
+    with_own_layers,
 )
 from tf_odl.converters.state_layout import state_layout
 from tf_odl.converters.targets import get_target
@@ -67,9 +76,29 @@ def run_kernel(
     return np.ascontiguousarray(y[:, :, options.first_c : behind])
 
 
+def run_dense(
+    options: FullyConnectedOptions, x: np.ndarray, weights: np.ndarray, bias: np.ndarray | None
+) -> np.ndarray | None:
+    """As `run_kernel`."""
+    blob = options.pack()
+    y = np.full((options.rows, options.out_c), 99, np.int8)
+    arrays = (harness.pointer(array) for array in (x, weights, bias, y))
+    accepted = harness.library.tfodl_fully_connected(blob, len(blob), *arrays)
+    return y if accepted else None
+
+
+def dense_options_of(dense: Dense) -> FullyConnectedOptions | None:
+    """As `options_of`."""
+    flat = with_own_layers(FlatModel(model([dense])))
+    (op,) = flat.operators
+    if flat.op_name(op) not in BUILTIN:
+        return None
+    return FullyConnectedOptions.unpack(op.customOptions.tobytes())
+
+
 def options_of(convolution: Convolution) -> ConvOptions | None:
     """As the converter makes them; None where it keeps the builtin op."""
-    flat = with_own_convolutions(FlatModel(model([convolution])))
+    flat = with_own_layers(FlatModel(model([convolution])))
     (op,) = flat.operators
     if flat.op_name(op) not in BUILTIN:
         return None
@@ -87,24 +116,26 @@ interpreter = Interpreter(
 )
 interpreter.allocate_tensors()
 for detail, x in zip(interpreter.get_input_details(), inputs):
-    interpreter.set_tensor(detail["index"], x[None])
+    interpreter.set_tensor(detail["index"], x.reshape(detail["shape"]))
 interpreter.invoke()
-outputs = [interpreter.get_tensor(d["index"])[0] for d in interpreter.get_output_details()]
+outputs = [interpreter.get_tensor(d["index"]) for d in interpreter.get_output_details()]
 pickle.dump(outputs, sys.stdout.buffer)
 """
 
 
-def tflite_outputs(convolutions: list[Convolution], inputs: list[np.ndarray]) -> list[np.ndarray]:
+def tflite_outputs(
+    layers: Sequence[Convolution | Dense], inputs: list[np.ndarray]
+) -> list[np.ndarray]:
     """Of TensorFlow Lite's reference kernels, in a process without TensorFlow."""
     done = subprocess.run(
         [sys.executable, "-c", TFLITE],
-        input=pickle.dumps((model(convolutions), inputs)),
+        input=pickle.dumps((model(layers), inputs)),
         capture_output=True,
         timeout=120,
     )
     assert done.returncode == 0, done.stderr.decode()
     found: list[np.ndarray] = pickle.loads(done.stdout)
-    return found
+    return [y.reshape(layer.y_shape) for y, layer in zip(found, layers, strict=True)]
 
 
 @needs_tflite
@@ -126,7 +157,7 @@ def test_kernels_give_the_bits_of_tensorflow_lite(seed: int) -> None:
 
 
 @settings(max_examples=300, deadline=None)
-@given(seed=st.integers(0, 2**32 - 1), spread=st.integers(0, 30), full=st.booleans())
+@given(seed=st.integers(0, 2**32 - 1), spread=st.integers(0, 31), full=st.booleans())
 def test_kernels_are_exact_for_every_multiplier(seed: int, spread: int, full: bool) -> None:
     """Sums, multipliers and shifts over all of their ranges, against exact integers."""
     rng = np.random.default_rng(seed)
@@ -151,6 +182,50 @@ def test_kernels_are_exact_for_every_multiplier(seed: int, spread: int, full: bo
     found = run_kernel(options, convolution.depthwise, x, convolution.weights, bias)
     wanted = outputs(options, convolution.depthwise, x, convolution.weights, bias)
     np.testing.assert_array_equal(found, wanted)
+
+
+@needs_tflite
+@pytest.mark.parametrize("per_channel", [False, True])
+@pytest.mark.parametrize("seed", range(2))
+def test_the_fully_connected_kernel_gives_the_bits_of_tensorflow_lite(
+    seed: int, per_channel: bool
+) -> None:
+    rng = np.random.default_rng(seed)
+    drawn = [random_dense(rng, per_channel) for _ in range(80)]
+    inputs = [rng.integers(-128, 128, d.x_shape).astype(np.int8) for d in drawn]
+    wanted = tflite_outputs(drawn, inputs)
+    varied = 0
+    for dense, x, y in zip(drawn, inputs, wanted, strict=True):
+        options = dense_options_of(dense)
+        assert options is not None
+        np.testing.assert_array_equal(run_dense(options, x, dense.weights, dense.bias), y)
+        varied += len(np.unique(y)) > 4
+    assert varied > 20, "most outputs are at the ends of their range: this would show little"
+
+
+@settings(max_examples=300, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), spread=st.integers(0, 31), per_channel=st.booleans())
+def test_the_fully_connected_kernel_is_exact_for_every_multiplier(
+    seed: int, spread: int, per_channel: bool
+) -> None:
+    """Biases up to all of int32, too, at which sums are modulo 2^32."""
+    rng = np.random.default_rng(seed)
+    dense = random_dense(rng, per_channel)
+    options = dense_options_of(dense)
+    assert options is not None
+    n = options.n_scales
+    low, high = sorted(int(bound) for bound in rng.integers(-128, 128, 2))
+    options = replace(
+        options,
+        multipliers=tuple(int(m) for m in rng.integers(2**30, 2**31, n)),
+        shifts=tuple(int(s) for s in np.clip(rng.integers(0, 32, n), 0, 1 + spread)),
+        act_min=low,
+        act_max=high,
+    )
+    x = rng.integers(-128, 128, dense.x_shape).astype(np.int8)
+    bias = rng.integers(-(2**spread), 2**spread, options.out_c).astype(np.int32)
+    found = run_dense(options, x, dense.weights, bias)
+    np.testing.assert_array_equal(found, dense_outputs(options, x, dense.weights, bias))
 
 
 @settings(max_examples=200, deadline=None)
@@ -276,9 +351,48 @@ def test_options_are_checked(change: dict[str, Any]) -> None:
     assert not accepted(replace(GOOD, **change))
 
 
+GOOD_DENSE = FullyConnectedOptions(2, 6, 3, 0, 0, -128, 127, 3, (2**30,) * 3, (0, 31, -30))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"rows": 0},
+        {"in_c": 0},
+        {"out_c": 0},
+        {"rows": 2**20 + 1},
+        {"rows": 2**20, "in_c": 2**20},
+        {"in_c": 65793},
+        {"n_scales": 2, "multipliers": (2**30,) * 2, "shifts": (0, 0)},
+        {"n_scales": 0, "multipliers": (), "shifts": ()},
+        {"x_zero_point": 128},
+        {"y_zero_point": -129},
+        {"act_max": 128},
+        {"act_min": 5, "act_max": 4},
+        {"multipliers": (2**30, 2**30, 2**30 - 1)},
+        {"shifts": (0, 32, 0)},
+    ],
+    ids=str,
+)
+def test_options_of_fully_connected_layers_are_checked(change: dict[str, Any]) -> None:
+    x, weights = np.zeros((2, 6), np.int8), np.zeros((3, 6), np.int8)
+    assert run_dense(GOOD_DENSE, x, weights, None) is not None
+    assert run_dense(replace(GOOD_DENSE, **change), x, weights, None) is None
+
+
 def test_lengths_and_channels_are_checked() -> None:
     assert not accepted(GOOD, extra=b"\0")
     assert not accepted(GOOD, harness.DEPTHWISE), "3 channels of 2"
+
+
+def test_fully_connected_layers_that_the_op_does_not_have_stay() -> None:
+    rng = np.random.default_rng(1)
+    dense = random_dense(rng)
+    assert dense_options_of(dense) is not None
+    assert dense_options_of(replace(dense, scales=dense.scales * np.float32(1e-12))) is None
+    shuffled = FlatModel(model([dense]))
+    shuffled.operators[0].builtinOptions.weightsFormat = 1
+    assert with_own_layers(shuffled).op_name(shuffled.operators[0]) == "FULLY_CONNECTED"
 
 
 def test_convolutions_that_the_ops_do_not_have_stay() -> None:
@@ -289,7 +403,7 @@ def test_convolutions_that_the_ops_do_not_have_stay() -> None:
     assert options_of(replace(one, scales=one.scales * np.float32(1e-12))) is None
     flat = FlatModel(model([one]))
     flat.operators[0].builtinOptions.dilationWFactor = 2
-    assert with_own_convolutions(flat).op_name(flat.operators[0]) == "CONV_2D"
+    assert with_own_layers(flat).op_name(flat.operators[0]) == "CONV_2D"
     halves = replace(one, x_shape=(*one.x_shape[:2], 2 * one.x_shape[2]))
     assert options_of(halves) is None
 
@@ -316,7 +430,7 @@ def exported_model(name: str, folder: Path) -> Export:
     return Export(model, folder, target=vast, train_layers=trained)
 
 
-def with_builtin_convolutions(export: Export) -> FlatModel:
+def with_builtin_layers(export: Export) -> FlatModel:
     """The training graph of an export of `exported_model`, made from its model.tflite."""
     layers = export.report.export["layers"]
     every = {
@@ -343,18 +457,18 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 def test_exports_have_them(exported: Export) -> None:
     """Of every convolution of the model; model.tflite itself keeps TensorFlow Lite's."""
-    builtin = with_builtin_convolutions(exported)
-    assert with_own_convolutions(builtin).pack() == exported.training
+    builtin = with_builtin_layers(exported)
+    assert with_own_layers(builtin).pack() == exported.training
     kinds = Counter(exported.graph.op_name(op) for op in exported.graph.operators)
     plain = Counter(exported.plain.op_name(op) for op in exported.plain.operators)
     assert plain["CONV_2D"] > 0
-    for kind, own in OWN_CONVOLUTIONS.items():
+    for kind, own in OWN_LAYERS.items():
         assert kinds[kind] == 0 and kinds[own] == plain[kind]
 
 
 @needs_tflm
 def test_a_graph_learns_the_same_bits(exported: Export) -> None:
-    graph = with_builtin_convolutions(exported).pack()
+    graph = with_builtin_layers(exported).pack()
     codes = exported.codes(samples(exported.model, 12))
     labels = np.arange(12) % 4
     learned = []
@@ -377,14 +491,14 @@ def test_the_plan_is_never_below_the_arena_used(exported: Export) -> None:
     with TrainingInterpreter(exported.training) as interpreter:
         used = interpreter.arena_used_bytes
     assert used <= plan_memory(exported.training, HOST).used_bytes <= 1.02 * used
-    builtin = plan_memory(with_builtin_convolutions(exported))
+    builtin = plan_memory(with_builtin_layers(exported))
     assert plan_memory(exported.training).struct_bytes < builtin.struct_bytes
 
 
 def test_the_plan_knows_their_work(exported: Export) -> None:
     """As many multiply-accumulates as the builtin ops have, and what they learn."""
     plans = []
-    for flat in (with_builtin_convolutions(exported), exported.graph):
+    for flat in (with_builtin_layers(exported), exported.graph):
         plans.append([op for op in op_plans(flat, plan_memory(flat))[0] if op.macs_forward])
     builtin, own = plans
     for one, other in zip(builtin, own, strict=True):

@@ -1,7 +1,8 @@
-"""Random int8 convolutions as .tflite models, and their arithmetic in NumPy."""
+"""Random int8 layers as .tflite models, and their arithmetic in NumPy."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -10,7 +11,7 @@ import flatbuffers
 import numpy as np
 
 from tf_odl.converters.flatbuffer import schema
-from tf_odl.converters.options import ConvOptions
+from tf_odl.converters.options import ConvOptions, FullyConnectedOptions
 
 
 @dataclass
@@ -42,6 +43,56 @@ class Convolution:
         return out[0], out[1], self.weights.shape[3 if self.depthwise else 0]
 
 
+@dataclass
+class Dense:
+    """A fully connected layer on some rows."""
+
+    rows: int
+    weights: np.ndarray  # int8, [out_c, in_c]
+    bias: np.ndarray | None
+    activation: str
+    x_scale: float
+    x_zero_point: int
+    y_scale: float
+    y_zero_point: int
+    scales: np.ndarray  # of the weights: float32 [out_c] or [1]
+
+    @property
+    def x_shape(self) -> tuple[int, ...]:
+        return (self.rows, self.weights.shape[1])
+
+    @property
+    def y_shape(self) -> tuple[int, ...]:
+        return (self.rows, self.weights.shape[0])
+
+
+def random_dense(rng: np.random.Generator, per_channel: bool = False) -> Dense:
+    """Any number of inputs and outputs, several rows now and then, scales of every kind."""
+    in_c = int(rng.choice([rng.integers(1, 20), rng.integers(20, 150)]))
+    out_c = int(rng.integers(1, 15))
+    wanted, x_scale, y_scale = _scales(rng, in_c, out_c)
+    return Dense(
+        rows=int(rng.choice([1, 1, 1, 2, 5])),
+        weights=rng.integers(-127, 128, (out_c, in_c)).astype(np.int8),
+        bias=rng.integers(-(2**14), 2**14, out_c).astype(np.int32) if rng.integers(4) else None,
+        activation=str(rng.choice(["NONE", "RELU", "RELU6"])),
+        x_scale=x_scale,
+        x_zero_point=int(rng.integers(-128, 128)),
+        y_scale=y_scale,
+        y_zero_point=int(rng.integers(-128, 128)),
+        scales=wanted if per_channel else wanted[:1],
+    )
+
+
+def _scales(rng: np.random.Generator, fan_in: int, out_c: int) -> tuple[np.ndarray, float, float]:
+    """Of the weights, the input and the output."""
+    # Mostly outputs that fill int8; now and then far too small or large a scale.
+    typical = 73 * 73 * np.sqrt(fan_in) / 50
+    wanted = np.exp2(rng.uniform(-1, 1, out_c)) / typical * float(rng.choice([1] * 8 + [60, 3e4]))
+    x_scale, y_scale = (float(np.float32(rng.uniform(0.01, 2))) for _ in range(2))
+    return (wanted * y_scale / x_scale).astype(np.float32), x_scale, y_scale
+
+
 def random_convolution(rng: np.random.Generator) -> Convolution:
     """Shapes, strides, paddings, scales and zero points of every kind the ops take."""
     depthwise = bool(rng.integers(2))
@@ -53,11 +104,7 @@ def random_convolution(rng: np.random.Generator) -> Convolution:
         out_c = x_shape[2] * int(rng.choice([1, 1, 1, 2, 3]))
         shape = (1, *kernel, out_c)
     fan_in = kernel[0] * kernel[1] * (1 if depthwise else x_shape[2])
-    # Mostly outputs that fill int8; now and then far too small or large a scale.
-    typical = 73 * 73 * np.sqrt(fan_in) / 50
-    wanted = np.exp2(rng.uniform(-1, 1, out_c)) / typical * float(rng.choice([1] * 8 + [60, 3e4]))
-    x_scale, y_scale = (float(np.float32(rng.uniform(0.01, 2))) for _ in range(2))
-    scales = (wanted * y_scale / x_scale).astype(np.float32)
+    scales, x_scale, y_scale = _scales(rng, fan_in, out_c)
     has_bias = not depthwise or bool(rng.integers(5))  # which TensorFlow Lite wants
     return Convolution(
         depthwise=depthwise,
@@ -109,10 +156,30 @@ def outputs(
                 total = (window[:, :, c * o.in_c // o.out_c] * weights[0, :, :, c]).sum()
             else:
                 total = (window * weights[c]).sum()
-            total = int(total) + (0 if bias is None else int(bias[c]))
+            total = wrapped(int(total) + (0 if bias is None else int(bias[c])))
             scaled = rescaled(total, o.multipliers[c], o.shifts[c]) + o.y_zero_point
             y[row, column, c] = min(max(scaled, o.act_min), o.act_max)
     return y
+
+
+def dense_outputs(
+    options: FullyConnectedOptions, x: np.ndarray, weights: np.ndarray, bias: np.ndarray | None
+) -> np.ndarray:
+    """The op's outputs int8 [rows, out_c] in exact numbers."""
+    o = options
+    y = np.zeros((o.rows, o.out_c), np.int8)
+    for row, c in np.ndindex(o.rows, o.out_c):
+        total = int((x[row].astype(np.int64) - o.x_zero_point) @ weights[c].astype(np.int64))
+        total = wrapped(total + (0 if bias is None else int(bias[c])))
+        scale = c if o.n_scales > 1 else 0
+        scaled = rescaled(total, o.multipliers[scale], o.shifts[scale]) + o.y_zero_point
+        y[row, c] = min(max(scaled, o.act_min), o.act_max)
+    return y
+
+
+def wrapped(total: int) -> int:
+    """Modulo 2^32."""
+    return (total + 2**31) % 2**32 - 2**31
 
 
 def rescaled(total: int, multiplier: int, shift: int) -> int:
@@ -126,8 +193,22 @@ def rescaled(total: int, multiplier: int, shift: int) -> int:
     return int(exact + Fraction(1, 2)) * (1 if high > 0 else -1)
 
 
-def model(convolutions: list[Convolution]) -> bytes:
-    """A .tflite file with one input and one output per convolution, named `x0`, `y0` and so on."""
+#: Ops and the names of their options.
+CODES = {
+    "CONV_2D": "Conv2DOptions",
+    "DEPTHWISE_CONV_2D": "DepthwiseConv2DOptions",
+    "FULLY_CONNECTED": "FullyConnectedOptions",
+}
+
+
+def _kind(layer: Convolution | Dense) -> str:
+    if isinstance(layer, Dense):
+        return "FULLY_CONNECTED"
+    return "DEPTHWISE_CONV_2D" if layer.depthwise else "CONV_2D"
+
+
+def model(layers: Sequence[Convolution | Dense]) -> bytes:
+    """A .tflite file with one input and one output per layer, named `x0`, `y0` and so on."""
     s = schema()
     root = s.ModelT()
     root.version = 3
@@ -135,10 +216,10 @@ def model(convolutions: list[Convolution]) -> bytes:
     root.subgraphs, root.operatorCodes = [graph], []
     root.buffers = [s.BufferT()]
     graph.tensors, graph.operators, graph.inputs, graph.outputs = [], [], [], []
-    for name in ("CONV_2D", "DEPTHWISE_CONV_2D"):
+    for name in CODES:
         code = s.OperatorCodeT()
         code.builtinCode = code.deprecatedBuiltinCode = getattr(s.BuiltinOperator, name)
-        code.version = 3
+        code.version = 3 if "CONV" in name else 4
         root.operatorCodes.append(code)
 
     def tensor(
@@ -165,28 +246,31 @@ def model(convolutions: list[Convolution]) -> bytes:
         graph.tensors.append(t)
         return len(graph.tensors) - 1
 
-    for i, c in enumerate(convolutions):
-        x = tensor(f"x{i}", (1, *c.x_shape), "INT8", [c.x_scale], c.x_zero_point)
-        axis = 3 if c.depthwise else 0
+    for i, c in enumerate(layers):
+        batch = () if isinstance(c, Dense) else (1,)
+        x = tensor(f"x{i}", (*batch, *c.x_shape), "INT8", [c.x_scale], c.x_zero_point)
+        kind = _kind(c)
+        axis = 3 if kind == "DEPTHWISE_CONV_2D" else 0
         w = tensor(f"w{i}", c.weights.shape, "INT8", c.scales, 0, axis, c.weights)
         inputs = [x, w]
         if c.bias is not None:
             scales = np.float32(c.x_scale) * c.scales
             inputs.append(tensor(f"b{i}", c.bias.shape, "INT32", scales, 0, 0, c.bias))
-        y = tensor(f"y{i}", (1, *c.y_shape), "INT8", [c.y_scale], c.y_zero_point)
+        y = tensor(f"y{i}", (*batch, *c.y_shape), "INT8", [c.y_scale], c.y_zero_point)
         op = s.OperatorT()
-        op.opcodeIndex = int(c.depthwise)
+        op.opcodeIndex = list(CODES).index(kind)
         op.inputs, op.outputs = np.asarray(inputs, np.int32), np.asarray([y], np.int32)
-        options = s.DepthwiseConv2DOptionsT() if c.depthwise else s.Conv2DOptionsT()
-        options.strideH, options.strideW = (int(n) for n in c.stride)
-        options.padding = getattr(s.Padding, c.padding)
+        name = CODES[kind]
+        options = getattr(s, f"{name}T")()
         options.fusedActivationFunction = getattr(s.ActivationFunctionType, c.activation)
-        options.dilationHFactor = options.dilationWFactor = 1
-        if c.depthwise:
-            options.depthMultiplier = c.y_shape[2] // c.x_shape[2]
+        if isinstance(c, Convolution):
+            options.strideH, options.strideW = (int(n) for n in c.stride)
+            options.padding = getattr(s.Padding, c.padding)
+            options.dilationHFactor = options.dilationWFactor = 1
+            if c.depthwise:
+                options.depthMultiplier = c.y_shape[2] // c.x_shape[2]
         op.builtinOptions = options
-        kind = "DepthwiseConv2DOptions" if c.depthwise else "Conv2DOptions"
-        op.builtinOptionsType = getattr(s.BuiltinOptions, kind)
+        op.builtinOptionsType = getattr(s.BuiltinOptions, name)
         graph.operators.append(op)
         graph.inputs.append(x)
         graph.outputs.append(y)
