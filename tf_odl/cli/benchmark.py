@@ -64,7 +64,7 @@ def benchmark(
     as_json: bool,
 ) -> None:
     """Run a grid: tinypropv2-table1, tinypropv2-effort, velocity-table1, results, results-cnn,
-    results-seeds, settings, adaptation, adaptation-hapt, or a YAML file.
+    results-seeds, results-mnist, settings, adaptation, adaptation-hapt, or a YAML file.
 
     Interrupt it at any time: the same command continues. Leaves results.md, results.csv and plots.
     """
