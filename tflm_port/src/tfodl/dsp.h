@@ -443,13 +443,7 @@ TFODL_INLINE void CopyBytes(const int8_t* from, uint32_t count, int8_t* to) {
 #endif
 }
 
-inline void Clear(int32_t* values, uint32_t count) {
-#if TFODL_HAS_DSP
-  const FourSums zero = {0, 0, 0, 0};
-  for (; count >= 4; count -= 4) StoreFour(zero, &values);
-#endif
-  for (; count > 0; --count) *values++ = 0;
-}
+void Clear(int32_t* values, uint32_t count);
 
 }  // namespace tfodl
 

@@ -165,7 +165,7 @@ void LayerStep(const Layer& layer, LayerKind kind, const LayerTensorsOf<Error>& 
   CountWork(layer, kind, selection, state);
   const int16_t* errors = nullptr;
   if (list.entries != nullptr) {
-    SortByNeuron(options.out_c, list);
+    SortByNeuron(options, kind, &list);
   } else if (kind != LayerKind::kFullyConnected) {
     errors = ToIntegerErrors(layer, kind, unit, tensors.error);
   }

@@ -22,13 +22,10 @@ void InputGradient(const BackwardArgs& args, Error* error_x) {
   const int16_t* errors = args.errors;
   InputSums<Error> sums(args, LayerKind::kConv2D, error_x);
   for (uint32_t position = 0; position < positions; ++position) {
-    const Patch patch = PatchOf(o, position);
-    const uint32_t count = patch.columns * o.in_c;
-    const RowBlock block = {patch.rows, count, o.kernel_w * o.in_c - count,
-                            o.in_w * o.in_c - count};
-    int32_t* const pixel =
-        sums.From(position / o.out_w) + (patch.pixel - sums.first_pixel()) * o.in_c;
-    const int8_t* row = args.weights + patch.tap * o.in_c;
+    const Patch patch = PatchOf(o, position, o.in_c);
+    const RowBlock block = OverWeights(patch);
+    int32_t* const pixel = sums.At(position, patch);
+    const int8_t* row = args.weights + patch.tap;
     PairedRows rows(0);
     for (const int16_t* const end = errors + o.out_c; errors != end; row += fan_in) {
       const int32_t error = *errors++;
@@ -45,13 +42,10 @@ TFODL_FAST NeuronErrors WeightGradient(const BackwardArgs& args, const int16_t* 
   const LayerOptions& o = args.layer.options;
   const uint32_t row = o.kernel_w * o.in_c;
   const uint32_t line = o.in_w * o.in_c;
-  const uint32_t step = o.stride_w * o.in_c;
-  // Windows from output column `left` on, `inside` of them, have all their columns in the input.
-  const uint32_t left = TapRange(0, o.stride_w, o.pad_left, o.in_w, o.out_w).begin;
-  const uint32_t right =
-      TapRange(o.kernel_w - 1, o.stride_w, o.pad_left, o.in_w, o.out_w).end;
-  const uint32_t inside = right > left ? right - left : 0;
-  NeuronErrors found = {0, false};
+  // Where a window may start that has all its columns in the input.
+  const uint32_t inside = o.in_w < o.kernel_w ? 0 : o.in_w - o.kernel_w + 1;
+  int32_t sum = 0;
+  bool any = false;
   PairedRows full(-o.x_zero_point);  // windows that see all their columns
   RowBlock block = {0, row, line - row, 0};
   int32_t* sums = gradient;
@@ -63,29 +57,27 @@ TFODL_FAST NeuronErrors WeightGradient(const BackwardArgs& args, const int16_t* 
       block.rows = rows;
       if (gradient != nullptr) sums = gradient + static_cast<uint32_t>(y.begin) * row;
     }
-    const uint32_t pixels =
-        static_cast<uint32_t>(y.origin + y.begin) * line - o.pad_left * o.in_c;
-    for (uint32_t out_x = 0; out_x < o.out_w; ++out_x) {
+    const int8_t* const pixels = args.x + static_cast<uint32_t>(y.origin + y.begin) * line;
+    uint32_t x = -o.pad_left;  // where the window starts
+    for (uint32_t left = o.out_w; left > 0; --left, x += o.stride_w) {
       const int32_t error = *errors;
       errors += o.out_c;
       if (error == 0) continue;
-      found.sum += error;
-      found.any = true;
+      sum += error;
+      any = true;
       if (gradient == nullptr) continue;
-      if (out_x - left < inside) {
-        full.Add(block, args.x + (pixels + out_x * step), error, sums);
+      if (x < inside) {
+        full.Add(block, pixels + x * o.in_c, error, sums);
         continue;
       }
-      const Patch patch = PatchOf(o, out_y * o.out_w + out_x);
-      const uint32_t count = patch.columns * o.in_c;
-      const RowBlock part = {rows, count, line - count, row - count};
-      const int8_t* const pixel = args.x + patch.pixel * o.in_c;
-      AddScaled(part, pixel, pixel, MakePair(error, 0), -o.x_zero_point,
-                gradient + patch.tap * o.in_c);
+      const Patch patch = PatchOf(o, (out_y + 1) * o.out_w - left, o.in_c);
+      const int8_t* const pixel = args.x + patch.pixel;
+      AddScaled(OverInputs(patch), pixel, pixel, MakePair(error, 0), -o.x_zero_point,
+                gradient + patch.tap);
     }
   }
   full.Finish(block, sums);
-  return found;
+  return NeuronErrors{sum, any};
 }
 
 void Update(const BackwardArgs& args, WeightUpdater* updater) {
@@ -102,7 +94,7 @@ void Update(const BackwardArgs& args, WeightUpdater* updater) {
     if (args.errors != nullptr) {
       found = WeightGradient(args, args.errors + neuron, gradient);
     } else if (gradient != nullptr) {
-      SparseConv2DWeightGradient(args, neuron, gradient);
+      SparseConv2DWeightGradient(args, neuron, found.sum, gradient);
     }
     if (!found.any) continue;
     const uint32_t row = layer.RowOf(neuron);

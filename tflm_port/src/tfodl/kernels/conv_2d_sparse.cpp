@@ -6,8 +6,34 @@
 #include "tfodl/kernels/patch.h"
 
 namespace tfodl {
+namespace {
 
-// Two errors of a position at a time.
+// One row of windows that are three elements wide, from x + the offset of an entry on.
+TFODL_FAST void SumThree(const uint32_t* entry, const uint32_t* end, const int8_t* x,
+                         int32_t start, int32_t* sums) {
+  int32_t s0 = start, s1 = start, s2 = start;
+  for (; entry != end; ++entry) {
+    const int8_t* const first = x + PlaceOf(*entry);
+    const int32_t error = ErrorOf(*entry);
+    s0 += error * first[0];
+    s1 += error * first[1];
+    s2 += error * first[2];
+  }
+  sums[0] = s0;
+  sums[1] = s1;
+  sums[2] = s2;
+}
+
+}  // namespace
+
+RowBlock OverWeights(const Patch& patch) {
+  return RowBlock{patch.rows, patch.columns * patch.channels, patch.taps_gap, patch.pixels_gap};
+}
+
+RowBlock OverInputs(const Patch& patch) {
+  return RowBlock{patch.rows, patch.columns * patch.channels, patch.pixels_gap, patch.taps_gap};
+}
+
 template <class Error>
 void SparseConv2DInputGradient(const BackwardArgs& args, Error* error_x) {
   const LayerOptions& o = args.layer.options;
@@ -18,24 +44,15 @@ void SparseConv2DInputGradient(const BackwardArgs& args, Error* error_x) {
   while (entry != end) {
     const uint32_t position = PlaceOf(*entry) / o.out_c;
     const uint32_t first = position * o.out_c;
-    const Patch patch = PatchOf(o, position);
-    const uint32_t count = patch.columns * o.in_c;
-    const RowBlock block = {patch.rows, count, o.kernel_w * o.in_c - count,
-                            o.in_w * o.in_c - count};
-    const int8_t* const weights = args.weights + patch.tap * o.in_c;
-    int32_t* const pixel =
-        sums.From(position / o.out_w) + (patch.pixel - sums.first_pixel()) * o.in_c;
+    const Patch patch = PatchOf(o, position, o.in_c);
+    const RowBlock block = OverWeights(patch);
+    int32_t* const pixel = sums.At(position, patch);
+    PairedRows rows(0);
     do {
-      const int8_t* const row = weights + (PlaceOf(*entry) - first) * fan_in;
-      const int8_t* other = row;
-      const int32_t error = ErrorOf(*entry++);
-      int32_t other_error = 0;
-      if (entry != end && PlaceOf(*entry) < first + o.out_c) {
-        other = weights + (PlaceOf(*entry) - first) * fan_in;
-        other_error = ErrorOf(*entry++);
-      }
-      AddScaled(block, row, other, MakePair(error, other_error), 0, pixel);
-    } while (entry != end && PlaceOf(*entry) < first + o.out_c);
+      rows.Add(block, args.weights + patch.tap + (PlaceOf(*entry) - first) * fan_in,
+               ErrorOf(*entry), pixel);
+    } while (++entry != end && PlaceOf(*entry) - first < o.out_c);
+    rows.Finish(block, pixel);
   }
   sums.Finish();
 }
@@ -43,32 +60,36 @@ void SparseConv2DInputGradient(const BackwardArgs& args, Error* error_x) {
 template void SparseConv2DInputGradient(const BackwardArgs& args, float* error_x);
 template void SparseConv2DInputGradient(const BackwardArgs& args, Bfloat16* error_x);
 
-// Two positions at a time where they follow each other in the list and both see all of the window
-// or the same part of it.
-void SparseConv2DWeightGradient(const BackwardArgs& args, uint32_t neuron, int32_t* gradient) {
+void SparseConv2DWeightGradient(const BackwardArgs& args, uint32_t neuron, int32_t sum,
+                                int32_t* gradient) {
   const LayerOptions& o = args.layer.options;
-  const uint32_t* entry = args.list.by_neuron + args.list.BeginOf(neuron);
-  const uint32_t* const end = args.list.by_neuron + args.list.ends[neuron];
-  while (entry != end) {
-    const uint32_t first = *entry++;
-    const Patch patch = PatchOf(o, PlaceOf(first));
-    const uint32_t count = patch.columns * o.in_c;
-    const RowBlock block = {patch.rows, count, o.in_w * o.in_c - count,
-                            o.kernel_w * o.in_c - count};
-    const int8_t* const pixel = args.x + patch.pixel * o.in_c;
-    const int8_t* other = pixel;
-    int32_t other_error = 0;
-    if (entry != end) {
-      const Patch second = PatchOf(o, PlaceOf(*entry));
-      if (second.tap == patch.tap && second.rows == patch.rows &&
-          second.columns == patch.columns) {
-        other = args.x + second.pixel * o.in_c;
-        other_error = ErrorOf(*entry++);
-      }
+  const int32_t offset = -o.x_zero_point;
+  const uint32_t row = o.kernel_w * o.in_c;
+  const uint32_t line = o.in_w * o.in_c;
+  const uint32_t* entry = args.list.BeginOf(neuron);
+  const uint32_t* const end = args.list.EndOf(neuron);
+  const int8_t* x = args.x;
+  if (args.list.has_offsets && row == 3) {
+    for (uint32_t y = 0; y < o.kernel_h; ++y) {
+      SumThree(entry, end, x, offset * sum, gradient);
+      x += line;
+      gradient += row;
     }
-    AddScaled(block, pixel, other, MakePair(ErrorOf(first), other_error), -o.x_zero_point,
-              gradient + patch.tap * o.in_c);
+    return;
   }
+  const RowBlock whole = {o.kernel_h, row, line - row, 0};
+  PairedRows rows(offset);
+  for (; entry != end; ++entry) {
+    if (args.list.has_offsets) {
+      rows.Add(whole, x + PlaceOf(*entry), ErrorOf(*entry), gradient);
+      continue;
+    }
+    const Patch patch = PatchOf(o, PlaceOf(*entry), o.in_c);
+    const int8_t* const pixel = x + patch.pixel;
+    AddScaled(OverInputs(patch), pixel, pixel, MakePair(ErrorOf(*entry), 0), offset,
+              gradient + patch.tap);
+  }
+  rows.Finish(whole, gradient);
 }
 
 }  // namespace tfodl

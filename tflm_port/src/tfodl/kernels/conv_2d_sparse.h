@@ -3,16 +3,23 @@
 #ifndef TFODL_KERNELS_CONV_2D_SPARSE_H_
 #define TFODL_KERNELS_CONV_2D_SPARSE_H_
 
+#include "tfodl/kernels/add_scaled.h"
 #include "tfodl/kernels/backward_args.h"
+#include "tfodl/kernels/patch.h"
 
 namespace tfodl {
+
+// The rows of a patch: of weights that are added to inputs, of inputs that are added to weights.
+RowBlock OverWeights(const Patch& patch);
+RowBlock OverInputs(const Patch& patch);
 
 // error_x: [in_h, in_w, in_c].
 template <class Error>
 void SparseConv2DInputGradient(const BackwardArgs& args, Error* error_x);
 
-// gradient: one row of weights, zeros before.
-void SparseConv2DWeightGradient(const BackwardArgs& args, uint32_t neuron, int32_t* gradient);
+// sum: that of the neuron's errors. gradient: one row of weights, zeros before.
+void SparseConv2DWeightGradient(const BackwardArgs& args, uint32_t neuron, int32_t sum,
+                                int32_t* gradient);
 
 }  // namespace tfodl
 

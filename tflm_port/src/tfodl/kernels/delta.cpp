@@ -8,12 +8,12 @@
 namespace tfodl {
 namespace {
 
-// For y above act_min, outside the range in which every error passes.
-bool Passes(int32_t y, float error, int32_t act_max) {
+// For y above act_min, outside the range in which every error passes: at a bound, or at an end of int8.
+// There an error that is below 0, or above it at -128, is stopped; by its bits, a NaN is neither.
+bool Passes(int32_t y, uint32_t bits, int32_t act_max) {
   if (y >= act_max) return false;
-  if (y == 127) return !(error < 0.0f);
-  if (y == -128) return !(error > 0.0f);
-  return true;
+  if (y == -128) bits ^= 0x80000000u;
+  return bits - 0x80000001u >= 0x7f800000u;
 }
 
 }  // namespace
@@ -47,7 +47,7 @@ ErrorSummary MaskError(const int8_t* y, int32_t act_min, int32_t act_max, uint32
     }
     const Error passed = error[i];
     if (__builtin_expect(static_cast<uint32_t>(output - low) >= levels, 0) &&
-        !Passes(output, ToFloat(passed), act_max)) {
+        !Passes(output, ErrorBits(passed), act_max)) {
       ClearError(&error[i]);
       continue;
     }

@@ -42,12 +42,12 @@ TFODL_INLINE void PropagateRow(uint32_t low, uint32_t high, uint32_t columns, ui
       : "cc", "memory");
 }
 
-TFODL_FAST void PropagateFour(const ChannelPatch& patch, uint32_t low, uint32_t high,
-                                  const int8_t* weights, int32_t* sums) {
+TFODL_FAST void PropagateFour(const Patch& patch, uint32_t low, uint32_t high,
+                              const int8_t* weights, int32_t* sums) {
   for (uint32_t row = patch.rows; row > 0; --row) {
     PropagateRow(low, high, patch.columns, patch.channels, &weights, &sums);
-    weights += patch.weights_gap;
-    sums += patch.sums_gap;
+    weights += patch.taps_gap;
+    sums += patch.pixels_gap;
   }
 }
 
@@ -61,10 +61,9 @@ void InputGradient(const BackwardArgs& args, Error* error_x) {
   const int16_t* errors = args.errors;
   InputSums<Error> sums(args, kKind, error_x);
   for (uint32_t position = 0; position < positions; ++position, errors += o.out_c) {
-    const ChannelPatch patch = ChannelPatchOf(o, position);
+    const Patch patch = PatchOf(o, position, o.out_c);
     const int8_t* const weights = args.weights + patch.tap;
-    int32_t* const pixel =
-        sums.From(position / o.out_w) + (patch.pixel - sums.first_pixel() * o.in_c);
+    int32_t* const pixel = sums.At(position, patch);
     uint32_t neuron = 0;
 #if TFODL_HAS_DSP
     if (multiplier == 1) {

@@ -4,21 +4,12 @@
 #define TFODL_KERNELS_DEPTHWISE_CONV_2D_SPARSE_H_
 
 #include "tfodl/kernels/backward_args.h"
+#include "tfodl/kernels/patch.h"
 
 namespace tfodl {
 
-// The part of a window that lies inside the input, in elements of channel 0.
-struct ChannelPatch {
-  uint32_t pixel, tap;
-  uint32_t rows, columns;
-  uint32_t channels;               // of the input
-  uint32_t weights_gap, sums_gap;  // elements between its rows
-};
-
-ChannelPatch ChannelPatchOf(const LayerOptions& options, uint32_t position);
-
 // sums of the patch += error * weights.
-void PropagateOne(const ChannelPatch& patch, uint32_t neurons, int32_t error,
+void PropagateOne(const Patch& patch, uint32_t neurons, int32_t error,
                   const int8_t* weights, int32_t* sums);
 
 // error_x: [in_h, in_w, in_c].

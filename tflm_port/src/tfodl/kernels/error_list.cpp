@@ -2,16 +2,16 @@
 
 #include "tfodl/dsp.h"
 #include "tfodl/float_math.h"
+#include "tfodl/kernels/patch.h"
 #include "tfodl/kernels/sparsify.h"
 #include "tfodl/float_contract.h"
 
 namespace tfodl {
 namespace {
 
-constexpr uint32_t kMostPlaces = 1u << 16;
 constexpr uint32_t kGap = 0x7fc00000u;  // a NaN, which no error is
 
-bool IsGap(uint32_t bits) { return bits << 1 > 0xff000000u; }
+TFODL_INLINE bool IsGap(uint32_t bits) { return static_cast<int32_t>(bits) > 0x7f800000; }
 
 uint32_t Window(const LayerOptions& o) { return o.kernel_h * o.kernel_w; }
 
@@ -19,7 +19,7 @@ uint32_t Count(const LayerOptions& o) { return o.out_h * o.out_w * o.out_c; }
 
 // The list with what lies behind it.
 ErrorList ListAt(uint32_t* entries, uint32_t count, uint32_t neurons) {
-  ErrorList list = {entries, count, entries + count, entries + 2 * count, nullptr};
+  ErrorList list = {entries, count, entries + count, false, entries + 2 * count, nullptr};
   list.room = reinterpret_cast<int32_t*>(list.ends + neurons);
   return list;
 }
@@ -27,19 +27,21 @@ ErrorList ListAt(uint32_t* entries, uint32_t count, uint32_t neurons) {
 // Leaves only what is kept, with the lengths of the gaps before. In place; returns the end.
 TFODL_FAST uint8_t* PackLargest(float* values, uint32_t count, LargestValues<float>* kept) {
   float* to = values;
-  uint32_t next = 0;  // the element behind the last one
+  const float* next = values;  // behind the last one
   uint32_t floor = kept->floor();
-  const float* end = values + count;
-  TFODL_OPAQUE(end);
-  for (int32_t i = -static_cast<int32_t>(count); i != 0; ++i) {
-    TFODL_OPAQUE(i);
-    const uint32_t bits = LoadWord(&end[i]);
-    if (bits << 1 <= floor) continue;
-    TFODL_OPAQUE(i);  // so that nothing of what follows is done for all values
-    TFODL_OPAQUE(to);
-    const uint32_t place = count + static_cast<uint32_t>(i);
-    if (place != next) StoreWord(to++, kGap | (place - next));
-    next = place + 1;
+  float* const last = values + count - 1;
+  const uint32_t last_bits = LoadWord(last);
+  StoreStop(last);
+  const float* at = values;
+  for (bool is_last = false; !is_last;) {
+    uint32_t bits = NextAbove(floor, &at);
+    is_last = at > last;
+    if (is_last) {
+      bits = last_bits;
+      if (bits << 1 <= floor) break;
+    }
+    if (at - 1 != next) StoreWord(to++, kGap | static_cast<uint32_t>(at - 1 - next));
+    next = at;
     StoreWord(to, bits);
     kept->Found(values, static_cast<uint32_t>(to++ - values));
     floor = kept->floor();
@@ -72,21 +74,29 @@ uint32_t PackZeros(int16_t* errors, uint32_t count) {
   return static_cast<uint32_t>(to - (errors - count));
 }
 
+// Whether all windows lie inside the input, and the last one starts at a place.
+bool HasOffsets(const LayerOptions& o) {
+  const Patch last = PatchOf(o, o.out_h * o.out_w - 1, 0);
+  return (o.pad_top | o.pad_left) == 0 && last.rows == o.kernel_h && last.columns == o.kernel_w &&
+         last.pixel < kMostPlaces;
+}
+
 }  // namespace
 
+// No sum overflows: see kMaxElements.
 template <>
 bool IsSparse<float>(const LayerOptions& options, uint32_t non_zero) {
   const uint32_t count = Count(options);
   return count <= kMostPlaces &&
-         uint64_t{4} * (non_zero + Window(options)) + options.out_c <= count;
+         4 * (non_zero + Window(options)) + options.out_c <= count;
 }
 
 // The list with all that lies behind it has to fit, too, where an error is half a word.
 template <>
 bool IsSparse<Bfloat16>(const LayerOptions& options, uint32_t non_zero) {
   const uint32_t count = Count(options);
-  return count <= kMostPlaces && uint64_t{4} * (non_zero + 2 * Window(options)) +
-                                         uint64_t{2} * options.out_c <= count;
+  return count <= kMostPlaces &&
+         4 * (non_zero + 2 * Window(options)) + 2 * options.out_c <= count;
 }
 
 ErrorList ListErrors(const Layer& layer, LayerKind kind, float* delta, uint32_t k, float largest,
@@ -98,35 +108,44 @@ ErrorList ListErrors(const Layer& layer, LayerKind kind, float* delta, uint32_t 
   const uint8_t* const end = PackLargest(delta, all, &kept);
   // Then times q, unless that is 1.
   if (!HasOwnChannels(o, kind)) {
+    const uint32_t neurons = o.n_scales == 1 ? 1 : o.out_c;
     uint32_t most = 0;  // magnitudes order like their bits
     uint32_t place = 0;
-    for (uint8_t* at = memory; at != end; at += sizeof(float)) {
+    for (uint8_t* at = memory; at != end;) {
       const uint32_t bits = LoadWord(at);
+      at += sizeof bits;
       if (IsGap(bits)) {
         place += bits ^ kGap;
         continue;
       }
-      const float error = FloatFromBits(bits) * layer.WeightScale(place % o.out_c);
+      const float scale = FloatFromBits(LoadWord(layer.scales + place % neurons * sizeof scale));
+      const uint32_t scaled = FloatBits(FloatFromBits(bits) * scale);
       ++place;
-      if (MagnitudeBits(error) > most) most = MagnitudeBits(error);
-      StoreWord(at, FloatBits(error));
+      StoreWord(at - sizeof scaled, scaled);
+      if (scaled << 1 > most) most = scaled << 1;
     }
-    largest = FloatFromBits(most);
+    largest = FloatFromBits(most / 2);
   }
   *unit = MakeErrorUnit(largest, LargestIntegerError(layer, kind));
 
-  uint32_t count = 0;
+  const ErrorUnit one_unit = *unit;
+  uint8_t* to = memory;
   uint32_t place = 0;
-  for (const uint8_t* from = memory; from != end; from += sizeof(float)) {
+  for (const uint8_t* from = memory; from != end;) {
     const uint32_t bits = LoadWord(from);
+    from += sizeof bits;
     if (IsGap(bits)) {
       place += bits ^ kGap;
       continue;
     }
-    const int32_t error = IntegerError(FloatFromBits(bits), 1.0f, *unit);
-    if (error != 0) StoreWord(memory + 4 * count++, MakePair(error, static_cast<int32_t>(place)));
+    const int32_t error = IntegerError(FloatFromBits(bits), 1.0f, one_unit);
+    if (error != 0) {
+      StoreWord(to, MakePair(error, static_cast<int32_t>(place)));
+      to += sizeof bits;
+    }
     ++place;
   }
+  const uint32_t count = static_cast<uint32_t>(to - memory) / sizeof(uint32_t);
   return ListAt(reinterpret_cast<uint32_t*>(delta), count, o.out_c);
 }
 
@@ -136,7 +155,7 @@ ErrorList ListErrors(const Layer& layer, LayerKind kind, Bfloat16* delta, float 
                      ErrorUnit* unit) {
   const uint32_t all = layer.OutputCount();
   *unit = ErrorUnitOf(layer, kind, delta, largest);
-  if (unit->unit == 0.0f) return ErrorList{};
+  if (unit->unit == 0.0f) return ListAt(reinterpret_cast<uint32_t*>(delta), 0, 0);
   ToIntegerErrors(layer, kind, *unit, delta);
   int16_t* const errors = reinterpret_cast<int16_t*>(delta);
   const uint32_t packed = PackZeros(errors, all);
@@ -158,32 +177,38 @@ ErrorList ListErrors(const Layer& layer, LayerKind kind, Bfloat16* delta, float 
   return ListAt(reinterpret_cast<uint32_t*>(delta), count, layer.options.out_c);
 }
 
-void SortByNeuron(uint32_t neurons, const ErrorList& list) {
-  Clear(reinterpret_cast<int32_t*>(list.ends), neurons);
-  const uint32_t* const end = list.entries + list.count;
-  for (const uint32_t* entry = list.entries; entry != end; ++entry) {
-    ++list.ends[PlaceOf(*entry) % neurons];
+void SortByNeuron(const LayerOptions& o, LayerKind kind, ErrorList* list) {
+  const uint32_t neurons = o.out_c;
+  uint32_t* const ends = list->ends;
+  uint32_t* const by_neuron = list->by_neuron;
+  Clear(reinterpret_cast<int32_t*>(ends), neurons);
+  const uint32_t* const end = list->entries + list->count;
+  for (const uint32_t* entry = list->entries; entry != end; ++entry) {
+    ++ends[PlaceOf(*entry) % neurons];
   }
   uint32_t sum = 0;
   for (uint32_t neuron = 0; neuron < neurons; ++neuron) {
-    const uint32_t own = list.ends[neuron];
-    list.ends[neuron] = sum;
+    const uint32_t own = ends[neuron];
+    ends[neuron] = sum;
     sum += own;
   }
-  for (const uint32_t* entry = list.entries; entry != end; ++entry) {
+  list->has_offsets = kind == LayerKind::kConv2D && HasOffsets(o);
+  const uint32_t step = list->has_offsets ? o.stride_w * o.in_c : 1;
+  const uint32_t line = list->has_offsets ? o.stride_h * o.in_w * o.in_c : o.out_w;
+  for (const uint32_t* entry = list->entries; entry != end; ++entry) {
     const uint32_t place = PlaceOf(*entry);
     const uint32_t position = place / neurons;
-    list.by_neuron[list.ends[place - position * neurons]++] =
-        MakePair(ErrorOf(*entry), static_cast<int32_t>(position));
+    const uint32_t y = position / o.out_w;
+    by_neuron[ends[place - position * neurons]++] = MakePair(
+        ErrorOf(*entry), static_cast<int32_t>(y * line + (position - y * o.out_w) * step));
   }
 }
 
 NeuronErrors ErrorList::ErrorsOf(uint32_t neuron) const {
-  NeuronErrors found = {0, false};
-  for (uint32_t i = BeginOf(neuron); i < ends[neuron]; ++i) {
-    found.sum += ErrorOf(by_neuron[i]);
-    found.any = true;
-  }
+  const uint32_t* entry = BeginOf(neuron);
+  const uint32_t* const end = EndOf(neuron);
+  NeuronErrors found = {0, entry != end};
+  for (; entry != end; ++entry) found.sum += ErrorOf(*entry);
   return found;
 }
 

@@ -25,13 +25,20 @@ struct NeuronErrors {
 struct ErrorList {
   uint32_t* entries;    // null when the errors are an array instead
   uint32_t count;
-  uint32_t* by_neuron;  // `count` entries, after SortByNeuron
+  uint32_t* by_neuron;  // `count` entries, after SortByNeuron; their places are positions, elements without
+                        // the channel, or
+  bool has_offsets;     // the input elements that their windows start with: all windows lie inside the input
   uint32_t* ends;       // of the neurons' parts in by_neuron
   int32_t* room;        // 4 * kernel_h * kernel_w
 
-  uint32_t BeginOf(uint32_t neuron) const { return neuron == 0 ? 0 : ends[neuron - 1]; }
+  const uint32_t* BeginOf(uint32_t neuron) const {
+    return neuron == 0 ? by_neuron : EndOf(neuron - 1);
+  }
+  const uint32_t* EndOf(uint32_t neuron) const { return by_neuron + ends[neuron]; }
   NeuronErrors ErrorsOf(uint32_t neuron) const;
 };
+
+constexpr uint32_t kMostPlaces = 1u << 16;
 
 TFODL_INLINE uint32_t PlaceOf(uint32_t entry) { return entry >> 16; }
 
@@ -54,8 +61,8 @@ ErrorList ListErrors(const Layer& layer, LayerKind kind, float* delta, uint32_t 
 ErrorList ListErrors(const Layer& layer, LayerKind kind, Bfloat16* delta, float largest,
                      ErrorUnit* unit);
 
-// Fills by_neuron and ends. There places are positions, elements without the channel.
-void SortByNeuron(uint32_t neurons, const ErrorList& list);
+// Fills by_neuron and ends, with offsets in convolutions whose windows allow it.
+void SortByNeuron(const LayerOptions& options, LayerKind kind, ErrorList* list);
 
 }  // namespace tfodl
 

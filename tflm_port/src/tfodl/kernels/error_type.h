@@ -48,6 +48,33 @@ TFODL_INLINE uint32_t TwiceMagnitude(float error) { return FloatBits(error) << 1
 
 TFODL_INLINE uint32_t TwiceMagnitude(Bfloat16 error) { return uint32_t{error.bits} << 17; }
 
+// The bits of an error as a float.
+TFODL_INLINE uint32_t ErrorBits(float error) { return FloatBits(error); }
+
+TFODL_INLINE uint32_t ErrorBits(Bfloat16 error) { return uint32_t{error.bits} << 16; }
+
+// A NaN, larger than all errors. It stops NextAbove, in place of an index that would be compared.
+TFODL_INLINE void StoreStop(float* error) {
+  const uint32_t stop = 0x7fffffffu;
+  memcpy(error, &stop, sizeof stop);
+}
+
+TFODL_INLINE void StoreStop(Bfloat16* error) { error->bits = 0x7fffu; }
+
+// The bits of the next error of which twice the magnitude is above `floor`. `at` moves behind it.
+template <class Error>
+TFODL_INLINE uint32_t NextAbove(uint32_t floor, const Error** at) {
+  const Error* next = *at;
+  uint32_t bits;
+  do {
+    bits = ErrorBits(*next++);
+  } while (bits << 1 <= floor);
+  TFODL_OPAQUE(bits);  // so that nothing of what follows is done for all of them
+  TFODL_OPAQUE(next);
+  *at = next;
+  return bits;
+}
+
 // How far apart two magnitudes are at least.
 TFODL_INLINE constexpr uint32_t MagnitudeSpacing(const float*) { return 1; }
 

@@ -6,20 +6,20 @@
 
 namespace tfodl {
 
-InputSums<Bfloat16>::InputSums(const BackwardArgs& args, LayerKind kind, Bfloat16* error_x)
+TFODL_COLD InputSums<Bfloat16>::InputSums(const BackwardArgs& args, LayerKind kind, Bfloat16* error_x)
     : args_(args), kind_(kind), next_(error_x), row_(0) {
   const LayerOptions& o = args.layer.options;
   Clear(args.scratch, RowsHeld(o) * o.in_w * o.in_c);
 }
 
-int32_t* InputSums<Bfloat16>::From(uint32_t out_y) {
+TFODL_COLD int32_t* InputSums<Bfloat16>::At(uint32_t position, const Patch& patch) {
   const LayerOptions& o = args_.layer.options;
-  const uint32_t below = out_y * o.stride_h;
+  const uint32_t below = position / o.out_w * o.stride_h;
   Advance(below < o.pad_top ? 0 : below - o.pad_top);
-  return args_.scratch;
+  return args_.scratch + (patch.pixel - row_ * o.in_w * o.in_c);
 }
 
-void InputSums<Bfloat16>::Advance(uint32_t row) {
+TFODL_COLD void InputSums<Bfloat16>::Advance(uint32_t row) {
   const LayerOptions& o = args_.layer.options;
   const uint32_t line = o.in_w * o.in_c;
   const uint32_t others = (RowsHeld(o) - 1) * line;

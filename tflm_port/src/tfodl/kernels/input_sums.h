@@ -2,8 +2,7 @@
 //
 //   InputSums<Error> sums(args, error_x);
 //   for each row of outputs, from the first one on:
-//     int32_t* first = sums.From(out_y);      // of the pixel sums.first_pixel(), channel 0
-//     ... add to the pixels that the windows of the row look at
+//     ... add to the pixels that its windows look at, from sums.At(position, patch) on
 //   sums.Finish();
 //
 // Floats take as much memory as the sums, so all inputs are summed up in their place. Where an error
@@ -16,6 +15,7 @@
 #include "tfodl/kernels/backward_args.h"
 #include "tfodl/kernels/error_type.h"
 #include "tfodl/kernels/integer_error.h"
+#include "tfodl/kernels/patch.h"
 
 namespace tfodl {
 
@@ -29,8 +29,7 @@ class InputSums<float> {
       : args_(args), kind_(kind), sums_(reinterpret_cast<int32_t*>(error_x)) {
     Clear(sums_, args.layer.InputCount());
   }
-  TFODL_INLINE int32_t* From(uint32_t) { return sums_; }
-  TFODL_INLINE uint32_t first_pixel() const { return 0; }
+  TFODL_INLINE int32_t* At(uint32_t, const Patch& patch) { return sums_ + patch.pixel; }
   TFODL_INLINE void Finish() {
     const LayerOptions& o = args_.layer.options;
     ToRealErrors(args_.layer, kind_, args_.unit, o.in_h * o.in_w, sums_);
@@ -46,8 +45,7 @@ template <>
 class InputSums<Bfloat16> {
  public:
   InputSums(const BackwardArgs& args, LayerKind kind, Bfloat16* error_x);
-  int32_t* From(uint32_t out_y);
-  uint32_t first_pixel() const { return row_ * args_.layer.options.in_w; }
+  int32_t* At(uint32_t position, const Patch& patch);
   void Finish() { Advance(args_.layer.options.in_h); }
 
   // Rows of the input that the windows of one row of outputs look at.

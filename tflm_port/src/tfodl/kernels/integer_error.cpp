@@ -10,6 +10,7 @@ namespace tfodl {
 namespace {
 
 constexpr uint32_t kMantissa = 0x007fffffu;
+constexpr uint32_t kHalf = 0x00400000u;  // of a power of two, in its mantissa
 constexpr int32_t kExponentBias = 127;
 
 uint32_t Min(uint32_t a, uint32_t b) { return b < a ? b : a; }
@@ -42,12 +43,12 @@ TFODL_COLD uint32_t LargestIntegerError(const Layer& layer, LayerKind kind) {
 TFODL_COLD ErrorUnit MakeErrorUnit(float largest, uint32_t limit) {
   const uint32_t bits = FloatBits(largest);
   const uint32_t limit_bits = FloatBits(static_cast<float>(limit));
-  if (!IsFinite(largest)) return ErrorUnit{0.0f, 0.0f};
   int32_t exponent = static_cast<int32_t>(bits >> 23) - static_cast<int32_t>(limit_bits >> 23);
   if ((bits & kMantissa) > (limit_bits & kMantissa)) ++exponent;
   if (exponent < -126) exponent = -126;
-  if (exponent > 100) return ErrorUnit{0.0f, 0.0f};
-  return ErrorUnit{PowerOfTwo(exponent), 1.5f * PowerOfTwo(exponent + 23)};
+  if (exponent > 100) return ErrorUnit{0.0f, 0.0f};  // infinity and NaN, too: 114 and more
+  return ErrorUnit{PowerOfTwo(exponent),
+                   FloatFromBits(FloatBits(PowerOfTwo(exponent + 23)) | kHalf)};
 }
 
 template <class Error>

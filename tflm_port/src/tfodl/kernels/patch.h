@@ -9,13 +9,15 @@
 namespace tfodl {
 
 struct Patch {
-  uint32_t pixel;  // its first pixel of the input
-  uint32_t tap;    // its first tap of the window
+  uint32_t pixel;         // the first element of its first pixel of the input
+  uint32_t tap;           // the first weight of its first tap of the window
   uint32_t rows, columns;
+  uint32_t channels;      // elements of a pixel
+  uint32_t pixels_gap, taps_gap;  // elements and weights between its rows
 };
 
-// Of output position out_y * out_w + out_x.
-Patch PatchOf(const LayerOptions& options, uint32_t position);
+// Of output position out_y * out_w + out_x. per_tap: how many weights lie between two taps.
+Patch PatchOf(const LayerOptions& options, uint32_t position, uint32_t per_tap);
 
 }  // namespace tfodl
 

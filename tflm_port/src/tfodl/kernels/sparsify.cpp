@@ -16,28 +16,32 @@ constexpr uint32_t kCoarseShift = 25;  // 64 steps of 4 octaves: all there are
 
 // Narrows the range to one of its 64 parts of 2^shift. Returns whether the k-th largest is in it.
 template <class Error>
-TFODL_HOT bool LargestValues<Error>::Narrow(const Error* values, uint32_t count, uint32_t shift) {
-  uint32_t* parts = parts_;
-  Clear(reinterpret_cast<int32_t*>(parts), kParts);
+TFODL_COLD bool LargestValues<Error>::Narrow(Error* values, uint32_t count, uint32_t shift) {
+  ++shift;  // of twice the magnitude
+  Clear(reinterpret_cast<int32_t*>(parts_), kParts);
   const uint32_t top = top_;
-  values += count;
-  TFODL_OPAQUE(values);
-  for (int32_t i = -static_cast<int32_t>(count); i != 0; ++i) {
-    TFODL_OPAQUE(i);
-    const uint32_t part = (top - TwiceMagnitude(values[i])) >> (shift + 1);
-    if (part >= kParts) continue;
-    TFODL_OPAQUE(parts);  // so that this is a branch: most values are too small
-    ++parts[part];
-  }
+  const uint32_t below = top >> shift < kParts ? 0 : top - (kParts << shift);
+  // The last value comes first, as its place is taken by what stops the others.
+  Error* const last = values + count - 1;
+  const Error last_value = *last;
+  StoreStop(last);
+  const Error* next = values;
+  uint32_t bits = ErrorBits(last_value);
+  do {
+    const uint32_t part = (top - (bits << 1)) >> shift;
+    if (part < kParts) ++parts_[part];
+    bits = NextAbove(below, &next);
+  } while (next <= last);
+  *last = last_value;
   uint32_t left = wanted_;
   for (uint32_t part = 0; part < kParts; ++part) {
-    if (parts[part] >= left) {
-      top_ = top - (part << (shift + 1));
-      size_ = 1u << shift;
+    if (parts_[part] >= left) {
+      top_ = top - (part << shift);
+      size_ = 1u << (shift - 1);
       wanted_ = left;
       return true;
     }
-    left -= parts[part];
+    left -= parts_[part];
   }
   return false;
 }
@@ -50,17 +54,20 @@ bool LargestValues<Error>::AreFew(uint32_t count) const {
 }
 
 template <class Error>
-TFODL_COLD LargestValues<Error>::LargestValues(const Error* values, uint32_t count, uint32_t k,
+TFODL_COLD LargestValues<Error>::LargestValues(Error* values, uint32_t count, uint32_t k,
                                                float largest)
     : top_(0), size_(UINT32_MAX >> 1), wanted_(k), floor_(0) {
   if (k >= count) return;
   top_ = 2 * FloatBits(largest);
-  uint32_t shift = kFirstShift + kPartBits;
+  uint32_t shift = kFirstShift;
   while (!AreFew(count)) {
-    shift = shift > kPartBits ? shift - kPartBits : 0;
-    if (!Narrow(values, count, shift)) {
+    if (Narrow(values, count, shift)) {
+      shift = shift > kPartBits ? shift - kPartBits : 0;
+    } else if (shift != kCoarseShift) {
       shift = kCoarseShift;
-      Narrow(values, count, shift);
+    } else {
+      top_ = 0;  // fewer than k are not zero
+      return;
     }
   }
   // A range that reaches 0 ends below it. Zeros need not be kept.

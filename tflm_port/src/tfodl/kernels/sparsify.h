@@ -27,8 +27,8 @@ void KeepLargest(Error* values, uint32_t count, uint32_t k, float largest);
 template <class Error>
 class LargestValues {
  public:
-  // All that are not zero with k >= count.
-  LargestValues(const Error* values, uint32_t count, uint32_t k, float largest);
+  // All that are not zero with k >= count. The values are as before at the end.
+  LargestValues(Error* values, uint32_t count, uint32_t k, float largest);
 
   // Twice a magnitude up to here is not kept. Found may raise it.
   TFODL_INLINE uint32_t floor() const { return floor_; }
@@ -39,7 +39,7 @@ class LargestValues {
  private:
   static constexpr uint32_t kParts = 64;
 
-  bool Narrow(const Error* values, uint32_t count, uint32_t shift);
+  bool Narrow(Error* values, uint32_t count, uint32_t shift);
   bool AreFew(uint32_t count) const;
   void Keep(Error* list, uint32_t place);
 

@@ -23,7 +23,7 @@ StepScale MakeStepScale(float factor) {
 
 int32_t ScaledGradient(int32_t gradient, const StepScale& scale) {
   const int64_t product = static_cast<int64_t>(gradient) * scale.multiplier;
-  const int64_t t = (product + (int64_t{1} << (scale.shift - 1))) >> scale.shift;
+  const int64_t t = ((product >> (scale.shift - 1)) + 1) >> 1;
   if (t > kLargestScaled) return kLargestScaled;
   return t < -kLargestScaled ? -kLargestScaled : static_cast<int32_t>(t);
 }
