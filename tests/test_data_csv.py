@@ -136,6 +136,7 @@ def test_rows_of_a_recording_stay_together(tmp_path: Path) -> None:
         (["1,2,0", "", "3,4,5,1"], r"some\.csv, line 3: 4 values, line 1 has 3"),
         (["a,b,label", "1,2,x", "3,oops,y"], r"line 3: 'oops' in column b is no number"),
         (["1,2,x", "3,,y"], r"line 2: '' in column 2 is no number"),
+        (["a;label", "1,5;x", "2;y"], r"line 2: '1,5' in column a is no number: decimals have a"),
         (["a,label", "nan,0", "1,1"], r"line 2: 'nan' in column a is no number"),
         (["a,label", "1,x", "2,"], r"line 3: the label is empty"),
         (["a,label", "1,0", "2,-1"], r"line 3: the label -1 is no class"),
@@ -157,8 +158,8 @@ def test_tables_nobody_can_train_on(tmp_path: Path, lines: list[str], message: s
 def test_files_that_are_no_csv(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="does not exist"):
         load(str(tmp_path / "some.csv"))
-    (tmp_path / "some.csv").write_bytes(b"\xff\xfe\x00damaged")
-    with pytest.raises(UserError, match="cannot be read as CSV"):
+    (tmp_path / "some.csv").write_bytes("a [°C],label\n1,x\n".encode("latin-1"))
+    with pytest.raises(UserError, match="is no text in UTF-8"):
         load(str(tmp_path / "some.csv"))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from tf_odl.errors import UserError
 DELIMITERS = ",;\t"
 LEFT_OUT = ("", "timestamp")  # an index that a program wrote, and the time of a row
 LABELS = ("label", "class", "target")
+_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
 TARGET = "target_"  # begins the names of several
 
 
@@ -68,9 +70,10 @@ class CsvFile:
         for row, line in zip(self.rows, self.lines, strict=True):
             for i in columns:
                 if not _is_finite(row[i]):
+                    hint = ": decimals have a point" if _DECIMAL_COMMA.fullmatch(row[i]) else ""
                     raise UserError(
                         f"{self.path}, line {line}: {row[i]!r} in column {self.name(i)} is no "
-                        "number"
+                        f"number{hint}"
                     )
         raise AssertionError("unreachable")
 
@@ -94,7 +97,9 @@ def read_csv(path: Path) -> CsvFile:
             found = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
     except FileNotFoundError:
         raise UserError(f"{path} does not exist") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is no text in UTF-8: save it so") from error
+    except (OSError, csv.Error) as error:
         raise UserError(f"{path} cannot be read as CSV: {error}") from error
     header = next((row for _, row in found if any(row)), [])
     if any(map(_is_number, header)) and not any(map(names_label, header)):
