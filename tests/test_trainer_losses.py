@@ -194,6 +194,17 @@ def test_a_regression_that_diverges_says_what_to_do(tmp_path: Path) -> None:
     assert "lower --lr (it was 0.01), or scale the targets" in result.stderr
 
 
+def test_a_last_step_that_diverges_is_noticed(tmp_path: Path) -> None:
+    """The loss of an epoch is that before its steps."""
+    y = (X[:, 0] > 0).astype(np.int64)
+    result = invoke(
+        *("finetune", "--model", "mlp5", "--data", npz(tmp_path / "some.npz", X, y)),
+        *("--batch-size", 240, "--epochs", 1, "--lr", 1e30, "--out", tmp_path / "run"),
+    )
+    assert result.exit_code == 2 and "the loss is not finite in epoch 1" in result.stderr
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "running"
+
+
 # -- figures ------------------------------------------------------------------------------------
 
 
@@ -315,6 +326,16 @@ def test_float_and_the_board_learn_the_same_stream_alike(tmp_path: Path, kind: s
     assert after < 0.4 * before and board["error_after"] < 0.4 * before
     assert board["error_after"] == pytest.approx(after, rel=0.25, abs=0.01)
     assert board["skipped"] == 0
+
+
+def test_a_run_tells_plan_and_export_what_it_minimises(tmp_path: Path) -> None:
+    """A single logit looks like a regression."""
+    data = npz(tmp_path / "some.npz", X, (X[:, 0] > 0).astype(np.int64))
+    mine, run = saved(tmp_path / "mine.keras", lambda: binary(None)), tmp_path / "run"
+    figures("finetune", "--model", mine, "--data", data, "--epochs", 1, "--out", run)
+    assert figures("plan", run)["fits"]
+    assert figures("plan", run, "--fit")["plan"]["fits"]
+    assert figures("export", run)["export"]["loss"] == "binary-cross-entropy"
 
 
 @needs_tflm

@@ -367,7 +367,7 @@ class _Recorder(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         row = {k: float(v) for k, v in (logs or {}).items()}
-        if not math.isfinite(row["loss"]):
+        if not (math.isfinite(row["loss"]) and math.isfinite(row["val_loss"])):
             scale = ""
             if recorded_loss(self.record) is Loss.MSE:
                 scale = ", or scale the targets to numbers of about 1, because steps grow with them"
