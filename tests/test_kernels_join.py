@@ -83,7 +83,7 @@ ADD = AddOptions(12, -128, 128).pack()
     ("name", "blob", "accepted"),
     [
         ("crop", CROP, True),
-        ("crop", changed(CROP, 0, 2), False),
+        ("crop", changed(CROP, 0, 1), False),
         ("crop", changed(CROP, 1, 0), False),
         ("crop", changed(CROP, 1, 3), False),  # 3 + 3 rows of 5
         ("crop", changed(CROP, 7, 4), False),
@@ -94,7 +94,7 @@ ADD = AddOptions(12, -128, 128).pack()
         ("crop", CROP + b"\0" * 4, False),
         ("crop", b"", False),
         ("add", ADD, True),
-        ("add", changed(ADD, 0, 2), False),
+        ("add", changed(ADD, 0, 1), False),
         ("add", changed(ADD, 1, 0), False),
         ("add", changed(ADD, 1, 2**29), False),
         ("add", changed(ADD, 2, 128), False),

@@ -78,7 +78,7 @@ def _functional(make) -> keras.Model:
     [
         (lambda: _functional(lambda x: L.Dense(3)(Unknown()(x))), "'Unknown' is not part of Keras"),
         (lambda: _functional(lambda x: L.Lambda(lambda v: 2 * v)(L.Dense(3)(x))), "Lambda"),
-        (lambda: _functional(lambda x: [L.Dense(3)(x), L.Dense(2)(x)]), "1 inputs and 2 outputs"),
+        (lambda: _functional(lambda x: [L.Dense(3)(x), L.Dense(2)(x)]), "1 input and 2 outputs"),
         (lambda: keras.Sequential([keras.Input((None, 2)), L.GlobalAveragePooling1D(), L.Dense(3)]),
          "must be fixed"),
         (lambda: keras.Sequential([L.Dense(3)]), "no weights"),

@@ -385,6 +385,7 @@ def test_a_fresh_run_starts_from_the_statistics_of_its_data(tmp_path):
 )  # fmt: skip
 def test_wrong_weights_are_refused_in_a_sentence(tmp_path, monkeypatch, arguments, message):
     monkeypatch.chdir(tmp_path)
+    Path("m.keras").touch()
     result = finetune(*arguments, "--out", "run")
     assert result.exit_code == 2, result.output
     assert message in result.stderr and result.stderr.count("\n") == 1
