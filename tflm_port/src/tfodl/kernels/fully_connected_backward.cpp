@@ -64,9 +64,10 @@ void FullyConnectedBackward(const BackwardArgs& args, const Error* delta, Error*
   if (!layer.Has(kUpdateWeights) && !layer.Has(kUpdateBias)) return;
   const uint32_t inputs = layer.options.in_c;
   Rates rates(args, layer.WeightScale(0));
-  for (uint32_t o = 0; o < layer.options.out_c; ++o) {
+  const uint32_t neurons = layer.options.out_c;
+  for (uint32_t o = 0; o < neurons; ++o) {
+    if (ErrorMagnitude(delta[o]) == 0 || !layer.MayUpdate(o)) continue;
     const float error = ToFloat(delta[o]);
-    if (MagnitudeBits(error) == 0 || !layer.MayUpdate(o)) continue;
     const uint32_t row = layer.RowOf(o);
     if (layer.options.n_scales > 1) rates = Rates(args, layer.WeightScale(o));
     if (layer.Has(kUpdateWeights)) {
