@@ -23,15 +23,14 @@ void InputGradient(const BackwardArgs& args, Error* error_x) {
   InputSums<Error> sums(args, LayerKind::kConv2D, error_x);
   for (uint32_t position = 0; position < positions; ++position) {
     const Patch patch = PatchOf(o, position, o.in_c);
-    const RowBlock block = OverWeights(patch);
     int32_t* const pixel = sums.At(position, patch);
     const int8_t* row = args.weights + patch.tap;
     PairedRows rows(0);
     for (const int16_t* const end = errors + o.out_c; errors != end; row += fan_in) {
       const int32_t error = *errors++;
-      if (error != 0) rows.Add(block, row, error, pixel);
+      if (error != 0) rows.Add(patch.block, row, error, pixel);
     }
-    rows.Finish(block, pixel);
+    rows.Finish(patch.block, pixel);
   }
   sums.Finish();
 }
@@ -72,7 +71,7 @@ TFODL_FAST NeuronErrors WeightGradient(const BackwardArgs& args, const int16_t* 
       }
       const Patch patch = PatchOf(o, (out_y + 1) * o.out_w - left, o.in_c);
       const int8_t* const pixel = args.x + patch.pixel;
-      AddScaled(OverInputs(patch), pixel, pixel, MakePair(error, 0), -o.x_zero_point,
+      AddScaled(InputRows(patch), pixel, pixel, MakePair(error, 0), -o.x_zero_point,
                 gradient + patch.tap);
     }
   }

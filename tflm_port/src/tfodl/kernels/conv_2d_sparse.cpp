@@ -26,12 +26,8 @@ TFODL_FAST void SumThree(const uint32_t* entry, const uint32_t* end, const int8_
 
 }  // namespace
 
-RowBlock OverWeights(const Patch& patch) {
-  return RowBlock{patch.rows, patch.columns * patch.channels, patch.taps_gap, patch.pixels_gap};
-}
-
-RowBlock OverInputs(const Patch& patch) {
-  return RowBlock{patch.rows, patch.columns * patch.channels, patch.pixels_gap, patch.taps_gap};
+RowBlock InputRows(const Patch& patch) {
+  return RowBlock{patch.block.rows, patch.block.count, patch.block.sums_gap, patch.block.gap};
 }
 
 template <class Error>
@@ -45,14 +41,13 @@ void SparseConv2DInputGradient(const BackwardArgs& args, Error* error_x) {
     const uint32_t position = PlaceOf(*entry) / o.out_c;
     const uint32_t first = position * o.out_c;
     const Patch patch = PatchOf(o, position, o.in_c);
-    const RowBlock block = OverWeights(patch);
     int32_t* const pixel = sums.At(position, patch);
     PairedRows rows(0);
     do {
-      rows.Add(block, args.weights + patch.tap + (PlaceOf(*entry) - first) * fan_in,
+      rows.Add(patch.block, args.weights + patch.tap + (PlaceOf(*entry) - first) * fan_in,
                ErrorOf(*entry), pixel);
     } while (++entry != end && PlaceOf(*entry) - first < o.out_c);
-    rows.Finish(block, pixel);
+    rows.Finish(patch.block, pixel);
   }
   sums.Finish();
 }
@@ -86,7 +81,7 @@ void SparseConv2DWeightGradient(const BackwardArgs& args, uint32_t neuron, int32
     }
     const Patch patch = PatchOf(o, PlaceOf(*entry), o.in_c);
     const int8_t* const pixel = x + patch.pixel;
-    AddScaled(OverInputs(patch), pixel, pixel, MakePair(ErrorOf(*entry), 0), offset,
+    AddScaled(InputRows(patch), pixel, pixel, MakePair(ErrorOf(*entry), 0), offset,
               gradient + patch.tap);
   }
   rows.Finish(whole, gradient);

@@ -9,9 +9,8 @@
 
 namespace tfodl {
 
-// The rows of a patch: of weights that are added to inputs, of inputs that are added to weights.
-RowBlock OverWeights(const Patch& patch);
-RowBlock OverInputs(const Patch& patch);
+// The rows of a patch the other way round: of inputs that are added to sums of weights.
+RowBlock InputRows(const Patch& patch);
 
 // error_x: [in_h, in_w, in_c].
 template <class Error>

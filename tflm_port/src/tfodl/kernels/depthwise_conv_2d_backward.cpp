@@ -44,10 +44,10 @@ TFODL_INLINE void PropagateRow(uint32_t low, uint32_t high, uint32_t columns, ui
 
 TFODL_FAST void PropagateFour(const Patch& patch, uint32_t low, uint32_t high,
                               const int8_t* weights, int32_t* sums) {
-  for (uint32_t row = patch.rows; row > 0; --row) {
+  for (uint32_t row = patch.block.rows; row > 0; --row) {
     PropagateRow(low, high, patch.columns, patch.channels, &weights, &sums);
-    weights += patch.taps_gap;
-    sums += patch.pixels_gap;
+    weights += patch.block.gap;
+    sums += patch.block.sums_gap;
   }
 }
 

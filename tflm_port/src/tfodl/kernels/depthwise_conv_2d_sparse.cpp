@@ -6,14 +6,14 @@ namespace tfodl {
 
 void PropagateOne(const Patch& patch, uint32_t neurons, int32_t error,
                   const int8_t* weights, int32_t* sums) {
-  for (uint32_t row = patch.rows; row > 0; --row) {
+  for (uint32_t row = patch.block.rows; row > 0; --row) {
     for (uint32_t column = patch.columns; column > 0; --column) {
       *sums += error * *weights;
       weights += neurons;
       sums += patch.channels;
     }
-    weights += patch.taps_gap;
-    sums += patch.pixels_gap;
+    weights += patch.block.gap;
+    sums += patch.block.sums_gap;
   }
 }
 
@@ -54,14 +54,14 @@ void SparseDepthwiseWeightGradient(const BackwardArgs& args, uint32_t neuron, ui
     const Patch patch = PatchOf(o, PlaceOf(*entry), step);
     const int8_t* pixel = x + patch.pixel;
     int32_t* sum = gradient + patch.tap;
-    for (uint32_t row = patch.rows; row > 0; --row) {
+    for (uint32_t row = patch.block.rows; row > 0; --row) {
       for (uint32_t column = patch.columns; column > 0; --column) {
         *sum += error * (*pixel - x_zero_point);
         pixel += patch.channels;
         sum += step;
       }
-      pixel += patch.pixels_gap;
-      sum += patch.taps_gap;
+      pixel += patch.block.sums_gap;
+      sum += patch.block.gap;
     }
   }
 }

@@ -77,7 +77,7 @@ uint32_t PackZeros(int16_t* errors, uint32_t count) {
 // Whether all windows lie inside the input, and the last one starts at a place.
 bool HasOffsets(const LayerOptions& o) {
   const Patch last = PatchOf(o, o.out_h * o.out_w - 1, 0);
-  return (o.pad_top | o.pad_left) == 0 && last.rows == o.kernel_h && last.columns == o.kernel_w &&
+  return (o.pad_top | o.pad_left) == 0 && last.block.rows == o.kernel_h && last.columns == o.kernel_w &&
          last.pixel < kMostPlaces;
 }
 

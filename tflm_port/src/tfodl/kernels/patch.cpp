@@ -15,10 +15,11 @@ Patch PatchOf(const LayerOptions& o, uint32_t position, uint32_t per_tap) {
                 o.in_c;
   patch.tap =
       (static_cast<uint32_t>(y.begin) * o.kernel_w + static_cast<uint32_t>(x.begin)) * per_tap;
-  patch.rows = static_cast<uint32_t>(y.end - y.begin);
   patch.columns = static_cast<uint32_t>(x.end - x.begin);
-  patch.pixels_gap = (o.in_w - patch.columns) * o.in_c;
-  patch.taps_gap = (o.kernel_w - patch.columns) * per_tap;
+  patch.block.rows = static_cast<uint32_t>(y.end - y.begin);
+  patch.block.count = patch.columns * o.in_c;
+  patch.block.gap = (o.kernel_w - patch.columns) * per_tap;
+  patch.block.sums_gap = (o.in_w - patch.columns) * o.in_c;
   return patch;
 }
 

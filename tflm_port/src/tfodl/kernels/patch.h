@@ -4,16 +4,17 @@
 
 #include <stdint.h>
 
+#include "tfodl/kernels/add_scaled.h"
 #include "tfodl/options.h"
 
 namespace tfodl {
 
 struct Patch {
-  uint32_t pixel;         // the first element of its first pixel of the input
-  uint32_t tap;           // the first weight of its first tap of the window
-  uint32_t rows, columns;
-  uint32_t channels;      // elements of a pixel
-  uint32_t pixels_gap, taps_gap;  // elements and weights between its rows
+  uint32_t pixel;     // the first element of its first pixel of the input
+  uint32_t tap;       // the first weight of its first tap of the window
+  uint32_t columns;
+  uint32_t channels;  // elements of a pixel
+  RowBlock block;     // of weights that are added to sums of inputs
 };
 
 // Of output position out_y * out_w + out_x. per_tap: how many weights lie between two taps.
