@@ -66,8 +66,10 @@ void FullyConnectedBackward(const BackwardArgs& args, const Error* delta, Error*
   Rates rates(args, layer.WeightScale(0));
   const uint32_t neurons = layer.options.out_c;
   for (uint32_t o = 0; o < neurons; ++o) {
-    if (ErrorMagnitude(delta[o]) == 0 || !layer.MayUpdate(o)) continue;
-    const float error = ToFloat(delta[o]);
+    uint32_t bits = ErrorBits(delta[o]);
+    TFODL_OPAQUE(bits);  // most are 0, and no float yet
+    if (bits << 1 == 0 || !layer.MayUpdate(o)) continue;
+    const float error = FloatFromBits(bits);
     const uint32_t row = layer.RowOf(o);
     if (layer.options.n_scales > 1) rates = Rates(args, layer.WeightScale(o));
     if (layer.Has(kUpdateWeights)) {

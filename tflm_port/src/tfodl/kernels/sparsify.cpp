@@ -26,10 +26,12 @@ TFODL_COLD bool LargestValues<Error>::Narrow(Error* values, uint32_t count, uint
   const Error last_value = *last;
   StoreStop(last);
   const Error* next = values;
+  uint32_t* parts = parts_;
+  TFODL_OPAQUE(parts);
   uint32_t bits = ErrorBits(last_value);
   do {
     const uint32_t part = (top - (bits << 1)) >> shift;
-    if (part < kParts) ++parts_[part];
+    if (part < kParts) ++parts[part];
     bits = NextAbove(below, &next);
   } while (next <= last);
   *last = last_value;
