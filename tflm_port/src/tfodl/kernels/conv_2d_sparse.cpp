@@ -55,6 +55,7 @@ void SparseConv2DInputGradient(const BackwardArgs& args, Error* error_x) {
 template void SparseConv2DInputGradient(const BackwardArgs& args, float* error_x);
 template void SparseConv2DInputGradient(const BackwardArgs& args, Bfloat16* error_x);
 
+// Two whole windows at a time.
 void SparseConv2DWeightGradient(const BackwardArgs& args, uint32_t neuron, int32_t sum,
                                 int32_t* gradient) {
   const LayerOptions& o = args.layer.options;
@@ -75,14 +76,17 @@ void SparseConv2DWeightGradient(const BackwardArgs& args, uint32_t neuron, int32
   const RowBlock whole = {o.kernel_h, row, line - row, 0};
   PairedRows rows(offset);
   for (; entry != end; ++entry) {
-    if (args.list.has_offsets) {
-      rows.Add(whole, x + PlaceOf(*entry), ErrorOf(*entry), gradient);
-      continue;
+    const int8_t* pixel = x + PlaceOf(*entry);
+    if (!args.list.has_offsets) {
+      const Patch patch = PatchOf(o, PlaceOf(*entry), o.in_c);
+      pixel = x + patch.pixel;
+      if (patch.block.rows != whole.rows || patch.block.count != row) {
+        AddScaled(InputRows(patch), pixel, pixel, MakePair(ErrorOf(*entry), 0), offset,
+                  gradient + patch.tap);
+        continue;
+      }
     }
-    const Patch patch = PatchOf(o, PlaceOf(*entry), o.in_c);
-    const int8_t* const pixel = x + patch.pixel;
-    AddScaled(InputRows(patch), pixel, pixel, MakePair(ErrorOf(*entry), 0), offset,
-              gradient + patch.tap);
+    rows.Add(whole, pixel, ErrorOf(*entry), gradient);
   }
   rows.Finish(whole, gradient);
 }

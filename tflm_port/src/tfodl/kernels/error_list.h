@@ -25,9 +25,8 @@ struct NeuronErrors {
 struct ErrorList {
   uint32_t* entries;    // null when the errors are an array instead
   uint32_t count;
-  uint32_t* by_neuron;  // `count` entries, after SortByNeuron; their places are positions, elements without
-                        // the channel, or
-  bool has_offsets;     // the input elements that their windows start with: all windows lie inside the input
+  uint32_t* by_neuron;  // `count` entries, after SortByNeuron
+  bool has_offsets;     // whether their places are offsets
   uint32_t* ends;       // of the neurons' parts in by_neuron
   int32_t* room;        // 4 * kernel_h * kernel_w
 
@@ -61,7 +60,8 @@ ErrorList ListErrors(const Layer& layer, LayerKind kind, float* delta, uint32_t 
 ErrorList ListErrors(const Layer& layer, LayerKind kind, Bfloat16* delta, float largest,
                      ErrorUnit* unit);
 
-// Fills by_neuron and ends, with offsets in convolutions whose windows allow it.
+// Fills by_neuron and ends. Places in by_neuron are positions, elements of the output without the channel;
+// of a convolution whose windows all lie inside the input, offsets: the input elements they start with.
 void SortByNeuron(const LayerOptions& options, LayerKind kind, ErrorList* list);
 
 }  // namespace tfodl
