@@ -92,13 +92,23 @@ def _convolution(flat: FlatModel, op: Any) -> Work:
         return Work(kind, macs, sizes | {"inside": sum(rows) * sum(columns) * w.out_c})
     fan_in = window * w.in_c
     macs = outputs * fan_in
-    # Ours computes two pixels at a time, the last of an odd number twice.
-    sizes |= {"MACs": (pixels + pixels % 2) * w.out_c * fan_in if is_own else macs}
+    if is_own:
+        # Two pixels, four channels and four elements at a time, some of them twice.
+        whole = (pixels + pixels % 2) * _whole_words(w.out_c) * _whole_words(fan_in)
+        sizes |= {"MACs": whole, "widened": pixels * fan_in}
+    else:
+        sizes |= {"MACs": macs}
     if window == 1:
-        more = {"widened": pixels * fan_in} if is_own else {"weights": w.out_c * fan_in}
+        more: Sizes = {} if is_own else {"weights": w.out_c * fan_in}
         return Work(kind + _POINTWISE, macs, sizes | more)
-    sizes |= {"taps": pixels * window, "widened": pixels * fan_in}
-    return Work(kind, macs, sizes | {"single": outputs * (fan_in % _WORD)})
+    sizes |= {"taps": pixels * window}
+    if not is_own:
+        sizes |= {"widened": pixels * fan_in, "single": outputs * (fan_in % _WORD)}
+    return Work(kind, macs, sizes)
+
+
+def _whole_words(count: int) -> int:
+    return -(-count // _WORD) * _WORD
 
 
 def _pool(flat: FlatModel, op: Any) -> Work:

@@ -172,6 +172,24 @@ def test_the_work_of_forward_ops_by_hand(small):
     assert pool.sizes == {"call": 1, "pixels": 4, "outputs": 12, "taps": 16, "reads": 48}
 
 
+def test_the_work_of_own_forward_ops_by_hand(small):
+    found = works((small[1].folder / "model_train.tflite").read_bytes())
+    by_kind = {kind: work for (kind, _), work in found.items()}
+    conv, head = by_kind["TFODL_CONV_2D"], by_kind["TFODL_FULLY_CONNECTED"]
+    assert conv.macs == 16 * 3 * 9
+    assert conv.sizes == {
+        "call": 1,
+        "pixels": 16,
+        "outputs": 48,
+        "MACs": 16 * 4 * 12,  # of 3 channels with 9 weights each
+        "taps": 16 * 9,
+        "widened": 16 * 9,
+    }
+    assert head.macs == 60
+    sizes = {"call": 1, "outputs": 5, "MACs": 4 * 12, "pairs": 12, "single": 0}
+    assert head.sizes == sizes, "four neurons, and one that is left"
+
+
 def test_the_work_of_backward_ops_by_hand(small):
     found = works((small[1].folder / "model_train.tflite").read_bytes())
     conv = found["TFODL_CONV_2D_BWD", "conv/error"]

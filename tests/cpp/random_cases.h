@@ -86,7 +86,7 @@ inline LayerOptions RandomLayerOptions(Random* random, LayerKind kind) {
 inline ConvOptions RandomConvOptions(Random* random, LayerKind kind) {
   const Axis rows = RandomAxis(random);
   const Axis columns = RandomAxis(random);
-  const uint32_t in_c = random->Size(1, 13);
+  const uint32_t in_c = random->Chance(20) ? 1 : random->Size(1, 13);
   const bool depthwise = kind == LayerKind::kDepthwiseConv2D;
   const uint32_t out_c = depthwise ? in_c * random->Size(1, 2) : random->Size(1, 11);
   const uint32_t first = random->Chance(30) ? random->Size(0, 5) : 0;

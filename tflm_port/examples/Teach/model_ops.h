@@ -12,7 +12,7 @@ template <class Resolver>
 void AddForwardOps(Resolver& resolver) {
   resolver.AddMaxPool2D();
   resolver.AddReshape();
-  resolver.AddFullyConnected();
+  tfodl::AddFullyConnected(resolver);
   tfodl::AddConv2D(resolver);
   tfodl::AddDepthwiseConv2D(resolver);
 }

@@ -44,9 +44,13 @@ struct FourSums {
   int32_t s0, s1, s2, s3;
 };
 
-// Sums of windows 0 and 1 times rows a and b.
-struct WindowSums {
-  int32_t a0, a1, b0, b1;
+// What MultiplyWindows works on.
+struct WindowPair {
+  const int16_t* elements;  // of both windows, aligned to four bytes
+  uint32_t other;           // bytes from one row of weights to the other
+  uint32_t count;           // elements of a window, one group of four at least
+  uint32_t first;           // elements by which the second group is behind the first one
+  int32_t* end;             // of the sums of window 0
 };
 
 #if TFODL_HAS_DSP
@@ -144,6 +148,13 @@ TFODL_INLINE int32_t ShiftRounded(int32_t value, int32_t shift, int32_t plus) {
   return result;
 }
 
+// `bytes` with the lowest byte of `value` as byte `place`.
+template <int place>
+TFODL_INLINE uint32_t WithByte(uint32_t bytes, int32_t value) {
+  __asm__("bfi %0, %1, %2, #8" : "+r"(bytes) : "r"(value), "n"(8 * place));
+  return bytes;
+}
+
 // Within int8.
 TFODL_INLINE int32_t ClipByte(int32_t value) {
   int32_t result;
@@ -163,35 +174,70 @@ TFODL_INLINE uint32_t ClampBytes(uint32_t bytes, uint32_t low, uint32_t high) {
   return result;
 }
 
-// Adds the products of four elements. `windows` has those of window 0 and then those of window 1
-// as int16 in the order 0, 2, 1, 3; it and the bytes `a` move behind them. Row b is `b_offset` bytes
-// behind a. One block, because a compiler finds no 13 registers for its instructions. `windows` is
-// aligned to four bytes.
-TFODL_INLINE void MultiplyWindows(const int16_t** windows, const int8_t** a, uint32_t b_offset,
-                                  WindowSums* sums) {
-  uint32_t a_even, a_odd, b_even, b_odd, x, y;
-  __asm__(
-      "ldr %[b_odd], [%[a], %[b]]\n\t"
-      "ldr %[a_odd], [%[a]], #4\n\t"
-      "sxtb16 %[b_even], %[b_odd]\n\t"
-      "sxtb16 %[b_odd], %[b_odd], ror #8\n\t"
-      "sxtb16 %[a_even], %[a_odd]\n\t"
-      "sxtb16 %[a_odd], %[a_odd], ror #8\n\t"
-      "ldrd %[x], %[y], [%[windows]], #8\n\t"
-      "smlad %[a0], %[a_even], %[x], %[a0]\n\t"
-      "smlad %[b0], %[b_even], %[x], %[b0]\n\t"
-      "smlad %[a0], %[a_odd], %[y], %[a0]\n\t"
-      "smlad %[b0], %[b_odd], %[y], %[b0]\n\t"
-      "ldrd %[x], %[y], [%[windows]], #8\n\t"
-      "smlad %[a1], %[a_even], %[x], %[a1]\n\t"
-      "smlad %[b1], %[b_even], %[x], %[b1]\n\t"
-      "smlad %[a1], %[a_odd], %[y], %[a1]\n\t"
-      "smlad %[b1], %[b_odd], %[y], %[b1]"
-      : [windows] "+r"(*windows), [a] "+r"(*a), [a0] "+r"(sums->a0), [a1] "+r"(sums->a1),
-        [b0] "+r"(sums->b0), [b1] "+r"(sums->b1), [a_even] "=&r"(a_even), [a_odd] "=&r"(a_odd),
-        [b_even] "=&r"(b_even), [b_odd] "=&r"(b_odd), [x] "=&r"(x), [y] "=&r"(y)
-      : [b] "r"(b_offset)
-      : "memory");
+// Adds to the sums of window 0 up to their end, and to those of window 1, 16 bytes behind, the
+// products of rows of weights, two at a time; returns what is behind these. Of each group `elements`
+// has 0 and 2 of window 0 and of window 1, then 1 and 3. One block, because a compiler finds no 13
+// registers for its instructions. Behind the first group one that makes the others even comes first.
+TFODL_INLINE const int8_t* MultiplyWindows(const WindowPair* pair, const int8_t* weights,
+                                           int32_t* sums) {
+#define TFODL_PRODUCTS                             \
+  "ldrd %[x], %[y], [%[windows]], #8\n\t"          \
+  "sxtb16 %[t], %[a_bytes]\n\t"                    \
+  "smlad %[a0], %[t], %[x], %[a0]\n\t"             \
+  "smlad %[a1], %[t], %[y], %[a1]\n\t"             \
+  "sxtb16 %[t], %[b_bytes]\n\t"                    \
+  "smlad %[b0], %[t], %[x], %[b0]\n\t"             \
+  "smlad %[b1], %[t], %[y], %[b1]\n\t"             \
+  "ldrd %[x], %[y], [%[windows]], #8\n\t"          \
+  "sxtb16 %[a_bytes], %[a_bytes], ror #8\n\t"      \
+  "smlad %[a0], %[a_bytes], %[x], %[a0]\n\t"       \
+  "smlad %[a1], %[a_bytes], %[y], %[a1]\n\t"       \
+  "sxtb16 %[b_bytes], %[b_bytes], ror #8\n\t"      \
+  "smlad %[b0], %[b_bytes], %[x], %[b0]\n\t"       \
+  "smlad %[b1], %[b_bytes], %[y], %[b1]\n\t"
+#define TFODL_GROUP                                \
+  "ldr %[b_bytes], [%[weights], %[pair]]\n\t"      \
+  "ldr %[a_bytes], [%[weights]], #4\n\t" TFODL_PRODUCTS
+  int32_t a0, a1, b0, b1;
+  uint32_t a_bytes, b_bytes, t, x, y;
+  const int16_t* windows;
+  // From the start to the end of two rows `pair` and `sums` are on the stack, and their registers
+  // have `other` and the end of row a.
+  __asm__ volatile(
+      "1:\tldrd %[a0], %[b0], [%[sums]]\n\t"
+      "strd %[pair], %[sums], [sp, #-8]!\n\t"
+      "mov %[a1], %[a0]\n\t"
+      "mov %[b1], %[b0]\n\t"
+      "ldrd %[sums], %[t], [%[pair], #8]\n\t"
+      "ldr %[windows], [%[pair]]\n\t"
+      "ldr %[pair], [%[pair], #4]\n\t"
+      "add %[sums], %[sums], %[weights]\n\t"
+      "ldr %[b_bytes], [%[weights], %[pair]]\n\t"
+      "ldr %[a_bytes], [%[weights]]\n\t"
+      "add %[weights], %[weights], %[t]\n\t" TFODL_PRODUCTS
+      "subs %[t], %[sums], %[weights]\n\t"
+      "beq 4f\n\t"
+      "lsls %[t], %[t], #29\n\t"
+      "bmi 3f\n"
+      "2:\t" TFODL_GROUP
+      "3:\t" TFODL_GROUP
+      "cmp %[weights], %[sums]\n\t"
+      "bne 2b\n"
+      "4:\tadd %[weights], %[sums], %[pair]\n\t"
+      "ldrd %[pair], %[sums], [sp], #8\n\t"
+      "strd %[a1], %[b1], [%[sums], #16]\n\t"
+      "strd %[a0], %[b0], [%[sums]], #8\n\t"
+      "ldr %[t], [%[pair], #16]\n\t"
+      "cmp %[sums], %[t]\n\t"
+      "bne 1b"
+      : [pair] "+r"(pair), [weights] "+r"(weights), [sums] "+r"(sums), [windows] "=&r"(windows),
+        [a0] "=&r"(a0), [a1] "=&r"(a1), [b0] "=&r"(b0), [b1] "=&r"(b1), [a_bytes] "=&r"(a_bytes),
+        [b_bytes] "=&r"(b_bytes), [t] "=&r"(t), [x] "=&r"(x), [y] "=&r"(y)
+      :
+      : "cc", "memory");
+#undef TFODL_GROUP
+#undef TFODL_PRODUCTS
+  return weights;
 }
 
 // Adds four rows of weights, `row` bytes apart, times the bytes from `x` to `end` plus the pair

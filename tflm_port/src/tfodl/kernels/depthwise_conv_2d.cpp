@@ -61,8 +61,8 @@ TFODL_NOINLINE void FourSumsOf(const Taps& taps, uint32_t channel, uint32_t offs
 }
 #endif
 
-TFODL_NOINLINE void Pixel(const Conv& conv, const Taps& taps, const int32_t* bias, int8_t* y) {
-  const Requantizer requantizer(conv.options, conv.scales);
+TFODL_NOINLINE void Pixel(const Conv& conv, const Requantizer& requantizer, const Taps& taps,
+                          const int32_t* bias, int8_t* y) {
   const uint32_t channels = conv.options.out_c;
   const int32_t zero_point = conv.options.x_zero_point;
   uint32_t channel = 0;
@@ -92,8 +92,8 @@ TFODL_NOINLINE void Pixel(const Conv& conv, const Taps& taps, const int32_t* bia
 }
 
 // One row of outputs. x_row: the input row of the window's first row that lies inside the input.
-void Row(const Conv& conv, const int8_t* x_row, const WindowRange& rows, const int8_t* weights,
-         const int32_t* bias, int8_t* y) {
+void Row(const Conv& conv, const Requantizer& requantizer, const int8_t* x_row,
+         const WindowRange& rows, const int8_t* weights, const int32_t* bias, int8_t* y) {
   const ConvOptions& o = conv.options;
   Taps taps = {};
   taps.x_row = o.in_w * o.in_c;
@@ -109,7 +109,7 @@ void Row(const Conv& conv, const int8_t* x_row, const WindowRange& rows, const i
     taps.weights = weights + static_cast<uint32_t>(columns.begin) * o.out_c;
     taps.x_rest = taps.x_row - taps.columns * o.in_c;
     taps.weights_rest = taps.weights_row - taps.columns * o.out_c;
-    Pixel(conv, taps, bias, y);
+    Pixel(conv, requantizer, taps, bias, y);
   }
 }
 
@@ -122,11 +122,12 @@ WindowRange RowsOf(const ConvOptions& o, uint32_t out_y) {
 void DepthwiseConv2D(const Conv& conv, const int8_t* x, const int8_t* weights, const int32_t* bias,
                      int8_t* y) {
   const ConvOptions& o = conv.options;
+  const Requantizer requantizer(o, conv.scales, o.out_c);
   y += o.first_c;
   for (uint32_t out_y = 0; out_y < o.out_h; ++out_y, y += o.out_w * o.y_c) {
     const WindowRange rows = RowsOf(o, out_y);
     const uint32_t first = static_cast<uint32_t>(rows.origin + rows.begin);
-    Row(conv, x + first * o.in_w * o.in_c, rows, weights, bias, y);
+    Row(conv, requantizer, x + first * o.in_w * o.in_c, rows, weights, bias, y);
   }
 }
 
@@ -135,6 +136,7 @@ void DepthwiseConv2D(const Conv& conv, const int8_t* x, const int8_t* weights, c
 void DepthwiseConv2DInPlace(const Conv& conv, const int8_t* weights, const int32_t* bias,
                             int8_t* scratch, int8_t* map) {
   const ConvOptions& o = conv.options;
+  const Requantizer requantizer(o, conv.scales, o.out_c);
   const uint32_t line = o.in_w * o.in_c;
   int8_t* const last = scratch + (o.kernel_h - 1) * line;
   uint32_t next = 0;  // row of the map
@@ -145,7 +147,8 @@ void DepthwiseConv2DInPlace(const Conv& conv, const int8_t* weights, const int32
       if (next < o.in_h) CopyBytes(map + (next - out_y) * line, line, last);
     }
     const WindowRange rows = RowsOf(o, out_y);
-    Row(conv, scratch + static_cast<uint32_t>(rows.begin) * line, rows, weights, bias, map);
+    const int8_t* const first = scratch + static_cast<uint32_t>(rows.begin) * line;
+    Row(conv, requantizer, first, rows, weights, bias, map);
   }
 }
 

@@ -120,7 +120,7 @@ void FullyConnected(const FullyConnectedLayer& layer, const int8_t* x, const int
                     const int32_t* bias, int8_t* y) {
   const FullyConnectedOptions& o = layer.options;
   const SameScales same(layer.scales);
-  const Requantizer requantizer(o, o.n_scales == 1 ? same.get() : layer.scales);
+  const Requantizer requantizer(o, o.n_scales == 1 ? same.get() : layer.scales, o.n_scales);
   for (uint32_t row = 0; row < o.rows; ++row, x += o.in_c, y += o.out_c) {
     Row(o, requantizer, {x, o.in_c, o.x_zero_point}, weights, bias, y);
   }

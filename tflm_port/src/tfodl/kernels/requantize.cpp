@@ -45,6 +45,20 @@ TFODL_INLINE int32_t ScaledByte(int32_t sum, int32_t multiplier, uint32_t shifts
 
 }  // namespace
 
+#if TFODL_HAS_DSP
+TFODL_COLD bool Requantizer::ShiftRight(const FixedPoint& scales, uint32_t count) {
+  uint32_t i = 0;
+  for (; i + 4 <= count; i += 4) {
+    const uint32_t less = SubtractBytes(LoadWord(scales.shifts + i), 0x01010101u);
+    if ((less & 0x80808080u) != 0) return false;
+  }
+  for (; i < count; ++i) {
+    if (scales.shifts[i] <= 0) return false;
+  }
+  return true;
+}
+#endif
+
 int8_t Requantizer::One(int32_t sum, uint32_t scale) const {
   int32_t y = Scaled(sum, scales_.Multiplier(scale), scales_.shifts[scale], zero_point_);
   const int32_t low = static_cast<int8_t>(low_ & 0xffu), high = static_cast<int8_t>(high_ & 0xffu);
@@ -55,20 +69,53 @@ int8_t Requantizer::One(int32_t sum, uint32_t scale) const {
 
 void Requantizer::Four(const int32_t* sums, uint32_t scale, int8_t* y) const {
 #if TFODL_HAS_DSP
-  const uint32_t shifts = LoadWord(scales_.shifts + scale);
-  if ((SubtractBytes(shifts, 0x01010101u) & 0x80808080u) == 0) {  // all are above 0
+  if (shifts_right_) {
+    const uint32_t shifts = LoadWord(scales_.shifts + scale);
     const int32_t plus = zero_point_;
     const int32_t a = ScaledByte(sums[0], scales_.Multiplier(scale), shifts, plus);
     const int32_t b = ScaledByte(sums[1], scales_.Multiplier(scale + 1), shifts >> 8, plus);
     const int32_t c = ScaledByte(sums[2], scales_.Multiplier(scale + 2), shifts >> 16, plus);
     const int32_t d = ScaledByte(sums[3], scales_.Multiplier(scale + 3), shifts >> 24, plus);
-    const uint32_t even = AddEvenUnsignedBytes(0, PackLowHalves(a, c));
-    const uint32_t odd = AddEvenUnsignedBytes(0, PackLowHalves(b, d));
-    StoreWord(y, ClampBytes(even | odd << 8, low_, high_));
+    const uint32_t bytes =
+        WithByte<3>(WithByte<2>(WithByte<1>(static_cast<uint32_t>(a), b), c), d);
+    StoreWord(y, is_bounded_ ? ClampBytes(bytes, low_, high_) : bytes);
     return;
   }
 #endif
   for (uint32_t i = 0; i < 4; ++i) y[i] = One(sums[i], scale + i);
+}
+
+void Requantizer::TwoFours(const int32_t* sums, uint32_t scale, int8_t* first,
+                           int8_t* second) const {
+#if TFODL_HAS_DSP
+  if (shifts_right_) {
+    const uint32_t shifts = LoadWord(scales_.shifts + scale);
+    const int32_t plus = zero_point_;
+    int32_t multiplier = scales_.Multiplier(scale);
+    uint32_t a = static_cast<uint32_t>(ScaledByte(sums[0], multiplier, shifts, plus));
+    uint32_t b = static_cast<uint32_t>(ScaledByte(sums[4], multiplier, shifts, plus));
+    multiplier = scales_.Multiplier(scale + 1);
+    a = WithByte<1>(a, ScaledByte(sums[1], multiplier, shifts >> 8, plus));
+    b = WithByte<1>(b, ScaledByte(sums[5], multiplier, shifts >> 8, plus));
+    multiplier = scales_.Multiplier(scale + 2);
+    a = WithByte<2>(a, ScaledByte(sums[2], multiplier, shifts >> 16, plus));
+    b = WithByte<2>(b, ScaledByte(sums[6], multiplier, shifts >> 16, plus));
+    multiplier = scales_.Multiplier(scale + 3);
+    a = WithByte<3>(a, ScaledByte(sums[3], multiplier, shifts >> 24, plus));
+    b = WithByte<3>(b, ScaledByte(sums[7], multiplier, shifts >> 24, plus));
+    if (is_bounded_) {
+      a = ClampBytes(a, low_, high_);
+      b = ClampBytes(b, low_, high_);
+    }
+    StoreWord(first, a);
+    StoreWord(second, b);
+    return;
+  }
+#endif
+  for (uint32_t i = 0; i < 4; ++i) {
+    first[i] = One(sums[i], scale + i);
+    second[i] = One(sums[4 + i], scale + i);
+  }
 }
 
 }  // namespace tfodl
