@@ -19,7 +19,7 @@ TFODL_COLD int32_t* InputSums<Bfloat16>::At(uint32_t position, const Patch& patc
   return args_.scratch + (patch.pixel - row_ * o.in_w * o.in_c);
 }
 
-TFODL_COLD void InputSums<Bfloat16>::Advance(uint32_t row) {
+void InputSums<Bfloat16>::Advance(uint32_t row) {
   const LayerOptions& o = args_.layer.options;
   const uint32_t line = o.in_w * o.in_c;
   const uint32_t others = (RowsHeld(o) - 1) * line;

@@ -61,7 +61,6 @@ TFODL_COLD LargestValues<Error>::LargestValues(Error* values, uint32_t count, ui
     : top_(0), size_(UINT32_MAX >> 1), wanted_(k), floor_(0) {
   if (k >= count) return;
   top_ = 2 * FloatBits(largest);
-  if (k == 1) size_ = MagnitudeSpacing(values);  // the first of the largest
   uint32_t shift = kFirstShift;
   while (!AreFew(count)) {
     if (Narrow(values, count, shift)) {
