@@ -257,7 +257,7 @@ def test_without_arduino_cli(monkeypatch, tmp_path):
 def test_an_export_of_an_older_version(tmp_path):
     (tmp_path / "export.json").write_text("{}")
     (tmp_path / "plan.json").write_text("{}")
-    assert "export it again" in run("compile", tmp_path).stderr
+    assert "make the export again" in run("compile", tmp_path).stderr
     assert (
         "no export"
         in run("deploy", tmp_path / "none").stderr + run("teach", tmp_path / "none").stderr
