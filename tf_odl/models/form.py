@@ -13,10 +13,16 @@ def form_of(model: keras.Model) -> Form:
     return Form(model.name, inputs, outputs, _end(model))
 
 
-def _end(model: keras.Model) -> str | None:
+def last_layer(model: keras.Model) -> keras.layers.Layer:
+    """The layer that makes the output, also where models are nested."""
     last = model.layers[-1]
     while isinstance(last, keras.Model):
         last = last.layers[-1]
+    return last
+
+
+def _end(model: keras.Model) -> str | None:
+    last = last_layer(model)
     function = getattr(last, "activation", None)
     if isinstance(last, keras.layers.Softmax) or function is keras.activations.softmax:
         return "softmax"

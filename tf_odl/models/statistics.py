@@ -5,6 +5,8 @@ from __future__ import annotations
 import keras
 import numpy as np
 
+from tf_odl.models.form import last_layer
+
 SAMPLES = 256
 
 
@@ -34,7 +36,4 @@ def set_mean(model: keras.Model, y: np.ndarray) -> None:
 
     A fresh regression that starts far from them takes steps that it does not survive.
     """
-    last = model.layers[-1]
-    while isinstance(last, keras.Model):
-        last = last.layers[-1]
-    last.bias.assign(y.mean(axis=0))
+    last_layer(model).bias.assign(y.mean(axis=0))
