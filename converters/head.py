@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from tf_odl.contract import Flags
 from tf_odl.converters.flatbuffer import FlatModel
 from tf_odl.converters.geometry import NO_MAXIMUM, NO_MINIMUM, activation_range
-from tf_odl.converters.options import Flags, FloatHeadOptions
+from tf_odl.converters.options import FloatHeadOptions
 from tf_odl.errors import UserError
 
 FLOAT_HEAD_OP, FLOAT_HEAD_BWD_OP = "TFODL_FLOAT_HEAD", "TFODL_FLOAT_HEAD_BWD"

@@ -12,30 +12,18 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, field, fields, replace
-from enum import IntEnum, IntFlag
+from enum import IntEnum
 from functools import cache
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
-ABI_VERSION = 2
+from tf_odl.contract import ABI_VERSION, Flags
 
 _FORMATS = {"u32": "I", "i32": "i", "f32": "f"}
 _T = TypeVar("_T", bound="_Options")
 _A = TypeVar("_A", bound="_ArrayOptions")
 _S = TypeVar("_S", bound="_ScaledOptions")
-
-
-class Flags(IntFlag):
-    """LayerOptions.flags"""
-
-    PROPAGATE = 1
-    UPDATE_WEIGHTS = 2
-    UPDATE_BIAS = 4
-    MASKED = 8
-    RESIDUAL = 16
-    VARIABLE_MASK = 32
-    ACCUMULATE = 64
 
 
 class SparsifierCode(IntEnum):

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tf_odl.contract import REPORT_FLOATS, STATE_WORDS, Flags
 from tf_odl.converters.backward_path import (
     BOXES,
     PASS_THROUGH,
@@ -46,7 +47,6 @@ from tf_odl.converters.options import (
     AccumulateOptions,
     AddOptions,
     CropOptions,
-    Flags,
     LayerOptions,
     PoolOptions,
     SeedOptions,
@@ -70,7 +70,6 @@ from tf_odl.methods import Mask, SkipRule, Sparsifier
 from tf_odl.methods.interfaces import WeightedLayer
 from tf_odl.task import Loss
 
-STATE_WORDS = 16  # words of the state tensor before y_max
 LABEL = "tfodl/label"
 REPORT = "tfodl/report"
 TARGET = "tfodl/target"
@@ -267,7 +266,7 @@ class _Builder:
         layer = sum(flat.op_name(op) in WEIGHTED_OPS for op in path.ops)
         self.state = flat.add_tensor(STATE, (STATE_WORDS + layer,), np.int32, is_variable=True)
         label = flat.add_tensor(LABEL, (1,), np.int32)
-        report = flat.add_tensor(REPORT, (6,), np.float32)
+        report = flat.add_tensor(REPORT, (REPORT_FLOATS,), np.float32)
         targets = self._loss(loss, label, report, skip_rule)
         changes = rate.options()
         if changes is not None:

@@ -13,6 +13,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from tf_odl.contract import Flags
 from tf_odl.converters.costs import Work
 from tf_odl.converters.error_type import without_error_type
 from tf_odl.converters.flatbuffer import FlatModel
@@ -21,7 +22,6 @@ from tf_odl.converters.head import FLOAT_HEAD_BWD_OP, FLOAT_HEAD_OP
 from tf_odl.converters.options import (
     AccumulateOptions,
     ConvOptions,
-    Flags,
     FullyConnectedOptions,
     LayerOptions,
     PoolOptions,

@@ -9,7 +9,8 @@ from math import floor
 
 import numpy as np
 
-from tf_odl.converters.options import Flags, LayerOptions
+from tf_odl.contract import Flags
+from tf_odl.converters.options import LayerOptions
 
 f32 = np.float32
 INT32_MAX = 2**31 - 1

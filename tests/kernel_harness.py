@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from bfloat16 import bfloat16_bits, from_bfloat16_bits
 
-from tf_odl.converters.options import ABI_VERSION
+from tf_odl.contract import ABI_VERSION, STATE_WORDS
 from tf_odl.tflm_port import host
-from tf_odl.tflm_port.state import WORDS, State
+from tf_odl.tflm_port.state import State
 
 FULLY_CONNECTED, CONV_2D, DEPTHWISE = 0, 1, 2
 PROPAGATE, UPDATE_WEIGHTS, UPDATE_BIAS, MASKED, RESIDUAL = 1, 2, 4, 8, 16
@@ -117,7 +117,7 @@ class Memory:
     words: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
-        self.words = np.zeros(WORDS + self.layers, np.uint32)
+        self.words = np.zeros(STATE_WORDS + self.layers, np.uint32)
         self.words[1] = self.rng
         self.words[3] = 1
         self.words.view(np.float32)[2] = self.learning_rate

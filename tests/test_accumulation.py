@@ -7,15 +7,10 @@ import numpy as np
 import pytest
 from converter_models import Export, make
 
+from tf_odl.contract import Flags
 from tf_odl.converters.error_type import ErrorType
 from tf_odl.converters.flatbuffer import FlatModel
-from tf_odl.converters.options import (
-    AccumulateOptions,
-    Flags,
-    LayerOptions,
-    SummedLayer,
-    SumRule,
-)
+from tf_odl.converters.options import AccumulateOptions, LayerOptions, SummedLayer, SumRule
 from tf_odl.converters.planner import Planner
 from tf_odl.converters.reselection import Reselection
 from tf_odl.converters.targets import get_target

@@ -17,8 +17,8 @@ from tf_odl.board.client import Board
 from tf_odl.board.connection import Connection, NoAnswer, Refused
 from tf_odl.board.messages import ErrorCode, Hello, InputType, Malformed, Setting
 from tf_odl.board.serial_port import SerialLine, wait_for_port
+from tf_odl.contract import STATE_WORDS
 from tf_odl.errors import UserError
-from tf_odl.tflm_port.state import WORDS
 
 FEATURES, CLASSES = 150, 4  # three pieces of a sample in 64 bytes of payload
 
@@ -49,7 +49,7 @@ def test_hello(fake):
         input_zero_point=0,
         classes=CLASSES,
         target_bytes=0,
-        image_bytes=32 + 4 * WORDS + 4 * CLASSES * (FEATURES + 1),
+        image_bytes=32 + 4 * STATE_WORDS + 4 * CLASSES * (FEATURES + 1),
         firmware="TfOdl 0.1.0",
         board="fake",
     )
@@ -250,12 +250,12 @@ def test_an_image_is_taken_apart_and_put_together(fake):
     assert (parsed.model_id, parsed.sequence) == (0xC0FFEE, 5)
     assert image.build(parsed) == data
     shape = (CLASSES, FEATURES + 1)
-    state, (weights,) = image.split(parsed.body, 4 * WORDS, [(shape, np.float32)])
+    state, (weights,) = image.split(parsed.body, 4 * STATE_WORDS, [(shape, np.float32)])
     assert state == fake.state() and np.array_equal(weights, fake.weights)
     assert image.join(state, [weights]) == parsed.body
     for wrong in ((CLASSES, FEATURES), (CLASSES, FEATURES + 2)):
         with pytest.raises(UserError, match=r"too (large|small)"):
-            image.split(parsed.body, 4 * WORDS, [(wrong, np.float32)])
+            image.split(parsed.body, 4 * STATE_WORDS, [(wrong, np.float32)])
 
 
 def test_one_changed_byte_of_an_image_is_noticed(fake):

@@ -23,7 +23,7 @@ from tf_odl.board.connection import Connection
 from tf_odl.board.lesson import Lesson
 from tf_odl.board.messages import InputType
 from tf_odl.cli import main
-from tf_odl.tflm_port.state import WORDS
+from tf_odl.contract import STATE_WORDS
 
 pytestmark = pytest.mark.skipif(HOST_COMPILER is None, reason="no C++ compiler: apt install g++")
 
@@ -86,7 +86,7 @@ def test_hello_steps_and_stats(program):
         stats = board.stats()
         assert (stats.samples, stats.trained, stats.non_finite) == (60, 60, 0)
         body = image.parse(board.read_image()).body
-        assert len(body) == 4 * WORDS + FEATURES * CLASSES + 4 * CLASSES
+        assert len(body) == 4 * STATE_WORDS + FEATURES * CLASSES + 4 * CLASSES
         board.reset()
         assert board.stats().samples == 0
 

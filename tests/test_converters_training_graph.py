@@ -16,14 +16,9 @@ from converter_models import MODELS, Export, make
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tf_odl.contract import Flags
 from tf_odl.converters.flatbuffer import FlatModel
-from tf_odl.converters.options import (
-    Flags,
-    LayerOptions,
-    PoolOptions,
-    SeedOptions,
-    XentOptions,
-)
+from tf_odl.converters.options import LayerOptions, PoolOptions, SeedOptions, XentOptions
 from tf_odl.errors import UserError
 from tf_odl.methods import Mask
 from tf_odl.methods.dense import Dense

@@ -8,6 +8,7 @@ import kernel_harness as harness
 import numpy as np
 import pytest
 
+from tf_odl import contract
 from tf_odl.converters import options
 from tf_odl.tflm_port import state
 
@@ -73,13 +74,18 @@ def test_cpp_equals_python(struct: str) -> None:
 
 
 def test_the_versions_are_equal() -> None:
-    assert harness.library.tfodl_abi_version() == options.ABI_VERSION
+    assert harness.library.tfodl_abi_version() == contract.ABI_VERSION
+
+
+def test_the_sizes_of_state_and_report_are_equal() -> None:
+    assert harness.library.tfodl_state_words() == contract.STATE_WORDS
+    assert harness.library.tfodl_report_floats() == contract.REPORT_FLOATS
 
 
 def test_the_state_has_the_documented_words() -> None:
     rows = re.findall(r"^\| (\d+)(?:, \d+)? \| (\w+) \|", CONTRACT.read_text(), re.MULTILINE)
     documented = {name: int(word) for word, name in rows}
-    words = np.arange(1, state.WORDS + 2, dtype=np.uint32)
+    words = np.arange(1, contract.STATE_WORDS + 2, dtype=np.uint32)
     words[[2, 13, 15, 16]] = np.array([2.5, 13.5, 15.5, 16.5], np.float32).view(np.uint32)
     decoded = state.State.from_bytes(words.tobytes())
     counts = ("samples", "trained", "skipped", "non_finite", "saturated", "reselections")

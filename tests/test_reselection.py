@@ -19,6 +19,7 @@ from test_tflm_training import CLASSES, INPUT, Exported, convolutions
 from training_reference import Reference
 
 from tf_odl.cli import main
+from tf_odl.contract import STATE_WORDS
 from tf_odl.converters.flatbuffer import DTYPES, FlatModel
 from tf_odl.converters.options import ReselectOptions, SelectionRule
 from tf_odl.converters.reselection import Reselection
@@ -35,7 +36,6 @@ from tf_odl.methods.tinypropv2 import TinyPropV2
 from tf_odl.methods.velocity import Velocity
 from tf_odl.tflm_port import host
 from tf_odl.tflm_port.interpreter import TrainingInterpreter, available
-from tf_odl.tflm_port.state import WORDS
 
 needs_tflm = pytest.mark.skipif(available() is not None, reason=str(available()))
 
@@ -329,7 +329,7 @@ class Device:
         self.bits = mask_bytes(layers)
         self.words = np.zeros(2 + 3 * self.neurons, np.uint32)
         self.outputs = np.zeros((2, self.neurons, REFERENCES), np.int8)
-        self.state = np.zeros(WORDS, np.uint32)
+        self.state = np.zeros(STATE_WORDS, np.uint32)
         self.tensors = [address(x) for x in (self.bits, self.words, self.outputs, self.state)]
 
     def round(self, codes: np.ndarray) -> None:

@@ -17,9 +17,10 @@ import numpy as np
 import pytest
 from build_graph import build_training_graph
 
+from tf_odl.contract import Flags
 from tf_odl.converters.flatbuffer import FlatModel, schema
 from tf_odl.converters.layers import WEIGHTED_OPS
-from tf_odl.converters.options import Flags, LayerOptions, PoolOptions, SeedOptions, XentOptions
+from tf_odl.converters.options import LayerOptions, PoolOptions, SeedOptions, XentOptions
 from tf_odl.converters.quantize import quantize
 from tf_odl.errors import UserError
 from tf_odl.methods import Mask

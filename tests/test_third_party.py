@@ -17,10 +17,11 @@ from click.testing import CliRunner
 from test_tflm_branching import assert_first_step
 
 from tf_odl.cli import main
+from tf_odl.contract import Flags
 from tf_odl.converters.export import export_tflite
 from tf_odl.converters.flatbuffer import FlatModel, schema
 from tf_odl.converters.mask_file import read_masks
-from tf_odl.converters.options import Flags, LayerOptions
+from tf_odl.converters.options import LayerOptions
 from tf_odl.converters.reference import infer
 from tf_odl.converters.targets import get_target
 from tf_odl.converters.third_party import adapt

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from converter_models import Export, make
 
+from tf_odl.contract import Flags
 from tf_odl.converters.flatbuffer import FlatModel
-from tf_odl.converters.options import Flags, LayerOptions
+from tf_odl.converters.options import LayerOptions
 from tf_odl.converters.reference import infer
 from tf_odl.converters.update_rule import UpdateRule, is_residual
 from tf_odl.converters.write_back import variable_tensors, with_variables, write_back

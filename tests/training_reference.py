@@ -12,10 +12,10 @@ from backward_reference import Generator, backward, fraction
 from bfloat16 import as_bfloat16
 from reselection_reference import Reselecting
 
+from tf_odl.contract import Flags
 from tf_odl.converters.flatbuffer import FlatModel, schema
 from tf_odl.converters.options import (
     AccumulateOptions,
-    Flags,
     FloatHeadOptions,
     LayerOptions,
     PoolOptions,

@@ -11,9 +11,9 @@ import numpy as np
 
 from tf_odl.board import image
 from tf_odl.board.messages import Hello
+from tf_odl.contract import STATE_WORDS
 from tf_odl.errors import UserError
 from tf_odl.task import recorded_loss
-from tf_odl.tflm_port.state import WORDS
 
 if TYPE_CHECKING:
     from tf_odl.data import Dataset
@@ -24,7 +24,7 @@ IMAGE = "state.image"
 WEIGHTS = "weights.npz"
 MODELS = ("model.tflite", "model_train.tflite")  # of an export
 
-_LINEAR_STATE_BYTES = 4 * WORDS  # it has no running maxima per layer
+_LINEAR_STATE_BYTES = 4 * STATE_WORDS  # it has no running maxima per layer
 
 
 def write_models(folder: Path, export_dir: Path, variables: Sequence[np.ndarray]) -> None:

@@ -6,7 +6,7 @@ import flatbuffers
 import numpy as np
 from tflite_micro.tensorflow.lite.micro.python import schema_py_generated as schema
 
-from tf_odl.tflm_port.state import WORDS
+from tf_odl.contract import ABI_VERSION, REPORT_FLOATS, STATE_WORDS
 
 LOGITS = np.array([[20, 0, 4]], np.int8)
 LABEL = 2
@@ -42,10 +42,10 @@ def model() -> bytes:
     kinds = schema.TensorType
     image = tensor("x", [1, 3], kinds.INT8)
     label = tensor("tfodl/label", [1], kinds.INT32)
-    state = tensor("tfodl/state", [WORDS], kinds.INT32, variable=True)
+    state = tensor("tfodl/state", [STATE_WORDS], kinds.INT32, variable=True)
     logits = tensor("logits", [1, 3], kinds.INT8)
     error = tensor("error", [3], kinds.FLOAT32)
-    report = tensor("tfodl/report", [6], kinds.FLOAT32)
+    report = tensor("tfodl/report", [REPORT_FLOATS], kinds.FLOAT32)
 
     codes = []
 
@@ -66,8 +66,8 @@ def model() -> bytes:
 
     operators: list[schema.OperatorT] = []
     ops = schema.BuiltinOperator
-    seed = struct.pack("<IIIfII", 2, 7, RNG_SEED, 0.5, 0, 0)
-    xent = struct.pack("<IfIffff", 2, SCALE, 0, 0.0, 0.0, 0.0, 0.0)
+    seed = struct.pack("<IIIfII", ABI_VERSION, 7, RNG_SEED, 0.5, 0, 0)
+    xent = struct.pack("<IfIffff", ABI_VERSION, SCALE, 0, 0.0, 0.0, 0.0, 0.0)
     xent += np.exp(SCALE * np.arange(-255, 1)).astype("<f4").tobytes()
     operator(ops.CUSTOM, b"TFODL_SEED", [state], [], seed)
     operator(ops.RELU, b"", [image], [logits], b"")

@@ -3,8 +3,9 @@
 import struct
 from dataclasses import dataclass
 
+from tf_odl.contract import STATE_WORDS
+
 _FIXED = struct.Struct("<IIfIIIIIIQQfIf")
-WORDS = _FIXED.size // 4
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class State:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "State":
-        """Decode the bytes of the tensor: WORDS little-endian words, then y_max as float32."""
+        """Decode the tensor: STATE_WORDS little-endian words, then y_max as float32."""
         (
             sentinel,
             rng,
@@ -51,7 +52,7 @@ class State:
             reselections,
             rate_factor,
         ) = _FIXED.unpack_from(data)
-        layers = len(data) // 4 - WORDS
+        layers = len(data) // 4 - STATE_WORDS
         return cls(
             sentinel=sentinel,
             rng=rng,
@@ -67,5 +68,5 @@ class State:
             alpha_max=alpha_max,
             reselections=reselections,
             rate_factor=rate_factor,
-            y_max=struct.unpack_from(f"<{layers}f", data, _FIXED.size),
+            y_max=struct.unpack_from(f"<{layers}f", data, 4 * STATE_WORDS),
         )

@@ -18,6 +18,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from tf_odl.contract import REPORT_FLOATS, Flags
 from tf_odl.errors import UserError
 from tf_odl.tflm_port import host, smoke
 from tf_odl.tflm_port.description import Description
@@ -25,7 +26,7 @@ from tf_odl.tflm_port.state import State
 
 PROGRESS_SECONDS = 0.1
 REFERENCE_LABEL = -2
-VARIABLE_MASK = 32  # of the flags, the second word of a layer's options
+_FLAGS = 4  # where they lie in a layer's options
 LAYER_OPS = (
     b"TFODL_FULLY_CONNECTED_BWD",
     b"TFODL_CONV_2D_BWD",
@@ -154,7 +155,7 @@ class Interpreter:
         """
         count = len(samples)
         outputs = np.empty((count, *self.out_shape[1:]), np.int8)
-        reports = np.zeros((count, 6), np.float32)
+        reports = np.zeros((count, REPORT_FLOATS), np.float32)
         start = last = time.perf_counter()
         for i in range(count):
             target = None if targets is None else targets[i : i + 1]
@@ -248,7 +249,7 @@ def _masked_layers(graph: Any, codes: list[bytes]) -> tuple[str, ...]:
     """The layers whose mask is a variable, named by their outputs, lowest first."""
     names = []
     for op, code in zip(graph.operators, codes, strict=True):
-        if code in LAYER_OPS and op.customOptions[4] & VARIABLE_MASK:
+        if code in LAYER_OPS and op.customOptions[_FLAGS] & Flags.VARIABLE_MASK:
             name = graph.tensors[op.inputs[3]].name
             names.append(name.decode() if isinstance(name, bytes) else name)
     return tuple(reversed(names))

@@ -1,8 +1,10 @@
-// The layout of the option structs as data, so that a test can compare it with the Python side.
+// The layout of the option structs and the sizes of state and report as data, so that a test can
+// compare them with the Python side.
 #include <stddef.h>
 #include <stdint.h>
 
 #include "tfodl/conv_options.h"
+#include "tfodl/decision.h"
 #include "tfodl/join_options.h"
 #include "tfodl/loss_options.h"
 #include "tfodl/options.h"
@@ -11,6 +13,7 @@
 #include "tfodl/fully_connected_options.h"
 #include "tfodl/rate_options.h"
 #include "tfodl/reselect_options.h"
+#include "tfodl/state.h"
 
 namespace {
 
@@ -172,5 +175,9 @@ uint32_t tfodl_option_field_count() { return kFieldCount; }
 const void* tfodl_option_fields() { return kFields; }
 
 uint32_t tfodl_abi_version() { return tfodl::kAbiVersion; }
+
+uint32_t tfodl_state_words() { return tfodl::kStateWords; }
+
+uint32_t tfodl_report_floats() { return tfodl::kReportFloats; }
 
 }  // extern "C"
