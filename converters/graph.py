@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tf_odl.errors import UserError
+from tf_odl.errors import UserError, reason_of
 
 if TYPE_CHECKING:
     import keras
@@ -225,7 +225,7 @@ def build(graph: Graph, name: str) -> keras.Model:
         except Exception as error:
             raise UserError(
                 f"layer {node.name!r} ({node.kind.__name__}) cannot be made again from its "
-                f"configuration: {str(error).splitlines()[0][:200]}"
+                f"configuration: {reason_of(error)[:200]}"
             ) from error
         args, kwargs = keras.tree.map_structure(
             lambda x: tensors[x] if isinstance(x, Node) else x, (node.args, node.kwargs)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tf_odl.converters.legacy_keras import legacy_keras, to_legacy
-from tf_odl.errors import UserError
+from tf_odl.errors import UserError, reason_of
 
 if TYPE_CHECKING:
     import keras
@@ -63,7 +63,7 @@ def train_aware(
         except (RuntimeError, ValueError) as error:
             raise UserError(
                 "tensorflow-model-optimization cannot quantize the model: "
-                f"{str(error).splitlines()[0][:300]}. Export with --quantize ptq"
+                f"{reason_of(error)[:300]}. Export with --quantize ptq"
             ) from error
         loss = tf_keras.losses.MeanSquaredError() if squared else _loss(tf_keras, legacy)
         if squared:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tf_odl.converters.flatbuffer import DTYPES, FlatModel
-from tf_odl.errors import UserError
+from tf_odl.errors import UserError, reason_of
 from tf_odl.quiet import quiet
 
 if TYPE_CHECKING:
@@ -103,9 +103,8 @@ def quantize(
         try:
             data = converter.convert()
         except Exception as error:
-            reason = next(iter(str(error).strip().splitlines()), repr(error))
             raise UserError(
-                f"TensorFlow Lite cannot quantize the model to int8: {reason}"
+                f"TensorFlow Lite cannot quantize the model to int8: {reason_of(error)}"
             ) from error
     _check_integer_only(FlatModel(data), model)
     return data

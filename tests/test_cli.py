@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from tf_odl.cli import main
 from tf_odl.cli.output import print_table
+from tf_odl.errors import reason_of
 from tf_odl.methods.registry import METHODS
 from tf_odl.tflm_port import interpreter
 
@@ -185,6 +186,19 @@ def test_a_file_is_no_export(tmp_path):
     (tmp_path / "model.keras").write_text("")
     result = run("verify", str(tmp_path / "model.keras"))
     assert result.exit_code == 2 and "model.keras is no export" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (FileNotFoundError(2, "No such file or directory", "a.csv"), "No such file or directory"),
+        (OSError("truncated"), "truncated"),
+        (ValueError("\nfirst\nsecond"), "first"),
+        (ValueError(), "ValueError"),
+    ],
+)
+def test_the_reason_of_an_error_is_one_line(error, line):
+    assert reason_of(error) == line
 
 
 def test_tables_align_numbers_to_the_right(capsys):

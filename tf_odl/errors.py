@@ -1,4 +1,4 @@
-"""The one exception a user may see without a traceback."""
+"""The one exception a user may see without a traceback, and what other exceptions say."""
 
 
 class UserError(Exception):
@@ -6,3 +6,9 @@ class UserError(Exception):
 
     The command line prints it as a single line and exits with code 2.
     """
+
+
+def reason_of(error: BaseException) -> str:
+    """On one line: what the system says of a file, else how the error's message begins."""
+    lines = str(getattr(error, "strerror", None) or error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -11,7 +11,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tf_odl.errors import UserError
+from tf_odl.errors import UserError, reason_of
+
+
+def read_bytes(path: Path) -> bytes:
+    """What is in a file.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {reason_of(error)}") from error
 
 
 def write_file(path: Path, write: Callable[[Path], None]) -> None:
@@ -39,6 +51,18 @@ def write_json(path: Path, value: Any) -> None:
     write_file(path, write)
 
 
+def make_folder(path: Path) -> None:
+    """A folder and those around it, as far as they are not there yet.
+
+    Raises:
+        UserError: it cannot be created.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot create {path}: {reason_of(error)}") from error
+
+
 @contextmanager
 def new_folder(path: Path, *, replaces: str | None = None) -> Iterator[Path]:
     """A temporary folder that becomes `path` when the block ends without an exception.
@@ -57,7 +81,7 @@ def new_folder(path: Path, *, replaces: str | None = None) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
     except OSError as error:
-        raise UserError(f"cannot create {path}: {error.strerror or error}") from error
+        raise UserError(f"cannot create {path}: {reason_of(error)}") from error
     try:
         yield temporary
         temporary.chmod(0o755)

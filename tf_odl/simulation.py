@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from tf_odl.data import Dataset
-from tf_odl.errors import UserError
+from tf_odl.errors import UserError, reason_of
 from tf_odl.figures import int8_figures
 from tf_odl.files import new_folder
 from tf_odl.learned import LEARNED, LEARNED_INT8, write_models
@@ -96,7 +96,7 @@ def read_model(export_dir: Path, name: str) -> bytes:
         data = path.read_bytes()
     except OSError as error:
         raise UserError(
-            f"{path} cannot be read ({error.strerror}): make the export again"
+            f"{path} cannot be read ({reason_of(error)}): make the export again"
         ) from error
     try:
         FlatModel(data)

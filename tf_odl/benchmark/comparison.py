@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tf_odl.benchmark.runner import read_record
-from tf_odl.errors import UserError
+from tf_odl.errors import UserError, reason_of
 from tf_odl.figures import ALL, Figure
 from tf_odl.files import write_file
 
@@ -128,7 +128,7 @@ def plot(runs: Sequence[Compared], path: Path) -> None:
     try:
         write_file(path, lambda temporary: figure.savefig(temporary, dpi=130))
     except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+        raise UserError(f"cannot write {path}: {reason_of(error)}") from error
 
 
 def _common(runs: Sequence[Compared]) -> Figure:

@@ -24,7 +24,7 @@ from tf_odl.benchmark import plots, report
 from tf_odl.benchmark.grid import Grid
 from tf_odl.benchmark.results import Group, Row, group, read_row, to_csv
 from tf_odl.benchmark.work import Outcome
-from tf_odl.errors import UserError
+from tf_odl.errors import UserError, reason_of
 from tf_odl.files import write_file, write_json
 
 _OURS = "benchmark.json"
@@ -64,7 +64,7 @@ class Folder:
             write_json(self.path / _OURS, about)
             write_file(self.path / "grid.yaml", lambda path: _write(path, grid.source))
         except OSError as error:
-            raise UserError(f"cannot write to {self.path}: {error.strerror or error}") from error
+            raise UserError(f"cannot write to {self.path}: {reason_of(error)}") from error
 
     @contextmanager
     def locked(self) -> Iterator[None]:

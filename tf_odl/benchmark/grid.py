@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from tf_odl.benchmark.cell import Cell, Run
-from tf_odl.errors import UserError
+from tf_odl.errors import UserError, reason_of
 from tf_odl.methods.registry import get_method
 from tf_odl.trainer.settings import Settings
 
@@ -82,8 +82,7 @@ def load_grid(
         source = path.read_text()
         content = yaml.safe_load(source)
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UserError(f"{path} cannot be read: {reason}") from error
+        raise UserError(f"{path} cannot be read: {reason_of(error)}") from error
     except yaml.YAMLError as error:
         raise UserError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
     try:

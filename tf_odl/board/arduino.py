@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tf_odl.errors import UserError
+from tf_odl.errors import UserError, reason_of
 
 PROGRAM_VARIABLE = "TF_ODL_ARDUINO_CLI"
 INSTALLATION = "https://arduino.github.io/arduino-cli/latest/installation/"
@@ -281,7 +281,7 @@ def _run(command: list[str], environment: dict[str, str]) -> subprocess.Complete
             command, capture_output=True, text=True, errors="replace", env=environment, check=False
         )
     except OSError as error:
-        raise UserError(f"{command[0]} cannot be run: {error.strerror}") from error
+        raise UserError(f"{command[0]} cannot be run: {reason_of(error)}") from error
 
 
 def _prepared(folder: Path) -> Path:

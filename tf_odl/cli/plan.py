@@ -10,7 +10,7 @@ import click
 from tf_odl.cli.output import emit_json, print_table, progress_bar
 from tf_odl.cli.source import check_source, named_layers, read_source, training_options
 from tf_odl.cli.tensorflow import load_tensorflow
-from tf_odl.errors import UserError
+from tf_odl.errors import UserError, reason_of
 from tf_odl.task import Loss, Task
 
 if TYPE_CHECKING:
@@ -106,8 +106,7 @@ def plan(
         try:
             plot_plan(result, plot) if found is None else plot_fit(found, plot)
         except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise UserError(f"{plot} cannot be written: {reason}") from error
+            raise UserError(f"{plot} cannot be written: {reason_of(error)}") from error
     if as_json:
         emit_json(result if found is None else {"choices": _choices(found), "plan": result})
     else:

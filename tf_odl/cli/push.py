@@ -11,6 +11,7 @@ import click
 from tf_odl.cli.board_options import baud_option, board_at, check_model, layout_of, port_option
 from tf_odl.cli.output import emit_json
 from tf_odl.errors import UserError
+from tf_odl.files import read_bytes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,7 +43,7 @@ def push(source: Path, export_dir: Path | None, port: str | None, baud: int, as_
     path = _file(source)
     if path.name == learned.LEARNED_INT8 and export_dir is None:
         raise UserError(f"{path} alone does not say which weights train: name EXPORT_DIR, too")
-    data = _read(path)
+    data = read_bytes(path)
     if path.suffix == ".image":
         image.parse(data)
     with board_at(port, baud, export_dir=export_dir) as board:
@@ -81,13 +82,6 @@ def _file(source: Path) -> Path:
         if (source / name).is_file():
             return source / name
     raise UserError(f"{source} has neither {learned.IMAGE} nor {learned.LEARNED_INT8}")
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def _arrays(path: Path, data: bytes, layout: Mapping[str, Any]) -> Mapping[str, np.ndarray]:

@@ -52,7 +52,7 @@ def simulate(
     load_tensorflow()
     from tf_odl import simulation
     from tf_odl.figures import tested
-    from tf_odl.files import write_file, write_json
+    from tf_odl.files import make_folder, write_file, write_json
 
     record = simulation.read_export(export_dir)
     dataset = data_of_export(record, data, data_dir, shift)
@@ -83,10 +83,7 @@ def simulate(
             progress=progress,
         )
     figures = result.to_dict() | {"data": dataset.name, "shift": dataset.shift}
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot create {out}: {error.strerror}") from error
+    make_folder(out)
     write_json(out / "simulation.json", figures)
     title = f"learning inside TFLM: {dataset.name}, {dataset.shift or 'no shift'}"
     write_file(out / "simulation.png", lambda p: simulation.plot(result, p, title))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tf_odl.errors import UserError
+from tf_odl.files import read_bytes
 from tf_odl.task import LOSSES, Form, Loss, recorded_loss
 
 if TYPE_CHECKING:
@@ -135,10 +136,7 @@ def read_source(path: Path, method: str | None, mask_file: Path | None, fit: boo
             chosen = settings.build_method(loss)
             masks = None if fit else read_masks(path / "masks.npz")
     elif path.suffix == ".tflite":
-        try:
-            model = path.read_bytes()
-        except OSError as error:
-            raise UserError(f"{path} cannot be read: {error.strerror}") from error
+        model = read_bytes(path)
         form = form_of(FlatModel(adapt(model)[0]), path.stem)
     else:
         model = models.load(path)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tf_odl.cli.output import print_table, progress_bar
-from tf_odl.errors import UserError
 
 if TYPE_CHECKING:
     from tf_odl.board.client import Board
@@ -64,14 +63,11 @@ def run(
 
 def write(result: Teaching, data: Dataset, board: str, out: Path) -> dict[str, Any]:
     """Write teach.json and teach.png; returns the figures."""
-    from tf_odl.files import write_file, write_json
+    from tf_odl.files import make_folder, write_file, write_json
     from tf_odl.stream_plot import plot_stream
 
     figures = result.to_dict() | {"board": board, "data": data.name, "shift": data.shift}
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot create {out}: {error.strerror}") from error
+    make_folder(out)
     write_json(out / "teach.json", figures)
     if len(result.losses):
         write_file(

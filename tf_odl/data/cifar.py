@@ -15,7 +15,7 @@ from tf_odl.data.dataset import Dataset, checked
 from tf_odl.data.images import resized
 from tf_odl.data.npz import read_npz
 from tf_odl.data.unpickle import unpickle
-from tf_odl.errors import UserError
+from tf_odl.errors import UserError, reason_of
 
 SOURCE = (
     "A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, "
@@ -152,7 +152,7 @@ def _unpacked(folder: Path, names: tuple[str, ...]) -> dict[str, bytes]:
     except FileNotFoundError as error:
         raise UserError(f"{error.filename} is missing: it is part of {SOURCE}") from None
     except OSError as error:
-        raise UserError(f"{error.filename} cannot be read: {error.strerror}") from error
+        raise UserError(f"{error.filename} cannot be read: {reason_of(error)}") from error
 
 
 def _packed(path: Path, folder: str, names: tuple[str, ...]) -> dict[str, bytes]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tf_odl.data.dataset import MOST_CLASSES, NO_LABELS, Dataset, checked, split
-from tf_odl.errors import UserError
+from tf_odl.errors import UserError, reason_of
 from tf_odl.task import CLASSIFICATION, CLASSIFYING, Loss, Task
 
 
@@ -93,8 +93,7 @@ def read_npz(path: Path, *names: str) -> dict[str, np.ndarray]:
     except FileNotFoundError:
         raise UserError(f"{path} does not exist") from None
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, AttributeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"{path} is no readable .npz file: {reason}") from error
+        raise UserError(f"{path} is no readable .npz file: {reason_of(error)}") from error
     lacking = [name for name in names if name not in arrays]
     if lacking:
         raise UserError(

@@ -10,6 +10,7 @@ from PIL import Image
 from tf_odl.data.archives import MissingFiles
 from tf_odl.data.dataset import Dataset, checked
 from tf_odl.data.images import square
+from tf_odl.errors import reason_of
 
 # Our name: theirs, the splits that are our training part, the one that is our test part. Speech
 # Commands is another task there, of twelve classes, and does not name the speakers.
@@ -50,9 +51,8 @@ def load_instead(name: str, size: int | None, lacking: MissingFiles) -> Dataset:
         parts = [_read(tensorflow_datasets, builder, part, size) for part in (train, test)]
         names = tuple(builder.info.features["label"].names)
     except Exception as error:  # no network, a moved archive, a changed checksum, a full disk
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise MissingFiles(
-            f"{lacking}; tensorflow-datasets could not fetch it: {reason}"
+            f"{lacking}; tensorflow-datasets could not fetch it: {reason_of(error)}"
         ) from error
     source = f"tensorflow-datasets {builder.info.full_name}"
     return checked(name, parts[0], parts[1], source=source, class_names=names)

@@ -11,7 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from tf_odl.errors import UserError
+from tf_odl.errors import UserError, reason_of
 from tf_odl.methods.contribution import Contributions
 from tf_odl.methods.interfaces import WeightedLayer
 from tf_odl.methods.scheme import RATIOS, Scheme
@@ -143,7 +143,7 @@ def read_scheme(path: Path) -> SchemeFile:
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UserError(f"scheme {path} cannot be read: {error.strerror}") from error
+        raise UserError(f"scheme {path} cannot be read: {reason_of(error)}") from error
     except UnicodeDecodeError as error:
         raise UserError(f"scheme {path} is no text: {error}") from error
     except yaml.YAMLError as error:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import keras
 
-from tf_odl.errors import UserError
+from tf_odl.errors import UserError, reason_of
 from tf_odl.models.form import form_of
 from tf_odl.task import CLASSIFYING, Loss, check_fits
 
@@ -56,18 +56,13 @@ def read(path: Path) -> keras.Model:
     try:
         model = keras.models.load_model(path, compile=False)
     except (OSError, KeyError, IndexError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path} is no readable Keras model: {_first_line(error)}") from error
+        raise UserError(f"{path} is no readable Keras model: {reason_of(error)}") from error
     except (TypeError, ValueError, AttributeError) as error:
-        raise UserError(f"{path} cannot be loaded: {_reason(error)}") from error
+        raise UserError(f"{path} cannot be loaded: {_advice(error)}") from error
     return model.model if isinstance(model, OdlModel) else model
 
 
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
-
-
-def _reason(error: Exception) -> str:
+def _advice(error: Exception) -> str:
     unknown = re.search(r"Could not locate (?:class|function) '(\w+)'", str(error))
     if unknown:
         return (
@@ -76,7 +71,7 @@ def _reason(error: Exception) -> str:
         )
     if "Lambda" in str(error):
         return "Lambda layers hold Python code and are not loaded: replace them by Keras layers"
-    return _first_line(error)
+    return reason_of(error)
 
 
 def _check_form(model: keras.Model, path: Path) -> None:
