@@ -56,6 +56,11 @@ MOST_CLASSES = 100_000  # larger whole numbers are measured, or name something
 NO_LABELS = ("",)  # the class names of samples without
 
 
+def measured(values: np.ndarray) -> np.ndarray:
+    """bool, shaped like `values`: the numbers that count no class, fractions and large ones."""
+    return (values != np.round(values)) | (values >= MOST_CLASSES)
+
+
 def checked(
     name: str,
     train: tuple[np.ndarray, np.ndarray],

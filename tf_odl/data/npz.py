@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tf_odl.data.dataset import MOST_CLASSES, NO_LABELS, Dataset, checked, split
+from tf_odl.data.dataset import NO_LABELS, Dataset, checked, measured, split
 from tf_odl.errors import UserError, reason_of
 from tf_odl.task import CLASSIFICATION, CLASSIFYING, Loss, Task
 
@@ -64,11 +64,8 @@ def _are_labels(y: list[np.ndarray], x: list[np.ndarray]) -> bool:
 
 
 def _are_targets(y: list[np.ndarray]) -> bool:
-    """Whether some are no class numbers: fractions, or too large."""
-    fractions = any(part.dtype.kind == "f" and bool((part != np.round(part)).any()) for part in y)
-    return fractions or any(
-        part.dtype.kind in "uif" and part.size > 0 and part.max() >= MOST_CLASSES for part in y
-    )
+    """Whether some are numbers and count no class."""
+    return any(part.dtype.kind in "uif" and bool(measured(part).any()) for part in y)
 
 
 def _numbered(*labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from tf_odl.data.csv_file import LABELS, TARGET, CsvFile, read_csv
-from tf_odl.data.dataset import MOST_CLASSES, NO_LABELS, Dataset, checked, split_groups, split_rows
+from tf_odl.data.dataset import NO_LABELS, Dataset, checked, measured, split_groups, split_rows
 from tf_odl.errors import UserError
 from tf_odl.task import CLASSIFYING, Loss, Task
 
@@ -132,10 +132,8 @@ def _values(
         return np.zeros(len(table.rows), np.int64), NO_LABELS, ()
     is_text = _is_text(table, columns[0])
     values = None if is_text and task.loss is not Loss.MSE else table.numbers(columns)
-    measured = values is not None and bool(
-        ((values != np.round(values)) | (values >= MOST_CLASSES)).any()
-    )
-    if is_target or task.loss is Loss.MSE or (task.loss is None and measured):
+    are_targets = task.loss is None and values is not None and measured(values).any()
+    if is_target or task.loss is Loss.MSE or are_targets:
         assert values is not None
         names = (table.name(i) for i in columns)
         without = (n[len(TARGET) :] if n.lower().startswith(TARGET) else n for n in names)
@@ -149,7 +147,7 @@ def _values(
         classes, y = np.unique(found, return_inverse=True)
         return y.astype(np.int64), tuple(map(str, classes)), ()
     numbers = values[:, 0]
-    bad = np.flatnonzero((numbers != np.round(numbers)) | (numbers < 0) | (numbers >= MOST_CLASSES))
+    bad = np.flatnonzero(measured(numbers) | (numbers < 0))
     if len(bad):
         cell = table.rows[bad[0]][column]
         raise UserError(
