@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tf_odl.converters.costs import measured_costs
+from tf_odl.converters.costs import Work, measured_costs
 from tf_odl.converters.error_type import without_error_type
 from tf_odl.converters.flatbuffer import FlatModel
 from tf_odl.converters.head import FLOAT_HEAD_OP
@@ -56,9 +56,8 @@ def op_plans(flat: FlatModel, memory: Memory) -> tuple[list[OpPlan], int]:
         flat: model_train.tflite.
         memory: its plan.
     """
-    costs = measured_costs()
     works = {id(op): work_of(flat, op) for op in flat.operators}
-    instructions = {op: round(work.instructions(costs)) for op, work in works.items()}
+    instructions = {op: _instructions(work) for op, work in works.items()}
     sizes = {tensor.name: tensor for tensor in memory.tensors}
     around = _loading_and_storing(flat)
     helpers = {id(op) for ops in around.values() for op in ops}
@@ -175,5 +174,8 @@ def _is_training(flat: FlatModel, op: Any) -> bool:
 
 def total_instructions(flat: FlatModel) -> int:
     """Estimated instructions of one run of a plain model, or of one training step of a graph."""
-    costs = measured_costs()
-    return sum(round(work_of(flat, op).instructions(costs)) for op in flat.operators)
+    return sum(_instructions(work_of(flat, op)) for op in flat.operators)
+
+
+def _instructions(work: Work) -> int:
+    return round(work.instructions(measured_costs()))
