@@ -60,11 +60,11 @@ def read_plan(export_dir: Path) -> dict[str, Any]:
     Raises:
         UserError: the folder is no export, or the file cannot be read.
     """
-    read_export(export_dir)
     path = export_dir / "plan.json"
     try:
         plan: dict[str, Any] = json.loads(path.read_text())
     except (OSError, ValueError) as error:
+        read_export(export_dir)  # no export at all: say that instead
         raise UserError(f"{path} cannot be read: {error}") from error
     return plan
 
