@@ -14,22 +14,31 @@ from tf_odl.converters.flatbuffer import schema
 from tf_odl.converters.options import ConvOptions, FullyConnectedOptions
 
 
-@dataclass
-class Convolution:
-    """A convolution of NHWC maps with batch 1; x_shape without the batch."""
+@dataclass(kw_only=True)
+class Layer:
+    """Weights, and how they and the activations around them are quantized."""
 
-    depthwise: bool
-    x_shape: tuple[int, int, int]
-    weights: np.ndarray  # int8, [out_c, h, w, in_c] or [1, h, w, out_c]
-    bias: np.ndarray | None
-    stride: tuple[int, int]
-    padding: str
+    weights: np.ndarray  # int8, in the op's layout
+    bias: np.ndarray | None  # int32 [out_c]
     activation: str
     x_scale: float
     x_zero_point: int
     y_scale: float
     y_zero_point: int
     scales: np.ndarray  # of the weights: float32 [out_c] or [1]
+
+
+@dataclass(kw_only=True)
+class Convolution(Layer):
+    """Of NHWC maps with batch 1; x_shape without the batch.
+
+    Weights are [out_c, h, w, in_c], depthwise [1, h, w, out_c].
+    """
+
+    depthwise: bool
+    x_shape: tuple[int, int, int]
+    stride: tuple[int, int]
+    padding: str
 
     @property
     def y_shape(self) -> tuple[int, int, int]:
@@ -43,19 +52,11 @@ class Convolution:
         return out[0], out[1], self.weights.shape[3 if self.depthwise else 0]
 
 
-@dataclass
-class Dense:
-    """A fully connected layer on some rows."""
+@dataclass(kw_only=True)
+class Dense(Layer):
+    """A fully connected layer on some rows; weights are [out_c, in_c]."""
 
     rows: int
-    weights: np.ndarray  # int8, [out_c, in_c]
-    bias: np.ndarray | None
-    activation: str
-    x_scale: float
-    x_zero_point: int
-    y_scale: float
-    y_zero_point: int
-    scales: np.ndarray  # of the weights: float32 [out_c] or [1]
 
     @property
     def x_shape(self) -> tuple[int, ...]:
@@ -201,13 +202,13 @@ CODES = {
 }
 
 
-def _kind(layer: Convolution | Dense) -> str:
-    if isinstance(layer, Dense):
-        return "FULLY_CONNECTED"
-    return "DEPTHWISE_CONV_2D" if layer.depthwise else "CONV_2D"
+def _kind(layer: Layer) -> str:
+    if isinstance(layer, Convolution):
+        return "DEPTHWISE_CONV_2D" if layer.depthwise else "CONV_2D"
+    return "FULLY_CONNECTED"
 
 
-def model(layers: Sequence[Convolution | Dense]) -> bytes:
+def model(layers: Sequence[Layer]) -> bytes:
     """A .tflite file with one input and one output per layer, named `x0`, `y0` and so on."""
     s = schema()
     root = s.ModelT()

@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from int8_layers import (
     Convolution,
-    Dense,
+    Layer,
     dense_outputs,
     model,
     outputs,
@@ -87,22 +87,14 @@ def run_dense(
     return y if accepted else None
 
 
-def dense_options_of(dense: Dense) -> FullyConnectedOptions | None:
-    """As `options_of`."""
-    flat = with_own_layers(FlatModel(model([dense])))
-    (op,) = flat.operators
-    if flat.op_name(op) not in BUILTIN:
-        return None
-    return FullyConnectedOptions.unpack(op.customOptions.tobytes())
-
-
-def options_of(convolution: Convolution) -> ConvOptions | None:
+def options_of(layer: Layer) -> ConvOptions | FullyConnectedOptions | None:
     """As the converter makes them; None where it keeps the builtin op."""
-    flat = with_own_layers(FlatModel(model([convolution])))
+    flat = with_own_layers(FlatModel(model([layer])))
     (op,) = flat.operators
     if flat.op_name(op) not in BUILTIN:
         return None
-    return ConvOptions.unpack(op.customOptions.tobytes())
+    kind = ConvOptions if isinstance(layer, Convolution) else FullyConnectedOptions
+    return kind.unpack(op.customOptions.tobytes())
 
 
 # -- the same bits ------------------------------------------------------------------------------
@@ -123,9 +115,7 @@ pickle.dump(outputs, sys.stdout.buffer)
 """
 
 
-def tflite_outputs(
-    layers: Sequence[Convolution | Dense], inputs: list[np.ndarray]
-) -> list[np.ndarray]:
+def tflite_outputs(layers: Sequence[Layer], inputs: list[np.ndarray]) -> list[np.ndarray]:
     """Of TensorFlow Lite's reference kernels, in a process without TensorFlow."""
     done = subprocess.run(
         [sys.executable, "-c", TFLITE],
@@ -196,7 +186,7 @@ def test_the_fully_connected_kernel_gives_the_bits_of_tensorflow_lite(
     wanted = tflite_outputs(drawn, inputs)
     varied = 0
     for dense, x, y in zip(drawn, inputs, wanted, strict=True):
-        options = dense_options_of(dense)
+        options = options_of(dense)
         assert options is not None
         np.testing.assert_array_equal(run_dense(options, x, dense.weights, dense.bias), y)
         varied += len(np.unique(y)) > 4
@@ -211,7 +201,7 @@ def test_the_fully_connected_kernel_is_exact_for_every_multiplier(
     """Biases up to all of int32, too, at which sums are modulo 2^32."""
     rng = np.random.default_rng(seed)
     dense = random_dense(rng, per_channel)
-    options = dense_options_of(dense)
+    options = options_of(dense)
     assert options is not None
     n = options.n_scales
     low, high = sorted(int(bound) for bound in rng.integers(-128, 128, 2))
@@ -388,8 +378,8 @@ def test_lengths_and_channels_are_checked() -> None:
 def test_fully_connected_layers_that_the_op_does_not_have_stay() -> None:
     rng = np.random.default_rng(1)
     dense = random_dense(rng)
-    assert dense_options_of(dense) is not None
-    assert dense_options_of(replace(dense, scales=dense.scales * np.float32(1e-12))) is None
+    assert options_of(dense) is not None
+    assert options_of(replace(dense, scales=dense.scales * np.float32(1e-12))) is None
     shuffled = FlatModel(model([dense]))
     shuffled.operators[0].builtinOptions.weightsFormat = 1
     assert with_own_layers(shuffled).op_name(shuffled.operators[0]) == "FULLY_CONNECTED"
