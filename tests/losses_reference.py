@@ -6,7 +6,7 @@ import numpy as np
 from branching_reference import BranchingReference
 from training_reference import exponential, logarithm
 
-from tf_odl.converters.options import LossOptions, SkipRuleCode
+from tf_odl.converters.options import LossOptions
 
 f32 = np.float32
 
@@ -28,7 +28,7 @@ class LossReference(BranchingReference):
             if not name.startswith("TFODL"):
                 self.data[int(op.outputs[0])] = self._forward(op, name)
             elif name in ("TFODL_LOGISTIC_XENT", "TFODL_SQUARED_ERROR"):
-                report = self._decide(
+                report = self._report(
                     op, label, *self._loss(op, name, label), *self._predict(op, name)
                 )
             elif self.active and name.endswith(("CONNECTED_BWD", "CONV_2D_BWD")):
@@ -71,7 +71,7 @@ class LossReference(BranchingReference):
         z = f32(o.scale) * f32(int(self.data[int(op.inputs[0])].ravel()[0]) - o.zero_point)
         return f32(z > 0), f32(1) / (f32(1) + exponential(-abs(z)))
 
-    def _decide(
+    def _report(
         self,
         op: Any,
         label: int,
@@ -87,13 +87,6 @@ class LossReference(BranchingReference):
         alpha = f32(0)
         for entry in error:
             alpha += abs(entry)
-        self.counts["samples"] += 1
-        self.alpha_max = max(self.alpha_max, alpha)
-        share = f32(0)
-        if self.alpha_max > 0:
-            share = alpha * (f32(o.d_max) - f32(o.d_min)) / self.alpha_max
-        decision = (f32(o.d_min) + share) * f32(o.beta)
-        self.active = o.skip_rule == SkipRuleCode.NEVER or bool(decision > f32(o.threshold))
-        self.counts["trained" if self.active else "skipped"] += 1
+        decision = self._decide(o, alpha)
         self.data[int(op.outputs[0])] = self._rounded(int(op.outputs[0]), error.astype(f32))
         return np.array([loss, decision, self.active, alpha, prediction, probability], f32)

@@ -275,15 +275,7 @@ def test_a_window_learns_what_a_mask_does(tmp_path):
     assert FlatModel(model).find("wide[10:20]") is not None
     whole = board_export(tmp_path / "whole", ["wide", "head"])
     plain = (whole.folder / "model.tflite").read_bytes()
-    masked = build_training_graph(
-        plain,
-        list(NEURONS),
-        masks,
-        sparsifier=Dense(),
-        skip_rule=Never(),
-        learning_rate=0.02,
-        seed=0,
-    )
+    masked = build_training_graph(plain, list(NEURONS), masks, learning_rate=0.02, seed=0)
     samples = reference.quantize_input(plain, X12)
     labels = np.arange(40) % 5
     learned = {}

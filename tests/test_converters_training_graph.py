@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from build_graph import build_training_graph
+from build_graph import build_training_graph, every_neuron
 from converter_models import MODELS, Export, make
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,9 +21,7 @@ from tf_odl.converters.flatbuffer import FlatModel
 from tf_odl.converters.options import LayerOptions, PoolOptions, SeedOptions, XentOptions
 from tf_odl.errors import UserError
 from tf_odl.methods import Mask
-from tf_odl.methods.dense import Dense
 from tf_odl.methods.meprop import MeProp
-from tf_odl.methods.never import Never
 from tf_odl.methods.tinyprop import TinyProp
 from tf_odl.methods.tinypropv2 import TinyPropV2
 
@@ -75,15 +73,10 @@ def sites(export: Export) -> dict[str, int]:
 
 def rebuilt(export: Export, masks: dict[str, Mask] | None = None, **settings: Any) -> FlatModel:
     """Another training graph of the same int8 model."""
-    given: dict[str, Any] = {
-        "sparsifier": Dense(),
-        "skip_rule": Never(),
-        "learning_rate": 0.01,
-        "seed": 0,
-    }
+    given: dict[str, Any] = {"learning_rate": 0.01, "seed": 0}
     layers = sites(export)
     if masks is None:
-        masks = {name: Mask(np.ones(n, bool), np.ones(n, bool)) for name, n in layers.items()}
+        masks = every_neuron(layers)
     return FlatModel(build_training_graph(export.int8, list(layers), masks, **given | settings))
 
 
@@ -338,9 +331,8 @@ def test_pools_know_their_window(tmp_path: Path) -> None:
 @pytest.mark.parametrize("trained", [1, 2, 3, 4])
 def test_frozen_layers_have_no_backward_op(cnn: Export, trained: int) -> None:
     """The error stops at the lowest layer that trains, whatever lies below."""
-    layers = list(sites(cnn).items())[-trained:]
-    masks = {name: Mask(np.ones(n, bool), np.ones(n, bool)) for name, n in layers}
-    graph = rebuilt(cnn, masks)
+    layers = dict(list(sites(cnn).items())[-trained:])
+    graph = rebuilt(cnn, every_neuron(layers))
     kinds = [
         n.removeprefix("TFODL_").removesuffix("_BWD") for n in map(graph.op_name, backward(graph))
     ]
@@ -355,14 +347,9 @@ def test_frozen_layers_have_no_backward_op(cnn: Export, trained: int) -> None:
 
 
 def test_a_frozen_layer_in_between_only_hands_the_error_on(cnn: Export) -> None:
-    layers = list(sites(cnn).items())
-    (low, n), (between, _), *_ = layers
-    top, m = layers[-1]
-    every = {
-        low: Mask(np.ones(n, bool), np.ones(n, bool)),
-        top: Mask(np.ones(m, bool), np.ones(m, bool)),
-    }
-    graph = rebuilt(cnn, every)
+    layers = sites(cnn)
+    low, between, *_, top = layers
+    graph = rebuilt(cnn, every_neuron({name: layers[name] for name in (low, top)}))
     options = layer_options(graph)
     assert [o.flags for o in options[1:3]] == [Flags.PROPAGATE, Flags.PROPAGATE]
     frozen = of_kind(graph, "TFODL_CONV_2D_BWD")[0]

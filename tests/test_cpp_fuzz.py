@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from cpp.toolchain import DRIVERS, HOST_COMPILER, build, compile_all
+from cpp.toolchain import DRIVERS, build, sanitizing_compiler
 from fuzz_graphs import FLAGS, LARGEST, SANITIZERS, SOURCES, build_fuzzer, fuzz, missing
 from training_graphs import write_seeds
 
@@ -28,16 +28,11 @@ def seeds(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def replay(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The target without libFuzzer, which GCC does not have."""
-    if HOST_COMPILER is None:
-        pytest.skip("no C++ compiler")
     folder = tmp_path_factory.mktemp("replay")
-    source, program = folder / "probe.cpp", folder / "replay"
-    source.write_text("int main() { return 0; }\n")
+    program = folder / "replay"
     flags = [*FLAGS, f"-fsanitize={SANITIZERS}"]
-    built = compile_all(HOST_COMPILER, [*flags, source, "-o", program])
-    if built.returncode != 0 or subprocess.run([program]).returncode != 0:
-        pytest.skip("the C++ compiler has no working sanitizer runtime (libasan, libubsan)")
-    build(HOST_COMPILER, [*flags, DRIVERS / "replay.cpp", *SOURCES, "-o", program])
+    compiler = sanitizing_compiler(folder, flags)
+    build(compiler, [*flags, DRIVERS / "replay.cpp", *SOURCES, "-o", program])
     return program
 
 

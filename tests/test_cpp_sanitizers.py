@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from cpp.toolchain import DRIVERS, HOST_COMPILER, KERNELS, OPS, build, compile_all
+from cpp.toolchain import DRIVERS, KERNELS, OPS, build, sanitizing_compiler
 
 SANITIZERS = "address,undefined,float-cast-overflow"
 FLAGS = ["-std=c++14", "-g1", "-O1", f"-fsanitize={SANITIZERS}"]
@@ -28,16 +28,7 @@ def run(program: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def compiler(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A compiler whose sanitizers link and run."""
-    if HOST_COMPILER is None:
-        pytest.skip("no C++ compiler")
-    folder = tmp_path_factory.mktemp("probe")
-    source, program = folder / "probe.cpp", folder / "probe"
-    source.write_text("int main() { return 0; }\n")
-    built = compile_all(HOST_COMPILER, [*FLAGS, source, "-o", program])
-    if built.returncode != 0 or run(program).returncode != 0:
-        pytest.skip("the C++ compiler has no working sanitizer runtime (libasan, libubsan)")
-    return HOST_COMPILER
+    return sanitizing_compiler(tmp_path_factory.mktemp("probe"), FLAGS)
 
 
 @pytest.fixture(scope="module")

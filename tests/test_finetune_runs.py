@@ -19,23 +19,6 @@ from tf_odl.cli import main
 SMALL = ["--epochs", "3", "--batch-size", "16", "--lr", "0.05"]
 
 
-@pytest.fixture(scope="module")
-def data_file(tmp_path_factory) -> Path:
-    """200 digits as an .npz file."""
-    from tf_odl.data import load
-
-    digits = load("digits")
-    path = tmp_path_factory.mktemp("data") / "small.npz"
-    np.savez(
-        path,
-        x_train=digits.x_train[:160],
-        y_train=digits.y_train[:160],
-        x_test=digits.x_test[:40],
-        y_test=digits.y_test[:40],
-    )
-    return path
-
-
 def finetune(*arguments: object) -> list[str]:
     return ["finetune", *map(str, arguments)]
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from build_graph import every_neuron
 from click.testing import CliRunner
 from converter_models import Export, make, samples
 from test_tflm_branching import Exported, assert_first_step, joined
@@ -103,7 +104,7 @@ def test_what_the_head_learns_goes_back(exported: Export) -> None:
 def test_only_neurons_of_the_mask_move(tmp_path: Path) -> None:
     model = make("mlp")
     units = {layer.name: layer.units for layer in model.layers if hasattr(layer, "units")}
-    masks = {name: Mask(np.ones(n, bool), np.ones(n, bool)) for name, n in units.items()}
+    masks = every_neuron(units)
     last = list(units)[-1]
     chosen = np.array([True, False, True, False])
     masks[last] = Mask(chosen, chosen)

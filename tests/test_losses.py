@@ -11,7 +11,7 @@ import kernel_harness as harness
 import numpy as np
 import pytest
 import tensorflow as tf
-from build_graph import build_training_graph
+from build_graph import build_training_graph, every_neuron
 from converter_models import Export
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -23,8 +23,7 @@ from tf_odl.converters.flatbuffer import FlatModel
 from tf_odl.converters.losses import tensor_of
 from tf_odl.converters.options import LossOptions
 from tf_odl.errors import UserError
-from tf_odl.methods import Mask, SkipRule
-from tf_odl.methods.dense import Dense
+from tf_odl.methods import SkipRule
 from tf_odl.methods.never import Never
 from tf_odl.methods.tinypropv2 import TinyPropV2
 from tf_odl.task import Loss
@@ -150,12 +149,10 @@ class Exported:
         skip_rule: SkipRule | None = None,
         errors: ErrorType = ErrorType.FLOAT32,
     ) -> bytes:
-        masks = {s: Mask(np.ones(n, bool), np.ones(n, bool)) for s, n in self.neurons.items()}
         return build_training_graph(
             self.model,
             list(self.neurons),
-            masks,
-            sparsifier=Dense(),
+            every_neuron(self.neurons),
             skip_rule=skip_rule or Never(),
             learning_rate=learning_rate,
             seed=1,

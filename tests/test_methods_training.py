@@ -254,23 +254,6 @@ def test_a_compiled_loop_of_single_samples_is_the_same(name: str, settings: dict
 # -- runs ---------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def data_file(tmp_path_factory) -> Path:
-    """200 digits as an .npz file."""
-    from tf_odl.data import load
-
-    digits = load("digits")
-    path = tmp_path_factory.mktemp("data") / "small.npz"
-    np.savez(
-        path,
-        x_train=digits.x_train[:160],
-        y_train=digits.y_train[:160],
-        x_test=digits.x_test[:40],
-        y_test=digits.y_test[:40],
-    )
-    return path
-
-
 def command(data_file: Path, out: Path, *more: object) -> list[str]:
     fixed = ["finetune", "--model", "cnn5", "--data", data_file, "--out", out]
     return [str(a) for a in (*fixed, "--epochs", 3, "--lr", 0.05, *more)]

@@ -41,7 +41,7 @@ from tf_odl.converters.own_layers import (
 )
 from tf_odl.converters.state_layout import state_layout
 from tf_odl.converters.targets import get_target
-from tf_odl.methods import Mask, get_method
+from tf_odl.methods import Mask
 from tf_odl.models import build, set_statistics
 from tf_odl.tflm_port.interpreter import TrainingInterpreter, available
 
@@ -427,17 +427,9 @@ def with_builtin_layers(export: Export) -> FlatModel:
         layer["name"]: np.full(layer["neurons"], layer["trainable_weights"] > 0) for layer in layers
     }
     masks = {name: Mask(trains, trains) for name, trains in every.items()}
-    method = get_method("full")
-    graph = build_training_graph(
-        export.int8,
-        list(masks),
-        masks,
-        sparsifier=method.sparsifier,
-        skip_rule=method.skip,
-        learning_rate=0.005,
-        seed=0,
+    return FlatModel(
+        build_training_graph(export.int8, list(masks), masks, learning_rate=0.005, seed=0)
     )
-    return FlatModel(graph)
 
 
 @pytest.fixture(scope="module", params=["cnn", "separable", *BUILT_IN])

@@ -7,6 +7,7 @@ from importlib.util import find_spec
 import keras
 import numpy as np
 import pytest
+from build_graph import every_neuron
 from converter_models import MODELS
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -24,7 +25,7 @@ from tf_odl.converters.quantize import quantize
 from tf_odl.converters.targets import get_target
 from tf_odl.data import load
 from tf_odl.errors import UserError
-from tf_odl.methods import Mask, get_method
+from tf_odl.methods import get_method
 
 METHOD = get_method("tinypropv2")
 
@@ -183,10 +184,7 @@ def test_the_noise_of_an_activation_is_not_that_of_its_layer(tmp_path, activatio
         layers = [keras.Input((6,)), keras.layers.Dense(8, "relu"), keras.layers.Dense(4, end)]
         x = np.random.default_rng(0).normal(0, 2, (64, 6)).astype(np.float32)
         folded = fold(keras.Sequential(layers))
-        masks = {
-            site: Mask(np.ones(n, bool), np.ones(n, bool)) for site, n in folded.neurons.items()
-        }
-        data = int8_model(folded, x, masks, Room(1.5, 1.25, "min-max"), None)
+        data = int8_model(folded, x, every_neuron(folded.neurons), Room(1.5, 1.25, "min-max"), None)
         ratios[end] = list(signal_to_noise(folded, data, x).values())
     assert ratios[activation][0] == pytest.approx(ratios[None][0])
     # A ReLU is part of its layer's op: less signal, less noise.

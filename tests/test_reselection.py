@@ -4,6 +4,7 @@ import ctypes
 import subprocess
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -15,7 +16,7 @@ from cpp.toolchain import DRIVERS, HOST_COMPILER, SOURCE, STRICT, TFLM, build
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reselection_reference import take
-from test_tflm_training import CLASSES, INPUT, Exported, convolutions
+from test_tflm_training import CLASSES, INPUT, Exported, exported_convolutions
 from training_reference import Reference
 
 from tf_odl.cli import main
@@ -29,7 +30,6 @@ from tf_odl.methods import Mask, parse_budget
 from tf_odl.methods.budget import Budget
 from tf_odl.methods.dense import Dense
 from tf_odl.methods.interfaces import Masks, WeightedLayer
-from tf_odl.methods.never import Never
 from tf_odl.methods.random import Random
 from tf_odl.methods.tinyprop import TinyProp
 from tf_odl.methods.tinypropv2 import TinyPropV2
@@ -46,11 +46,7 @@ STEPS = 20
 
 @pytest.fixture(scope="module")
 def exported() -> Exported:
-    keras.utils.set_random_seed(7)
-    model = convolutions()
-    random = np.random.default_rng(0)
-    model.set_weights([w + random.normal(0, 0.1, w.shape) for w in model.get_weights()])
-    return Exported(model, random.normal(size=(40, *INPUT)).astype(np.float32))
+    return exported_convolutions()
 
 
 def graph(
@@ -58,12 +54,10 @@ def graph(
     selector: Random | Velocity | None,
     *,
     budget: str = "40%",
-    sparsifier: object = None,
-    skip_rule: object = None,
     frozen: int = 0,
     interval: int = INTERVAL,
     variable: bool = True,
-    update_rule: UpdateRule = UpdateRule.STOCHASTIC,
+    **how: Any,
 ) -> bytes:
     """A training graph, its masks variable or not; half of the neurons without a selector."""
     random = np.random.default_rng(3)
@@ -81,14 +75,12 @@ def graph(
         exported.model,
         exported.sites,
         masks,
-        sparsifier=sparsifier or Dense(),
-        skip_rule=skip_rule or Never(),
         learning_rate=0.05,
         seed=3,
         variable_masks=variable,
-        update_rule=update_rule,
         reselection=reselection,
         references=random.integers(-128, 128, (REFERENCES, *INPUT)).astype(np.int8),
+        **how,
     )
 
 

@@ -11,18 +11,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from branching_reference import BranchingReference
-from build_graph import build_training_graph
+from build_graph import build_training_graph, name_layers
 from dequantized_gradients import Dequantized
 
 from tf_odl.converters.backward_path import logits_of
 from tf_odl.converters.error_type import ErrorType
 from tf_odl.converters.flatbuffer import FlatModel
-from tf_odl.converters.layers import WEIGHTED_OPS
 from tf_odl.converters.quantize import quantize
 from tf_odl.methods import Mask
-from tf_odl.methods.dense import Dense
 from tf_odl.methods.meprop import MeProp
-from tf_odl.methods.never import Never
 from tf_odl.methods.tinyprop import TinyProp
 from tf_odl.tflm_port.interpreter import TrainingInterpreter, available
 
@@ -96,16 +93,8 @@ class Exported:
         shape = model.input_shape[1:]
         images = random.normal(size=(60, *shape)).astype(np.float32)
         flat = FlatModel(quantize(model, images))
-        self.sites: list[str] = []
-        self.neurons: dict[str, int] = {}
-        for op in flat.operators:
-            if flat.op_name(op) in WEIGHTED_OPS:
-                site = f"layer{len(self.sites)}"
-                flat.tensors[op.outputs[0]].name = site
-                flat.tensors[op.inputs[1]].name = f"{site}/kernel"
-                flat.tensors[op.inputs[2]].name = f"{site}/bias"
-                self.sites.append(site)
-                self.neurons[site] = flat.shape(int(op.outputs[0]))[-1]
+        self.neurons = name_layers(flat)
+        self.sites = list(self.neurons)
         self.model = flat.pack()
         self.samples = random.integers(-90, 91, (STEPS, *shape)).astype(np.int8)
         self.labels = random.integers(0, CLASSES, STEPS)
@@ -117,8 +106,7 @@ class Exported:
 
     def graph(self, **settings: object) -> bytes:
         """A training graph of the layers from `lowest` on."""
-        options: dict = {"sparsifier": Dense(), "skip_rule": Never()}
-        options |= {"learning_rate": 0.05, "seed": 3}
+        options: dict = {"learning_rate": 0.05, "seed": 3}
         lowest = settings.pop("lowest", 0)
         share = settings.pop("share", 1.0)
         random = np.random.default_rng(1)

@@ -15,7 +15,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from build_graph import build_training_graph
+from build_graph import build_training_graph, every_neuron
 
 from tf_odl.contract import Flags
 from tf_odl.converters.flatbuffer import FlatModel, schema
@@ -23,9 +23,6 @@ from tf_odl.converters.layers import WEIGHTED_OPS
 from tf_odl.converters.options import LayerOptions, PoolOptions, SeedOptions, XentOptions
 from tf_odl.converters.quantize import quantize
 from tf_odl.errors import UserError
-from tf_odl.methods import Mask
-from tf_odl.methods.dense import Dense
-from tf_odl.methods.never import Never
 from tf_odl.tflm_port import host, interpreter
 from tf_odl.tflm_port.interpreter import TrainingInterpreter
 
@@ -61,17 +58,8 @@ def plain() -> bytes:
 
 
 def training_graph(model: bytes, seed: int = 1) -> bytes:
-    masks = {}
-    for name, count in NEURONS.items():
-        masks[name] = Mask(np.ones(count, bool), np.ones(count, bool))
     return build_training_graph(
-        model,
-        list(NEURONS),
-        masks,
-        sparsifier=Dense(),
-        skip_rule=Never(),
-        learning_rate=0.1,
-        seed=seed,
+        model, list(NEURONS), every_neuron(NEURONS), learning_rate=0.1, seed=seed
     )
 
 

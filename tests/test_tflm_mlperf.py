@@ -9,16 +9,13 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from build_graph import build_training_graph
+from build_graph import build_training_graph, every_neuron
 from converter_models import Export
 from test_tflm_branching import assert_first_step
 
 from tf_odl import models
 from tf_odl.converters.flatbuffer import FlatModel
 from tf_odl.converters.targets import get_target
-from tf_odl.methods import Mask
-from tf_odl.methods.dense import Dense
-from tf_odl.methods.never import Never
 from tf_odl.tflm_port.interpreter import TrainingInterpreter, available
 
 pytestmark = pytest.mark.skipif(available() is not None, reason=str(available()))
@@ -60,19 +57,11 @@ def sites(export: Export) -> dict[str, int]:
 def graphs(export: Export, lowest: int) -> Callable[..., bytes]:
     """Training graphs of all layers from `lowest` on."""
     neurons = sites(export)
-    masks = {s: Mask(np.ones(n, bool), np.ones(n, bool)) for s, n in neurons.items()}
-    for site in list(neurons)[:lowest]:
-        del masks[site]
+    masks = every_neuron(dict(list(neurons.items())[lowest:]))
 
     def build(learning_rate: float) -> bytes:
         return build_training_graph(
-            export.int8,
-            list(neurons),
-            masks,
-            sparsifier=Dense(),
-            skip_rule=Never(),
-            learning_rate=learning_rate,
-            seed=0,
+            export.int8, list(neurons), masks, learning_rate=learning_rate, seed=0
         )
 
     return build

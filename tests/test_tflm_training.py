@@ -1,24 +1,23 @@
 """Training graphs in the real TensorFlow Lite Micro against the numpy reference, bit for bit."""
 
+from typing import Any
+
 import keras
 import numpy as np
 import pytest
-from build_graph import build_training_graph
+from build_graph import build_training_graph, name_layers
 from training_reference import Reference
 
 from tf_odl.converters.error_type import ErrorType
 from tf_odl.converters.flatbuffer import FlatModel
 from tf_odl.converters.head import Head
-from tf_odl.converters.layers import WEIGHTED_OPS
 from tf_odl.converters.quantize import quantize
-from tf_odl.converters.rate import CONSTANT_RATE, RateSettings, Schedule
+from tf_odl.converters.rate import RateSettings, Schedule
 from tf_odl.converters.reference import quantize_input
 from tf_odl.converters.update_rule import UpdateRule
 from tf_odl.errors import UserError
 from tf_odl.methods import Mask
-from tf_odl.methods.dense import Dense
 from tf_odl.methods.meprop import MeProp
-from tf_odl.methods.never import Never
 from tf_odl.methods.tinyprop import TinyProp
 from tf_odl.methods.tinypropv2 import TinyPropV2
 from tf_odl.tflm_port.interpreter import TrainingInterpreter, available
@@ -55,33 +54,13 @@ class Exported:
     def __init__(self, model: keras.Model, images: np.ndarray) -> None:
         random = np.random.default_rng(2)
         flat = FlatModel(quantize(model, images))
-        self.sites: list[str] = []
-        self.neurons: dict[str, int] = {}
-        for op in flat.operators:
-            if flat.op_name(op) in WEIGHTED_OPS:
-                site = f"layer{len(self.sites)}"
-                flat.tensors[op.outputs[0]].name = site.encode()
-                self.sites.append(site)
-                self.neurons[site] = flat.shape(int(op.outputs[0]))[-1]
+        self.neurons = name_layers(flat)
+        self.sites = list(self.neurons)
         self.model = flat.pack()
         self.samples = random.integers(-128, 128, (STEPS, *model.input_shape[1:])).astype(np.int8)
         self.labels = random.integers(0, CLASSES, STEPS)
 
-    def graph(
-        self,
-        *,
-        frozen: int = 0,
-        share: float = 1.0,
-        sparsifier: object = None,
-        skip_rule: object = None,
-        learning_rate: float = 0.05,
-        seed: int = 3,
-        update_rule: UpdateRule = UpdateRule.STOCHASTIC,
-        rate: RateSettings = CONSTANT_RATE,
-        accumulate: int = 1,
-        head: Head = Head.INT8,
-        errors: ErrorType = ErrorType.FLOAT32,
-    ) -> bytes:
+    def graph(self, *, frozen: int = 0, share: float = 1.0, **how: Any) -> bytes:
         """A training graph with the lowest `frozen` layers left out, and a share of the neurons."""
         random = np.random.default_rng(1)
         masks = {}
@@ -89,30 +68,23 @@ class Exported:
             chosen = random.random(self.neurons[site]) < share
             chosen[0] = True
             masks[site] = Mask(chosen, chosen)
-        return build_training_graph(
-            self.model,
-            self.sites,
-            masks,
-            sparsifier=sparsifier or Dense(),
-            skip_rule=skip_rule or Never(),
-            learning_rate=learning_rate,
-            seed=seed,
-            update_rule=update_rule,
-            rate=rate,
-            accumulate=accumulate,
-            head=head,
-            errors=errors,
-        )
+        how = {"learning_rate": 0.05, "seed": 3, **how}
+        return build_training_graph(self.model, self.sites, masks, **how)
 
 
-@pytest.fixture(scope="module")
-def exported() -> Exported:
+def exported_convolutions() -> Exported:
+    """Of `convolutions`, fresh."""
     keras.utils.set_random_seed(7)
     model = convolutions()
     random = np.random.default_rng(0)
     # The converter drops biases that are all zero.
     model.set_weights([w + random.normal(0, 0.1, w.shape) for w in model.get_weights()])
     return Exported(model, random.normal(size=(40, *INPUT)).astype(np.float32))
+
+
+@pytest.fixture(scope="module")
+def exported() -> Exported:
+    return exported_convolutions()
 
 
 @pytest.mark.parametrize(

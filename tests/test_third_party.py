@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from build_graph import build_training_graph
+from build_graph import build_training_graph, every_neuron
 from click.testing import CliRunner
 from test_tflm_branching import assert_first_step
 
@@ -27,8 +27,6 @@ from tf_odl.converters.targets import get_target
 from tf_odl.converters.third_party import adapt
 from tf_odl.errors import UserError
 from tf_odl.methods import Mask, get_method
-from tf_odl.methods.dense import Dense
-from tf_odl.methods.never import Never
 from tf_odl.quiet import quiet
 from tf_odl.tflm_port.interpreter import TrainingInterpreter, available
 
@@ -169,15 +167,8 @@ def test_the_first_step_is_the_gradient_of_autodiff(file: bytes, tmp_path: Path)
     neurons = {layer["name"]: layer["neurons"] for layer in report.export["layers"]}
 
     def graph(learning_rate: float) -> bytes:
-        masks = {s: Mask(np.ones(n, bool), np.ones(n, bool)) for s, n in neurons.items()}
         return build_training_graph(
-            data,
-            list(neurons),
-            masks,
-            sparsifier=Dense(),
-            skip_rule=Never(),
-            learning_rate=learning_rate,
-            seed=0,
+            data, list(neurons), every_neuron(neurons), learning_rate=learning_rate, seed=0
         )
 
     assert_first_step(data, graph, list(neurons), codes()[0], 2)

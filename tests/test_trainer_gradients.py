@@ -159,14 +159,14 @@ def data(shape: tuple[int, ...], seed: int) -> tuple[np.ndarray, np.ndarray]:
     return x, rng.integers(0, CLASSES, BATCH)
 
 
-def wrapped(model: keras.Model, method: Method) -> OdlModel:
+def wrapped(model: keras.Model, method: Method, *, eagerly: bool = True) -> OdlModel:
     """Trained with a learning rate of 1: the gradient is the weights before minus after."""
     trainer = OdlModel(model, method)
     trainer.compile(
         keras.optimizers.SGD(1.0),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         jit_compile=False,
-        run_eagerly=True,
+        run_eagerly=eagerly,
     )
     return trainer
 
@@ -312,13 +312,7 @@ def test_in_a_graph_as_eagerly() -> None:
         model = chain(shape, middle())
         parts = get_method("tinyprop")
         method = Method("x", SELECTORS["full"].build(), parts.sparsifier, TinyPropV2(threshold=0.8))
-        trainer = OdlModel(model, method)
-        trainer.compile(
-            keras.optimizers.SGD(1.0),
-            keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-            jit_compile=False,
-            run_eagerly=eager,
-        )
+        trainer = wrapped(model, method, eagerly=eager)
         results.append(step(trainer, *data(shape, 5)))
     for e, g in zip(*results, strict=True):
         np.testing.assert_allclose(e, g, **TOLERANCE)

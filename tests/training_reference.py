@@ -18,6 +18,7 @@ from tf_odl.converters.options import (
     AccumulateOptions,
     FloatHeadOptions,
     LayerOptions,
+    LossOptions,
     PoolOptions,
     RateOptions,
     ReselectOptions,
@@ -337,6 +338,12 @@ class Reference:
             loss = logarithm(f32(1) + others) + distance
         error[label] = -wrong
         alpha = f32(2) * wrong
+        decision = self._decide(o, alpha)
+        self.data[int(op.outputs[0])] = self._rounded(int(op.outputs[0]), error)
+        return np.array([loss, decision, self.active, alpha, best, probability], f32)
+
+    def _decide(self, o: XentOptions | LossOptions, alpha: np.float32) -> np.float32:
+        """Whether a labelled sample trains, by the magnitude of its error. Returns D."""
         self.counts["samples"] += 1
         self.alpha_max = max(self.alpha_max, alpha)
         share = f32(0)
@@ -345,8 +352,7 @@ class Reference:
         decision = (f32(o.d_min) + share) * f32(o.beta)
         self.active = o.skip_rule == SkipRuleCode.NEVER or bool(decision > f32(o.threshold))
         self.counts["trained" if self.active else "skipped"] += 1
-        self.data[int(op.outputs[0])] = self._rounded(int(op.outputs[0]), error)
-        return np.array([loss, decision, self.active, alpha, best, probability], f32)
+        return decision
 
     def _float_head(self, op: Any) -> np.ndarray:
         o = FloatHeadOptions.unpack(self._blob(op))

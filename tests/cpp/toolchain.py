@@ -62,6 +62,20 @@ def build(compiler: str, arguments: Sequence[str | Path]) -> None:
     assert done.returncode == 0 and not done.stderr, done.stderr
 
 
+def sanitizing_compiler(folder: Path, flags: Sequence[str]) -> str:
+    """The host's compiler, if programs made with these flags link and run; else skips."""
+    if HOST_COMPILER is None:
+        pytest.skip("no C++ compiler")
+    source, program = folder / "probe.cpp", folder / "probe"
+    source.write_text("int main() { return 0; }\n")
+    built = compile_all(HOST_COMPILER, [*flags, source, "-o", program])
+    # The leak check needs ptrace, which containers often forbid.
+    environment = os.environ | {"ASAN_OPTIONS": "detect_leaks=0"}
+    if built.returncode != 0 or subprocess.run([program], env=environment).returncode != 0:
+        pytest.skip("the C++ compiler has no working sanitizer runtime (libasan, libubsan)")
+    return HOST_COMPILER
+
+
 def build_board(folder: Path, *flags: str) -> Path:
     """tests/cpp/board.cpp: a board as a program that speaks docs/protocol.md on its pipes."""
     assert HOST_COMPILER is not None
