@@ -29,7 +29,8 @@ class StructSizes:
     io_tensor: int  # per input and output of the model
     io_quantization: int  # per quantized one of those
     node: int  # per op
-    builtin_data: int  # per builtin op; pools have 8 more
+    builtin_data: int  # per builtin op that has no size of its own; pools have 8 more
+    builtin_data_of: dict[str, int]  # by kind
     fixed: int  # interpreter, allocator and planner, and 32 for gaps between allocations
     end: int  # what is used is so much above a multiple of the arena's alignment
     op_data: dict[str, int]  # per op of a kind, without per-channel arrays
@@ -40,7 +41,7 @@ class StructSizes:
     cmsis_nn: bool  # whether convolutions ask for CMSIS-NN's scratch memory
 
 
-# Of quantize.TFLM_OPS, measured in chains of each op and rounded up.
+# Of quantize.TFLM_OPS and what other files may have, measured in chains of each op and rounded up.
 _OP_DATA = {
     "ABS": 0,
     "ADD": 60,
@@ -66,18 +67,20 @@ _OP_DATA = {
     "RESHAPE": 0,
     "RESIZE_BILINEAR": 0,
     "RESIZE_NEAREST_NEIGHBOR": 0,
+    "SPLIT": 0,
     "SQUARED_DIFFERENCE": 80,
     "STRIDED_SLICE": 80,
     "SUB": 60,
     "TANH": 28,
     "TRANSPOSE": 0,
     "TRANSPOSE_CONV": 96,
+    "UNPACK": 0,
 }
 _UNKNOWN_OP_DATA = 96
 _UNUSED_REQUESTS = 12  # kMaxScratchBuffersPerOp
 _PLANNED_BUFFER = 40  # of the planner, per buffer it places
-_WITHOUT_OPTIONS = ("LOGISTIC", "TANH")  # ops that have no builtin data
 _POOL_DATA = 8
+_BUILTIN_DATA = {"LOGISTIC": 0, "RESHAPE": 36, "TANH": 0}
 
 BOARD = StructSizes(
     eval_tensor=12,
@@ -85,6 +88,7 @@ BOARD = StructSizes(
     io_quantization=28,
     node=44,
     builtin_data=28,
+    builtin_data_of=_BUILTIN_DATA,
     fixed=208,
     end=4,
     op_data={
@@ -107,6 +111,26 @@ HOST = StructSizes(
     io_quantization=40,
     node=64,
     builtin_data=32,
+    builtin_data_of={
+        **_BUILTIN_DATA,
+        "ADD": 8,
+        "CONCATENATION": 24,
+        "MAXIMUM": 0,
+        "MINIMUM": 0,
+        "MIRROR_PAD": 24,
+        "MUL": 24,
+        "PACK": 8,
+        "PAD": 0,
+        "PADV2": 0,
+        "RELU": 24,
+        "RESHAPE": 40,
+        "RESIZE_BILINEAR": 8,
+        "RESIZE_NEAREST_NEIGHBOR": 8,
+        "SPLIT": 8,
+        "SUB": 8,
+        "TRANSPOSE": 0,
+        "UNPACK": 8,
+    },
     fixed=528,
     end=0,
     op_data={
@@ -114,8 +138,10 @@ HOST = StructSizes(
         "CONV_2D": 80,
         "DEPTHWISE_CONV_2D": 80,
         "FULLY_CONNECTED": 72,
+        "GATHER": 16,
         "LOGISTIC": 16,
         "SOFTMAX": 48,
+        "STRIDED_SLICE": 96,
         "TANH": 16,
     },
     custom_op_data=16,
@@ -265,8 +291,8 @@ def _struct_bytes(flat: FlatModel, sizes: StructSizes) -> int:
         if kind.startswith("TFODL_"):
             total += align(sizes.custom_op_data)
         else:
-            if kind not in _WITHOUT_OPTIONS:
-                total += sizes.builtin_data + (_POOL_DATA if kind in _POOLS else 0)
+            total += sizes.builtin_data_of.get(kind, sizes.builtin_data)
+            total += _POOL_DATA if kind in _POOLS else 0
             total += align(sizes.op_data.get(kind, _UNKNOWN_OP_DATA))
         if kind == SEED_OP:
             total += align(sizes.variable * (len(op.inputs) - 1) // 2)
