@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 
 from tf_odl.converters.flatbuffer import FlatModel, schema
+from tf_odl.converters.geometry import reduction_window
 from tf_odl.converters.layers import WEIGHTED_OPS
 from tf_odl.errors import UserError
 
-PASS_THROUGH = ("RESHAPE", "SQUEEZE", "EXPAND_DIMS")
+PASS_THROUGH = ("RESHAPE",)
 POOLS = ("MAX_POOL_2D", "AVERAGE_POOL_2D")
+REDUCTIONS = ("MEAN", "REDUCE_MAX")
 SUMS = ("ADD", "RELU", "RELU6", "QUANTIZE")  # y = activation of the sum of the inputs
 BOXES = ("PAD", "PADV2", "CONCATENATION")  # every input fills a box of the output
 
@@ -79,7 +81,7 @@ def backward_path(
     for op in feeding:
         y = int(op.outputs[0])
         if flat.name(y) in trainable or any(int(i) in tensors for i in op.inputs):
-            tensors.add(y)
+            tensors.update(int(i) for i in op.outputs)
             ops.append(op)
     for op in reversed(ops):
         reason = _obstacle(flat, op, tensors)
@@ -104,11 +106,9 @@ def _obstacle(flat: FlatModel, op: Any, tensors: Collection[int]) -> str | None:
     kind = flat.op_name(op)
     if kind in PASS_THROUGH:
         return None
-    if kind == "MEAN":
-        axes = flat.constant(int(op.inputs[1]))
-        if axes is None or sorted(int(a) for a in np.ravel(axes)) != [1, 2]:
-            return "it does not average over height and width"
-        return None
+    if kind in REDUCTIONS:
+        reduces = reduction_window(flat, op) is not None
+        return None if reduces else "the axes it reduces do not follow each other"
     if kind in BOXES:
         return _box_obstacle(flat, op)
     if kind not in (*WEIGHTED_OPS, *POOLS, *SUMS):

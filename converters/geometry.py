@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,6 +60,32 @@ def sliding_window(flat: FlatModel, op: Any, window_h: int, window_w: int) -> Wi
 
 def _pad_before(size: int, out: int, window: int, stride: int) -> int:
     return max((out - 1) * stride + window - size, 0) // 2
+
+
+def reduction_window(flat: FlatModel, op: Any) -> Window | None:
+    """The geometry of a MEAN or REDUCE_MAX as a pooling op.
+
+    What lies before the axes that are reduced counts as positions, what lies behind them as
+    channels. None where the axes are not known or do not follow each other.
+    """
+    axes = flat.constant(int(op.inputs[1]))
+    shape = flat.shape(int(op.inputs[0]))
+    if axes is None or axes.size == 0:
+        return None
+    reduced = {int(axis) % len(shape) for axis in np.ravel(axes)}
+    first, end = min(reduced), max(reduced) + 1
+    if any(shape[axis] != 1 for axis in range(first, end) if axis not in reduced):
+        return None
+    outer, rows = math.prod(shape[:first]), shape[first]
+    columns, inner = math.prod(shape[first + 1 : end]), math.prod(shape[end:])
+    return Window(
+        *(outer * rows, columns, inner),
+        *(outer, 1, inner),
+        *(rows, columns),
+        *(rows, columns),
+        pad_top=0,
+        pad_left=0,
+    )
 
 
 def one_to_one(rows: int, in_c: int, out_c: int) -> Window:

@@ -13,6 +13,7 @@ from tf_odl.contract import REPORT_FLOATS, STATE_WORDS, Flags
 from tf_odl.converters.backward_path import (
     BOXES,
     PASS_THROUGH,
+    REDUCTIONS,
     SUMS,
     BackwardPath,
     backward_path,
@@ -26,6 +27,7 @@ from tf_odl.converters.geometry import (
     activation_range,
     map_shape,
     one_to_one,
+    reduction_window,
     sliding_window,
 )
 from tf_odl.converters.head import (
@@ -658,9 +660,9 @@ class _Builder:
         flat = self.flat
         kind = flat.op_name(op)
         x, y = int(op.inputs[0]), int(op.outputs[0])
-        if kind == "MEAN":
-            _, height, width, channels = flat.shape(x)
-            window = Window(height, width, channels, 1, 1, channels, height, width, 1, 1, 0, 0)
+        reduced = reduction_window(flat, op) if kind in REDUCTIONS else None
+        if reduced is not None:
+            window = reduced
             low, high = NO_MINIMUM, NO_MAXIMUM
         else:
             options = op.builtinOptions
@@ -681,7 +683,7 @@ class _Builder:
             low,
             high,
         ).pack()
-        is_max = kind == "MAX_POOL_2D"
+        is_max = kind in ("MAX_POOL_2D", "REDUCE_MAX")
         code = "TFODL_MAX_POOL_2D_BWD" if is_max else "TFODL_AVERAGE_POOL_2D_BWD"
         inputs = [
             error,

@@ -101,7 +101,7 @@ class Dequantized:
         inputs = [int(i) for i in op.inputs]
         shape = flat.shape(int(op.outputs[0]))
         x = self._value(inputs[0])
-        if kind in ("RESHAPE", "SQUEEZE", "EXPAND_DIMS"):
+        if kind == "RESHAPE":
             return tf.reshape(x, shape)
         if kind == "ADD":
             return x + self._value(inputs[1])
@@ -114,7 +114,9 @@ class Dequantized:
         if kind == "CONCATENATION":
             return tf.concat([self._value(i) for i in inputs], options.axis)
         if kind == "MEAN":
-            return tf.reshape(tf.reduce_mean(x, [1, 2]), shape)
+            return tf.reshape(tf.reduce_mean(x, self.codes[inputs[1]].ravel().tolist()), shape)
+        if kind == "REDUCE_MAX":
+            return tf.reshape(self._first_largest(x, inputs[0], self.codes[inputs[1]]), shape)
         if kind in ("MAX_POOL_2D", "AVERAGE_POOL_2D"):
             pooling = "MAX" if kind == "MAX_POOL_2D" else "AVG"
             return tf.nn.pool(
@@ -143,6 +145,17 @@ class Dequantized:
         if len(inputs) > 2 and inputs[2] >= 0:
             value = value + self._parameter(inputs[2])
         return tf.reshape(value, shape)
+
+    def _first_largest(self, x: tf.Tensor, tensor: int, axes: np.ndarray) -> tf.Tensor:
+        """The first largest along the axes, which follow each other; tf shares among equal ones."""
+        shape = x.shape.as_list()
+        first, end = min(axes.ravel() % len(shape)), max(axes.ravel() % len(shape)) + 1
+        outer, inner = int(np.prod(shape[:first])), int(np.prod(shape[end:]))
+        winners = self.codes[tensor].reshape(outer, -1, inner).argmax(1)
+        columns = tf.reshape(x, (outer, -1, inner))
+        return tf.reduce_sum(
+            columns * tf.one_hot(winners, columns.shape[1], axis=1, dtype=x.dtype), 1
+        )
 
     @staticmethod
     def _padding(options: Any) -> str:
