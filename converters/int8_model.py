@@ -12,6 +12,7 @@ from tf_odl.converters.flatbuffer import FlatModel
 from tf_odl.converters.fold import Folded
 from tf_odl.converters.layers import BIAS, WEIGHTED_OPS, match_layers
 from tf_odl.converters.quantize import quantize
+from tf_odl.converters.relu6 import replace_relu6
 from tf_odl.converters.rescale import add_bias, has_bias, rename, rescale
 from tf_odl.converters.trainable import trains
 from tf_odl.errors import UserError
@@ -53,6 +54,7 @@ def int8_model(
             "layer. Train only the layers above it with --train-layers"
         )
     rescale(flat, layers, trainable, room.headroom, room.margin, factors)
+    replace_relu6(flat)
     rename(flat, [(layer.site, layer.op) for layer in layers])
     return flat.pack()
 

@@ -166,7 +166,8 @@ def _ceiling(flat: FlatModel, tensor: int) -> float:
     producer = flat.producer(tensor)
     options = None if producer is None else producer.builtinOptions
     activation = getattr(options, "fusedActivationFunction", None)
-    if activation == schema().ActivationFunctionType.RELU6:
+    is_relu6 = producer is not None and flat.op_name(producer) == "RELU6"
+    if is_relu6 or activation == schema().ActivationFunctionType.RELU6:
         return 6 / 255
     return float("inf")
 

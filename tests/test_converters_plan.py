@@ -243,7 +243,7 @@ def test_every_op_that_is_let_through_is_tried() -> None:
 @needs_tflm
 @pytest.mark.parametrize("op", CHAINS)
 def test_ops_below_the_trained_layers_run_and_are_planned_for(op: str) -> None:
-    """The same bits as in tflite-runtime; measured: 1 to 6 % above what TFLM uses."""
+    """The same bits as in tflite-runtime, and `tf-odl verify` accepts the plan."""
     keras.utils.set_random_seed(0)
     model = transformed(*[CHAINS[op]] * 3)
     int8 = FlatModel(quantize(fold(model).model, samples(model, 10))).pack()
@@ -253,7 +253,7 @@ def test_ops_below_the_trained_layers_run_and_are_planned_for(op: str) -> None:
     with TrainingInterpreter(int8) as tflm:
         used = tflm.arena_used_bytes
         np.testing.assert_array_equal(tflm.infer(codes), infer(int8, codes))
-    assert used <= plan_memory(int8, HOST).used_bytes <= 1.06 * used
+    assert used <= plan_memory(int8, HOST).used_bytes <= 1.02 * used + 16
 
 
 @needs_tflm
@@ -277,7 +277,6 @@ def test_the_smallest_arenas_are_planned_to_a_few_bytes(activation: str, count: 
         ("soft", L.Activation("gelu", name="soft"), "GELU"),
         ("log", L.Activation("softplus", name="log"), "EXP, LOG"),
         ("sum", lambda h: keras.ops.sum(h, axis=(1, 2), keepdims=True), "SUM"),
-        ("pad", lambda h: L.ReLU(6)(keras.ops.pad(h, AROUND)), "RELU6"),
     ],
 )
 def test_ops_that_are_not_the_same_everywhere_are_refused(
@@ -287,6 +286,25 @@ def test_ops_that_are_not_the_same_everywhere_are_refused(
     with pytest.raises(UserError, match=rf"'{name}\w*' .*becomes {op}, for which"):
         Export(transformed(layer), tmp_path / "export", train_layers=1)
     assert list(tmp_path.iterdir()) == []
+
+
+@needs_tflm
+def test_a_relu6_behind_other_ops_is_a_relu_that_ends_at_6(tmp_path: Path) -> None:
+    """What TFLM makes of a RELU6 of its own is wrong; the model's outputs stay those of Keras."""
+    keras.utils.set_random_seed(1)
+    layers = [lambda h: 20 * h, lambda h: keras.ops.pad(h, AROUND), L.ReLU(6)]
+    model = transformed(*layers)
+    export = Export(model, tmp_path / "export")
+    kinds = [export.plain.op_name(op) for op in export.plain.operators]
+    assert "RELU" in kinds and "RELU6" not in kinds
+    x = samples(model, 20)
+    hidden = keras.Model(model.input, model.layers[-3].output)(x).numpy()
+    assert (hidden == 6).mean() > 0.05, "little is cut off: the test shows nothing"
+    with TrainingInterpreter(export.training) as tflm:
+        outputs = tflm.infer(export.codes(x))
+    np.testing.assert_array_equal(outputs, infer(export.int8, export.codes(x)))
+    wanted = model(x).numpy()
+    assert np.abs(export.real(outputs) - wanted).max() < 0.05 * np.abs(wanted).max()
 
 
 # -- the planner by itself ------------------------------------------------------------------
