@@ -44,14 +44,14 @@ def with_own_layers(graph: FlatModel) -> FlatModel:
     Variables, state image and results stay the same.
     """
     flat = graph.copy()
-    for position, op in enumerate(flat.operators):
-        kind = flat.op_name(op)
-        if kind not in OWN_LAYERS:
-            continue
-        make = _dense_options if kind == "FULLY_CONNECTED" else _conv_options
-        options = make(flat, op)
+    found = [_options(flat, op) for op in flat.operators]
+    for position, options in enumerate(found):
         if options is not None:
-            flat.operators[position] = _own(flat, op, OWN_LAYERS[kind], options)
+            op = flat.operators[position]
+            flat.operators[position] = _own(flat, op, OWN_LAYERS[flat.op_name(op)], options)
+    for position, options in enumerate(found):
+        if options is not None:  # only now, as layers may share their weights
+            _drop_scales(flat, flat.operators[position])
     for op in list(flat.operators):
         if flat.op_name(op) == "CONCATENATION":
             _write_side_by_side(flat, op)
@@ -155,6 +155,14 @@ def _work_in_place(flat: FlatModel, op: Any) -> None:
     op.outputs = np.asarray([y, rows], np.int32)
 
 
+def _options(flat: FlatModel, op: Any) -> ConvOptions | FullyConnectedOptions | None:
+    """Those of the op that takes the place of this one, None where it stays."""
+    kind = flat.op_name(op)
+    if kind not in OWN_LAYERS:
+        return None
+    return _dense_options(flat, op) if kind == "FULLY_CONNECTED" else _conv_options(flat, op)
+
+
 def _conv_options(flat: FlatModel, op: Any) -> ConvOptions | None:
     """None for a convolution that the ops do not have: dilated, in groups, of other numbers."""
     x, kernel, y = int(op.inputs[0]), int(op.inputs[1]), int(op.outputs[0])
@@ -238,10 +246,13 @@ def _own(flat: FlatModel, op: Any, code: str, options: ConvOptions | FullyConnec
     if isinstance(options, ConvOptions) and BUILTIN[code] == "CONV_2D":
         name = f"{flat.name(y)}/windows/scratch"
         outputs.append(flat.add_tensor(name, (scratch_words(options),), np.float32))
-    for tensor in inputs[1:]:
-        # Nobody reads the 12 bytes per channel of a constant any more.
-        if tensor != _ABSENT and flat.tensors[tensor].isVariable:
-            flat.keep_one_zero_point(tensor)
-        elif tensor != _ABSENT:
-            flat.tensors[tensor].quantization = None
     return flat.custom_op(code, inputs, outputs, options.pack())
+
+
+def _drop_scales(flat: FlatModel, op: Any) -> None:
+    """Nobody reads the 12 bytes per channel of a constant of an own layer any more."""
+    for tensor in (int(i) for i in op.inputs[1:] if i != _ABSENT):
+        if flat.tensors[tensor].isVariable:
+            flat.keep_one_zero_point(tensor)
+        elif all(flat.op_name(reader) in BUILTIN for reader in flat.consumers(tensor)):
+            flat.tensors[tensor].quantization = None

@@ -7,6 +7,7 @@ fully connected layer with a scale per row gets a single one (see `single_scale`
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
@@ -15,16 +16,20 @@ import numpy as np
 from tf_odl.converters.flatbuffer import DTYPES, FlatModel, schema
 from tf_odl.converters.layers import WEIGHTED_OPS
 from tf_odl.converters.quantize import TFLM_OPS
+from tf_odl.converters.relu6 import replace_relu6
 from tf_odl.converters.rescale import bias_steps, has_bias, rename, set_bias_scale
 from tf_odl.errors import UserError
 
 # Beside those that exports of Keras models contain.
-_KNOWN_OPS = TFLM_OPS | {"SQUEEZE", "EXPAND_DIMS"}
+_KNOWN_OPS = TFLM_OPS | {"SPLIT", "UNPACK"}
 _CASTS = ("QUANTIZE", "DEQUANTIZE")
+# The most dimensions that TensorFlow Lite Micro's kernels take.
+_MOST_DIMENSIONS = {"STRIDED_SLICE": 4, "TRANSPOSE": 5}
+_SOFTMAX_BITS = 26  # kScaledDiffIntegerBits: a finer scale than 2^-26 stops the kernel
 # Parts of the names that TensorFlow gives to the tensors of a layer, not the layer.
 _PARTS = re.compile(
-    r"(model|functional|sequential|batch_normalization|activation|re_lu)(_\d+)?"
-    r"|(resource|depthwise)\d*"
+    r"(model|functional|sequential|batch_normalization|activation|re_lu)(_\d+)*"
+    r"|batchnorm|convolution|(resource|depthwise)\d*"
 )
 
 
@@ -40,6 +45,8 @@ def adapt(data: bytes) -> tuple[bytes, dict[str, int]]:
     """
     flat = _read(data)
     _cut_casts(flat)
+    _fix_shapes(flat)
+    replace_relu6(flat)
     _check_form(flat)
     flat.drop_unused_tensors()
     for op in flat.operators:
@@ -100,8 +107,36 @@ def _cut_casts(flat: FlatModel) -> None:
         flat.operators.remove(producer)
 
 
-def _check_form(flat: FlatModel) -> None:
+def _fix_shapes(flat: FlatModel) -> None:
+    """RESHAPE to a known shape in place of what changes only the shape of an int8 tensor.
+
+    A dynamic batch becomes 1. What the file computes from it has no reader then, and goes.
+    """
+    for tensor in flat.tensors:
+        tensor.shapeSignature = None
     for position, op in enumerate(flat.operators):
+        x, y = int(op.inputs[0]), int(op.outputs[0])
+        shape = flat.shape(y)
+        known = len(op.inputs) > 1 and flat.is_constant(int(op.inputs[1]))
+        if (
+            flat.op_name(op) not in ("RESHAPE", "SQUEEZE", "EXPAND_DIMS")
+            or (flat.op_name(op) == "RESHAPE" and known)
+            or flat.tensors[x].type != schema().TensorType.INT8
+            or math.prod(shape) != math.prod(flat.shape(x))
+        ):
+            continue
+        to = flat.add_tensor("", (len(shape),), np.int32, values=np.asarray(shape))
+        flat.operators[position] = flat.builtin_op("RESHAPE", [x, to], [y], version=1)
+    for op in reversed(list(flat.operators)):
+        if not any(flat.consumers(int(i)) or int(i) in flat.outputs for i in op.outputs):
+            flat.operators.remove(op)
+
+
+def _check_form(flat: FlatModel) -> None:
+    # First what is between casts: of a layer that has no int8 form they only are the border.
+    casts = [flat.op_name(op) in _CASTS for op in flat.operators]
+    for position in sorted(range(len(casts)), key=casts.__getitem__):
+        op = flat.operators[position]
         kind = flat.op_name(op)
         name = _short(flat, int(op.outputs[0]))
         where = f"op {kind} ({f'tensor {name!r}' if name else f'number {position}'})"
@@ -110,16 +145,22 @@ def _check_form(flat: FlatModel) -> None:
                 f"{where}: TensorFlow Lite Micro computes a RELU6 of its own wrongly; "
                 "let the converter fuse it into the layer before it"
             )
+        if kind == "SHAPE":
+            raise UserError(
+                f"{where} stops the export: the model computes shapes while it runs; "
+                "convert it with a batch size of 1"
+            )
         # Before its tensors: an int8 LSTM has a state of 16 bits, which is not what stops it.
         if kind not in _KNOWN_OPS and kind not in _CASTS:
             raise UserError(
                 f"{where} stops the export: TensorFlow Lite and TensorFlow Lite Micro have no "
-                "common int8 kernel for it"
+                "common int8 kernel for it. Replace the layer it comes from and convert again"
             )
         for tensor in (int(i) for i in (*op.inputs, *op.outputs) if i >= 0):
             _check_tensor(flat, tensor, where)
         if kind in WEIGHTED_OPS:
             _check_weights(flat, op, where)
+        _check_limits(flat, op, where)
     for tensor in (flat.inputs[0], flat.outputs[0]):
         if flat.dtype(tensor) != np.int8:
             raise UserError(f"the model's {flat.name(tensor)!r} is not int8")
@@ -136,7 +177,8 @@ def _check_tensor(flat: FlatModel, tensor: int, where: str) -> None:
         kind = names.get(flat.tensors[tensor].type, "unknown").lower()
         raise UserError(
             f"{where} works on {kind} ({_short(flat, tensor)!r}): the model is not fully quantized "
-            "to int8. Convert it with TFLITE_BUILTINS_INT8 and a representative data set"
+            "to int8. Convert it with TFLITE_BUILTINS_INT8 and a representative data set, and "
+            "replace layers that stay as they are"
         )
 
 
@@ -147,6 +189,25 @@ def _check_weights(flat: FlatModel, op: Any, where: str) -> None:
     zero_points = flat.tensors[int(op.inputs[1])].quantization.zeroPoint
     if zero_points is not None and np.any(zero_points):
         raise UserError(f"{where}: its weights are asymmetric; convert the model again")
+
+
+def _check_limits(flat: FlatModel, op: Any, where: str) -> None:
+    """What TensorFlow Lite Micro's kernels refuse, or are stopped by, when a board starts."""
+    kind = flat.op_name(op)
+    dimensions = max(len(flat.shape(int(i))) for i in (op.inputs[0], op.outputs[0]))
+    most = _MOST_DIMENSIONS.get(kind, dimensions)
+    if dimensions > most:
+        raise UserError(
+            f"{where} has tensors of {dimensions} dimensions, TensorFlow Lite Micro takes at most "
+            f"{most}. Reshape before it and convert again"
+        )
+    if kind == "SOFTMAX":
+        step = float(flat.scales(int(op.inputs[0]))[0]) * float(op.builtinOptions.beta)
+        if step * 2**_SOFTMAX_BITS <= 1:
+            raise UserError(
+                f"{where} reads numbers that were all the same when the model was calibrated "
+                f"(scale {step:.2g}). Train the model first, and calibrate it with real samples"
+            )
 
 
 def single_scale(flat: FlatModel, op: Any) -> None:

@@ -20,11 +20,14 @@ from tf_odl.cli import main
 from tf_odl.contract import Flags
 from tf_odl.converters.export import export_tflite
 from tf_odl.converters.flatbuffer import FlatModel, schema
+from tf_odl.converters.int8_model import with_biases
+from tf_odl.converters.layers import WEIGHTED_OPS
 from tf_odl.converters.mask_file import read_masks
+from tf_odl.converters.memory import HOST, plan_memory
 from tf_odl.converters.options import LayerOptions
-from tf_odl.converters.reference import infer
+from tf_odl.converters.reference import infer, watch
 from tf_odl.converters.targets import get_target
-from tf_odl.converters.third_party import adapt
+from tf_odl.converters.third_party import adapt, single_scale
 from tf_odl.errors import UserError
 from tf_odl.methods import Mask, get_method
 from tf_odl.quiet import quiet
@@ -157,6 +160,140 @@ def test_other_types_at_the_ends_are_cut_off(
     assert mentioned >= set(range(len(flat.tensors)))
 
 
+def built(*layers: Callable[[Any], Any], shape: tuple[int, ...], batch: int | None = 1) -> Any:
+    """A classifier of such layers and a softmax, its weights and biases not zero."""
+    keras.utils.set_random_seed(3)
+    h = x = keras.Input(shape, batch_size=batch)
+    for layer in layers:
+        h = layer(h)
+    model = keras.Model(x, L.Dense(4, activation="softmax", name="head")(h))
+    random = np.random.default_rng(3)
+    for variable in model.weights:
+        if "bias" in variable.path:
+            variable.assign(random.normal(0, 0.1, variable.shape))
+    return model
+
+
+def kinds(data: bytes) -> list[str]:
+    flat = FlatModel(data)
+    return [flat.op_name(op) for op in flat.operators]
+
+
+def any_codes(data: bytes, count: int = 6) -> np.ndarray:
+    flat = FlatModel(data)
+    shape = (count, *flat.shape(flat.inputs[0])[1:])
+    return np.random.default_rng(2).integers(-128, 128, shape).astype(np.int8)
+
+
+def one_scale_heads(data: bytes) -> bytes:
+    """The file with a single scale per Dense layer, the one thing `adapt` rounds again."""
+    flat = FlatModel(data)
+    for op in flat.operators:
+        if flat.op_name(op) == "FULLY_CONNECTED":
+            single_scale(flat, op)
+    return flat.pack()
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        lambda: built(L.Conv2D(5, 3, activation="relu"), L.Flatten(), shape=(6, 6, 2), batch=None),
+        lambda: built(L.Reshape((4, 4, 3)), L.Conv2D(5, 3), L.Flatten(), shape=(48,), batch=None),
+        lambda: built(
+            *(L.Conv1D(5, 3, activation="relu"), L.MaxPooling1D(), L.Conv1D(4, 3), L.Flatten()),
+            shape=(16, 3),
+            batch=None,
+        ),
+    ],
+    ids=["flatten", "reshape", "conv1d"],
+)
+def test_a_dynamic_batch_becomes_one(model: Callable[[], keras.Model]) -> None:
+    data = convert(model())
+    assert {"SHAPE", "PACK"} <= set(kinds(data)), "nothing is computed: the test shows nothing"
+    adapted, _ = adapt(data)
+    assert set(kinds(adapted)) <= {*WEIGHTED_OPS, "RESHAPE", "MAX_POOL_2D", "SOFTMAX"}
+    x = any_codes(data)
+    np.testing.assert_array_equal(infer(adapted, x), infer(one_scale_heads(data), x))
+
+
+def relu6_behind_a_join() -> keras.Model:
+    def join(h: Any) -> Any:
+        return L.Concatenate()([L.Conv2D(3, 1, name="a")(h), L.Conv2D(3, 3, padding="same")(h)])
+
+    layers = [L.Conv2D(5, 3), join, L.ReLU(6.0), L.GlobalAveragePooling2D()]
+    model = built(*layers, shape=(6, 6, 2))
+    kernel, bias = model.get_layer("a").get_weights()
+    model.get_layer("a").set_weights([6 * kernel, bias])  # so that some outputs exceed 6
+    return model
+
+
+def test_a_relu6_of_its_own_becomes_a_relu_with_its_bits() -> None:
+    """The bits of TFLite's RELU6, which the reference kernels compute right."""
+    data = convert(relu6_behind_a_join())
+    assert "RELU6" in kinds(data)
+    adapted, _ = adapt(data)
+    assert "RELU" in kinds(adapted) and "RELU6" not in kinds(adapted)
+    x = any_codes(data)
+    np.testing.assert_array_equal(infer(adapted, x), infer(one_scale_heads(data), x))
+    flat = FlatModel(adapted)
+    cut = next(int(op.outputs[0]) for op in flat.operators if flat.op_name(op) == "RELU")
+    values = np.concatenate([v for (v,) in watch(adapted, x, [cut])])
+    assert (values == 127).any() and flat.scales(cut)[0] == pytest.approx(6 / 255)
+
+
+def test_a_relu6_that_reaches_beyond_6_is_refused() -> None:
+    flat = FlatModel(convert(relu6_behind_a_join()))
+    op = next(op for op in flat.operators if flat.op_name(op) == "RELU6")
+    flat.tensors[int(op.outputs[0])].quantization.scale = np.array([7 / 255], np.float32)
+    with pytest.raises(UserError, match=r"op RELU6 .*let the converter fuse it"):
+        adapt(flat.pack())
+
+
+@needs_tflm
+@pytest.mark.parametrize("count", [1, 6])
+@pytest.mark.parametrize("kind", ["SPLIT", "UNPACK", "RESHAPE"])
+def test_ops_of_other_files_run_and_are_planned_for(kind: str, count: int) -> None:
+    def step(h: Any) -> Any:
+        if kind == "SPLIT":
+            return L.Concatenate()(keras.ops.split(h, 2, axis=-1)[::-1])
+        if kind == "UNPACK":
+            return L.Concatenate()(keras.ops.unstack(L.Reshape((2, 6))(h), axis=1)[::-1])
+        return L.Conv1D(3, 3, padding="same")(h)
+
+    if kind == "RESHAPE":  # one around each convolution, of a batch of any size
+        layers = [*[step] * count, L.Flatten()]
+        data = convert(built(*layers, shape=(4, 3), batch=None))
+    else:
+        data = convert(built(L.Dense(12), *[step] * count, shape=(7,)))
+    adapted, _ = adapt(data)
+    assert kinds(adapted).count(kind) >= count
+    x = any_codes(data)
+    with TrainingInterpreter(adapted) as board:
+        np.testing.assert_array_equal(board.infer(x), infer(adapted, x))
+        used = board.arena_used_bytes
+    assert used <= plan_memory(adapted, HOST).used_bytes <= 1.02 * used + 16
+
+
+@needs_tflm
+def test_layers_that_share_weights_stay_as_they_are(tmp_path: Path) -> None:
+    twice = L.Conv2D(4, 3, padding="same", activation="relu")
+    layers = [L.Conv2D(4, 3), twice, twice, L.GlobalAveragePooling2D()]
+    data = convert(built(*layers, shape=(6, 6, 2)))
+    exported(data, tmp_path / "export", train_layers=1)
+    with TrainingInterpreter((tmp_path / "export" / "model_train.tflite").read_bytes()) as board:
+        x = any_codes(data)
+        np.testing.assert_array_equal(board.infer(x), infer(one_scale_heads(data), x))
+    with pytest.raises(UserError, match="shares its weights with another one"):
+        exported(data, tmp_path / "more", train_layers=2)
+
+
+def test_layers_are_named_without_what_surrounds_them() -> None:
+    layers = [L.Conv1D(4, 3, name="c"), L.BatchNormalization(), L.ReLU()]
+    layers += [L.DepthwiseConv1D(3, name="d", use_bias=False), L.BatchNormalization(), L.ReLU()]
+    model = built(*layers, L.GlobalAveragePooling1D(), shape=(12, 2))
+    assert [name.removesuffix("_1") for name in adapt(convert(model))[1]] == ["c", "d", "head"]
+
+
 # -- training ---------------------------------------------------------------------------------
 
 
@@ -172,6 +309,36 @@ def test_the_first_step_is_the_gradient_of_autodiff(file: bytes, tmp_path: Path)
         )
 
     assert_first_step(data, graph, list(neurons), codes()[0], 2)
+
+
+REDUCTIONS: dict[str, Callable[[Any], Any]] = {
+    "average 1-D": lambda h: L.GlobalAveragePooling1D()(L.Reshape((36, 5))(h)),
+    "average of rows": lambda h: L.Flatten()(keras.ops.mean(h, axis=1)),
+    "average of columns": lambda h: L.Flatten()(keras.ops.mean(h, axis=-2, keepdims=True)),
+    "average of channels": lambda h: L.Flatten()(keras.ops.mean(h, axis=3)),
+    "average of columns and channels": lambda h: keras.ops.mean(h, axis=(2, 3)),
+    "maximum": lambda h: L.GlobalMaxPooling2D()(h),
+    "maximum 1-D": lambda h: L.GlobalMaxPooling1D()(L.Reshape((36, 5))(h)),
+    "maximum of columns": lambda h: L.Flatten()(keras.ops.max(h, axis=2)),
+}
+
+
+@needs_tflm
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+def test_errors_cross_any_average_or_maximum(reduction: str) -> None:
+    layers = [L.Conv2D(5, 3, name="conv"), REDUCTIONS[reduction]]
+    data, neurons = adapt(convert(built(*layers, shape=(8, 8, 2))))
+    assert {"MEAN", "REDUCE_MAX"} & set(kinds(data))
+    masks = every_neuron(neurons)
+    data = with_biases(data, masks)
+
+    def graph(learning_rate: float) -> bytes:
+        return build_training_graph(data, list(neurons), masks, learning_rate=learning_rate, seed=0)
+
+    x = any_codes(data)
+    assert_first_step(data, graph, list(neurons), x[0], 2)
+    with TrainingInterpreter(graph(0.01)) as board:
+        np.testing.assert_array_equal(board.infer(x), infer(data, x))
 
 
 @needs_tflm
@@ -277,9 +444,31 @@ def test_files_that_are_no_int8_models_are_refused(keras_model: keras.Model, fil
         (edited(file, larger_batch), "batch size of 1"),
         (edited(file, int8_lstm), r"op UNIDIRECTIONAL_SEQUENCE_LSTM \(number 1\) .*common int8"),
         (edited(file, dequantized_weights), "works on float16 .*not fully quantized to int8"),
+        # Casts around the layer are not what has no int8 form.
+        (convert(built(L.Dense(5, activation="elu"), shape=(6,))), r"^op ELU .*Replace the layer"),
+        (
+            convert(built(L.Dense(5), L.Flatten(), shape=(3, 4), batch=None)),
+            "^op SHAPE .*size of 1",
+        ),
+        (
+            convert(built(lambda h: h[:, 1], L.Flatten(), shape=(3, 4, 4, 2))),
+            "^op STRIDED_SLICE .*5 dimensions, .*at most 4",
+        ),
+        (
+            convert(
+                keras.Sequential(
+                    [keras.Input((6,), 1), L.Dense(4, "softmax", kernel_initializer="zeros")]
+                )
+            ),
+            "^op SOFTMAX .*all the same",
+        ),
     ):
         with pytest.raises(UserError, match=message):
             adapt(data)
+
+
+def second_half(h: Any) -> Any:
+    return keras.ops.split(L.Concatenate()([h, h]), 2, axis=-1)[1]
 
 
 @pytest.mark.parametrize(
@@ -287,9 +476,11 @@ def test_files_that_are_no_int8_models_are_refused(keras_model: keras.Model, fil
     [
         (lambda h: L.Dense(3)(L.Dense(5, activation="tanh")(h)), r"\(TANH\).*--train-layers 1$"),
         (lambda h: L.Dense(3)(L.LeakyReLU()(h)), r"\(LEAKY_RELU\).*--train-layers 1$"),
+        # What the second output leads to trains, what the first one does not lead to.
+        (lambda h: L.Dense(3)(second_half(h)), r"\(SPLIT\).*--train-layers 1$"),
         (lambda h: L.Dense(3)(keras.ops.sum(L.Reshape((7, 1))(h), 2)), r"op SUM .*common int8"),
     ],
-    ids=["TANH", "LEAKY_RELU", "SUM"],
+    ids=["TANH", "LEAKY_RELU", "SPLIT", "SUM"],
 )
 def test_the_op_that_stops_it_is_named(
     end: Callable[[Any], Any], message: str, tmp_path: Path
