@@ -3,15 +3,17 @@
 import json
 import shutil
 
+import keras
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from converter_models import make, samples
+from converter_models import Export, make, samples
 
 from tf_odl.cli import main
 from tf_odl.converters import reference
 from tf_odl.converters.export import export
 from tf_odl.converters.flatbuffer import FlatModel
+from tf_odl.converters.head import Head
 from tf_odl.converters.targets import get_target
 from tf_odl.methods import get_method
 from tf_odl.tflm_port.interpreter import available
@@ -69,6 +71,24 @@ def test_other_weights_in_the_training_graph_are_found(damaged):
     assert output.exit_code == 1 and json.loads(output.stdout)["holds"] is False
     output = CliRunner().invoke(main, ["verify", str(damaged)])
     assert output.exit_code == 1 and "DIFFERS" in output.stdout
+
+
+@needs_tflm
+@pytest.mark.parametrize("end", ["softmax", "sigmoid"])
+def test_probabilities_behind_a_float_head_may_differ_by_what_a_logit_makes_of_them(tmp_path, end):
+    """They are steep where the logits have large steps."""
+    L = keras.layers
+    keras.utils.set_random_seed(0)
+    head = L.Dense(4 if end == "softmax" else 1, activation=end)
+    model = keras.Sequential([keras.Input((12,)), L.Dense(9, activation="relu"), head])
+    kernel, bias = head.get_weights()
+    head.set_weights([4 * kernel, bias])
+    made = Export(model, tmp_path / "export", head=Head.FLOAT32)
+    result = verify(made.folder, made.codes(samples(model, 1000, seed=5)))
+    plain, training = (p for p in result.parities if p.must_match)
+    assert plain.may_differ_by == plain.largest == 0
+    assert result.holds and 1 < training.largest <= training.may_differ_by < 20
+    assert training.mean < 0.1
 
 
 @needs_tflm
