@@ -82,7 +82,8 @@ def reduction_window(flat: FlatModel, op: Any) -> Window | None:
         *(outer * rows, columns, inner),
         *(outer, 1, inner),
         *(rows, columns),
-        *(rows, columns),
+        stride_h=rows if outer > 1 else 1,
+        stride_w=1,
         pad_top=0,
         pad_left=0,
     )
