@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -240,6 +242,36 @@ def test_folders_nobody_can_train_on(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="empty holds no sample"):
         load(str(tmp_path))
+
+
+LITTLE_MEMORY = """
+import resource, sys
+from pathlib import Path
+from tf_odl.data import load
+from tf_odl.errors import UserError
+load("digits")  # whatever is imported late
+pages = int(Path("/proc/self/statm").read_text().split()[0])
+limit = pages * resource.getpagesize() + 200 * 2**20
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+try:
+    load(sys.argv[1], size=4096)
+except UserError as error:
+    print(error)
+"""
+
+
+def test_images_that_do_not_fit_into_memory(tmp_path):
+    """In a process that may take 200 MB more than it has, 16 MB for each of 20 images are a lot."""
+    for label in ("cat", "dog"):
+        (tmp_path / label).mkdir()
+        for i in range(10):
+            Image.fromarray(np.zeros((2, 2), np.uint8)).save(tmp_path / label / f"{i}.png")
+    done = subprocess.run(
+        [sys.executable, "-c", LITTLE_MEMORY, str(tmp_path)], capture_output=True, text=True
+    )
+    assert done.stdout.strip() == (
+        f"{tmp_path} does not fit into memory: choose a smaller --data-size"
+    ), done.stderr
 
 
 def test_a_class_with_one_sample_cannot_be_split():

@@ -236,8 +236,9 @@ def test_cifar10_from_npz_and_in_another_size(tmp_path):
         UserError, match=r"cifar10_part\.npz: x_test must be uint8 \[N, 32, 32, 3\]"
     ):
         load("cifar10", data_dir=tmp_path)
-    with pytest.raises(UserError, match="at least 1, got 0"):
-        load("cifar10", data_dir=tmp_path, size=0)
+    for size in (0, 4097, 10**20):
+        with pytest.raises(UserError, match=f"--data-size must be 1 to 4096, got {size}$"):
+            load("cifar10", data_dir=tmp_path, size=size)
     with pytest.raises(UserError, match="digits have a size of their own"):
         load("digits", size=16)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from tf_odl.data.anomalies import only_normal, without_labels
 from tf_odl.data.archives import MissingFiles
-from tf_odl.data.catalogue import DATASETS
+from tf_odl.data.catalogue import DATASETS, Entry
 from tf_odl.data.dataset import Dataset, mixed
 from tf_odl.data.features import with_features
 from tf_odl.data.folder import holds_sound, load_folder
@@ -21,6 +21,8 @@ from tf_odl.data.tfds import load_instead
 from tf_odl.data.validation import validation_part
 from tf_odl.errors import UserError
 from tf_odl.task import CLASSIFICATION, Loss, Task
+
+LARGEST_SIZE = 4096  # of images; one of floats in three colours then takes 200 MB
 
 
 def load(
@@ -59,39 +61,15 @@ def load(
         UserError: there is no such data, or it cannot be used.
     """
     change = parse_shift(shift) if shift else None
-    base, colon, words = name.partition(":")
-    path, entry = Path(name), DATASETS.get(base)
-    if size is not None and size < 1:
-        raise UserError(f"--data-size must be at least 1, got {size}")
-    if size and (path.suffix in (".npz", ".csv") or (entry and not entry.size)):
-        raise UserError(f"the samples of {name} have a size of their own: leave --data-size out")
-    if entry:
-        if colon and not entry.words:
-            raise UserError(f"the classes of {base} cannot be chosen: leave :{words} out")
-        options: list[Any] = [size or entry.size] if entry.size else []
-        options += [tuple(words.split(","))] if colon else []
-        try:
-            data = entry.load(data_dir, *options)
-        except MissingFiles as lacking:
-            data = load_instead(base, size or entry.size, lacking)
-    elif path.suffix == ".npz":
-        data = load_npz(path, task)
-    elif path.suffix == ".csv":
-        data = load_table(path, task)
-    elif path.is_dir():
+    entry = DATASETS.get(name.partition(":")[0])
+    try:
         # Features are of whole recordings: the model's input does not say how long these are.
-        data = load_folder(path, size, replace(task, shape=None) if features else task)
-    else:
-        if path.is_file():
-            raise UserError(
-                f"{name} is no data we read: make it an .npz or .csv file, or a folder with one "
-                "sub-folder of images, .npy arrays, .csv recordings or .wav clips per class"
-            )
-        known = ", ".join(DATASETS)
-        raise UserError(
-            f"no data {name!r}: use {known}, an .npz or .csv file, or a folder of classes"
-        )
-    always = entry.standardise if entry else path.is_dir() and holds_sound(path)
+        asked = replace(task, shape=None) if features and Path(name).is_dir() else task
+        data = _in_files(name, entry, data_dir, size, asked)
+    except MemoryError as error:
+        hint = ": choose a smaller --data-size" if size else ""
+        raise UserError(f"{name} does not fit into memory{hint}") from error
+    always = entry.standardise if entry else Path(name).is_dir() and holds_sound(Path(name))
     if task.loss is Loss.RECONSTRUCTION:
         data = without_labels(data) if entry else only_normal(data)
     if validation is not None:
@@ -109,3 +87,37 @@ def load(
     if features is not None:
         data = with_features(data, features)
     return standardised(data, *scale) if scale else data
+
+
+def _in_files(
+    name: str, entry: Entry | None, data_dir: Path | None, size: int | None, task: Task
+) -> Dataset:
+    """The data set as it is in its files, images scaled."""
+    base, colon, words = name.partition(":")
+    path = Path(name)
+    if size is not None and not 1 <= size <= LARGEST_SIZE:
+        raise UserError(f"--data-size must be 1 to {LARGEST_SIZE}, got {size}")
+    if size and (path.suffix in (".npz", ".csv") or (entry and not entry.size)):
+        raise UserError(f"the samples of {name} have a size of their own: leave --data-size out")
+    if entry:
+        if colon and not entry.words:
+            raise UserError(f"the classes of {base} cannot be chosen: leave :{words} out")
+        options: list[Any] = [size or entry.size] if entry.size else []
+        options += [tuple(words.split(","))] if colon else []
+        try:
+            return entry.load(data_dir, *options)
+        except MissingFiles as lacking:
+            return load_instead(base, size or entry.size, lacking)
+    if path.suffix == ".npz":
+        return load_npz(path, task)
+    if path.suffix == ".csv":
+        return load_table(path, task)
+    if path.is_dir():
+        return load_folder(path, size, task)
+    if path.is_file():
+        raise UserError(
+            f"{name} is no data we read: make it an .npz or .csv file, or a folder with one "
+            "sub-folder of images, .npy arrays, .csv recordings or .wav clips per class"
+        )
+    known = ", ".join(DATASETS)
+    raise UserError(f"no data {name!r}: use {known}, an .npz or .csv file, or a folder of classes")

@@ -15,6 +15,7 @@ from tf_odl.task import LOSSES, SQUARED, Loss
 FILES = (".keras", ".h5", ".npz", ".csv")
 STRATEGIES = ("none", "mirrored")
 SCHEDULES = ("cosine", "constant")
+MOST = 2**31 - 1  # epochs, or samples of a batch: TensorFlow counts the steps of a run in 64 bits
 # An output that is 10 off has 10 times the gradient of a class that is missed. An autoencoder's is
 # divided by its many outputs.
 LEARNING_RATES: Mapping[Loss, float] = {**dict.fromkeys(Loss, 0.1), Loss.MSE: 0.01}
@@ -53,9 +54,11 @@ class Settings:
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                what = name.replace("_", " ")
-                raise UserError(f"{what} must be at least 1, got {getattr(self, name)}")
+            what, value = name.replace("_", " "), getattr(self, name)
+            if value < 1:
+                raise UserError(f"{what} must be at least 1, got {value}")
+            if value > MOST:
+                raise UserError(f"{what} must be at most {MOST}, got {value}")
         if self.samples is not None and self.samples < 1:
             raise UserError(f"samples must be at least 1, got {self.samples}")
         if self.learning_rate is not None and not 0 < self.learning_rate < math.inf:
