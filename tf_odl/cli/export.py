@@ -76,7 +76,14 @@ SCHEDULES = ("constant", "step", "cosine")
     show_default=True,
     help="What a step multiplies the rate by; what is left of it when a cosine ends.",
 )
-@click.option("--warm-up", type=int, default=0, metavar="N", help="The rate rises for N samples.")
+@click.option(
+    "--warm-up",
+    type=int,
+    default=0,
+    metavar="SAMPLES",
+    show_default=True,
+    help="The rate rises for so many samples: a board knows no epochs.",
+)
 @click.option("--clip", type=float, help="Larger output errors, sum of magnitudes, train as this.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of stochastic rounding.")
 @click.option("--overwrite", is_flag=True, help="Replace an earlier export.")

@@ -68,7 +68,12 @@ if TYPE_CHECKING:
     "--schedule", default="cosine", show_default=True, help="Of the rate: cosine or constant."
 )
 @click.option(
-    "--warmup", type=float, default=0.5, show_default=True, help="Epochs in which it rises."
+    "--warmup",
+    type=float,
+    metavar="EPOCHS",
+    default=0.5,
+    show_default=True,
+    help="The rate rises for so many epochs.",
 )
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option(
