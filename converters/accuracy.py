@@ -25,7 +25,17 @@ def accuracy_of(
     test: tuple[np.ndarray, np.ndarray],
     progress: Progress | None,
 ) -> dict[str, Any]:
-    """Accuracy of the float and of the int8 model on test samples."""
+    """Accuracy of the float and of the int8 model on test samples, in 0..1.
+
+    Args:
+        original: the float model.
+        model: the int8 one.
+        test: samples float [N, *input] and class numbers int [N].
+        progress: called with (what, done, total).
+
+    Raises:
+        UserError: samples or labels of another shape.
+    """
     x, labels = check_samples(original, test[0], "test data"), np.asarray(test[1])
     if labels.shape != (len(x),):
         raise UserError(
@@ -47,7 +57,17 @@ def error_of(
     test: tuple[np.ndarray, np.ndarray],
     progress: Progress | None,
 ) -> dict[str, Any]:
-    """Mean squared error of the float and of the int8 model on test samples and wanted outputs."""
+    """Mean squared error of the float and of the int8 model on test samples, in the outputs' units.
+
+    Args:
+        original: the float model.
+        model: the int8 one.
+        test: samples float [N, *input] and wanted outputs float [N, ..].
+        progress: called with (what, done, total).
+
+    Raises:
+        UserError: samples or outputs of another shape.
+    """
     x, wanted = check_samples(original, test[0], "test data"), np.asarray(test[1], np.float64)
     outputs = original.predict(x, batch_size=256, verbose=0)
     if outputs.size != wanted.size:

@@ -85,10 +85,12 @@ class FlatModel:
         return _builtin_names()[max(code.builtinCode, code.deprecatedBuiltinCode)]
 
     def name(self, tensor: int) -> str:
+        """As text, empty without one."""
         raw = self.tensors[tensor].name
         return raw.decode() if isinstance(raw, bytes) else raw or ""
 
     def shape(self, tensor: int) -> tuple[int, ...]:
+        """With the batch."""
         return tuple(np.asarray(self.tensors[tensor].shape).tolist())
 
     def dtype(self, tensor: int) -> np.dtype[Any]:
@@ -104,14 +106,18 @@ class FlatModel:
         return data is not None and len(data) > 0
 
     def constant(self, tensor: int) -> np.ndarray | None:
-        """The values of a constant tensor, None for an activation or a variable."""
+        """The values of a constant in its shape and dtype, None for an activation or a variable."""
         if not self.is_constant(tensor):
             return None
         data = self.root.buffers[self.tensors[tensor].buffer].data
         return np.asarray(data, np.uint8).view(self.dtype(tensor)).reshape(self.shape(tensor))
 
     def set_constant(self, tensor: int, values: np.ndarray) -> None:
-        """Replace the values of a constant, without touching other users of its buffer."""
+        """Replace the values of a constant, without touching other users of its buffer.
+
+        Args:
+            values: as many as it has; they get its shape and dtype.
+        """
         values = np.ascontiguousarray(values, self.dtype(tensor)).reshape(self.shape(tensor))
         self.tensors[tensor].buffer = self._add_buffer(values)
 
@@ -133,13 +139,16 @@ class FlatModel:
         return int(self.tensors[tensor].quantization.quantizedDimension)
 
     def zero_point(self, tensor: int) -> int:
+        """The code of 0; of weights, of all channels."""
         return int(self.tensors[tensor].quantization.zeroPoint[0])
 
     def consumers(self, tensor: int) -> list[Any]:
+        """The ops that read it, in their order."""
         # Lists: looking for a number in a small array takes ten times as long.
         return [op for op in self.operators if tensor in op.inputs.tolist()]
 
     def producer(self, tensor: int) -> Any | None:
+        """The first op that writes it, None for an input, a constant or a variable."""
         return next((op for op in self.operators if tensor in op.outputs.tolist()), None)
 
     def add_tensor(

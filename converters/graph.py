@@ -66,6 +66,7 @@ class Graph:
         self.output = self.input
 
     def consumers(self, node: Node) -> list[Node]:
+        """The nodes that read it, in their order."""
         return [n for n in self.nodes if any(x is node for x in n.inputs)]
 
     def only_reader(self, node: Node) -> Node | None:
@@ -79,6 +80,7 @@ class Graph:
         self.redirect(node, node.inputs[0])
 
     def redirect(self, old: Node, new: Node) -> None:
+        """All that read `old` read `new`, but `new` itself."""
         for reader in self.nodes:
             if reader is not new:
                 reader.rewire({old: new})

@@ -87,7 +87,15 @@ def backward_scratch(flat: FlatModel, op: Any) -> int:
 
 
 def to_steps(values: np.ndarray, dtype: Any) -> np.ndarray:
-    """Learned float32 weights or biases as the int8 or int32 of a plain model."""
+    """Learned weights or biases as those of a plain model: halves up, saturated.
+
+    Args:
+        values: float32, in steps of their scales.
+        dtype: int8 (-127 to 127) or int32.
+
+    Returns:
+        That type, of the same shape.
+    """
     if np.dtype(dtype) == np.int8:
         return np.clip(np.floor(values + 0.5), -127, 127).astype(np.int8)
     whole = np.floor(values.astype(np.float64) + 0.5)

@@ -44,7 +44,7 @@ def kernel_to_op(layer: keras.layers.Layer) -> np.ndarray:
 
 
 def kernel_from_op(layer: keras.layers.Layer, kernel: np.ndarray) -> np.ndarray:
-    """The inverse of `kernel_to_op`."""
+    """The inverse of `kernel_to_op`: an op's weights in the layout of the Keras layer."""
     import keras
 
     if isinstance(layer, keras.layers.DepthwiseConv2D):

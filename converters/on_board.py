@@ -52,7 +52,15 @@ class OnBoard:
     errors: ErrorType | None = None
 
     def with_references(self, model: bytes, samples: np.ndarray | None) -> OnBoard:
-        """With the int8 samples that a reselection observes neurons on, where it does."""
+        """With the int8 samples that a reselection observes neurons on, where it does.
+
+        Args:
+            model: int8, whose input's quantization they get.
+            samples: float [N, *input] to choose from.
+
+        Raises:
+            UserError: there are none, or too few.
+        """
         if self.reselection is None or not self.reselection.observes:
             return self
         if samples is None:

@@ -17,6 +17,14 @@ from tf_odl.methods import Mask, SkipRule, Sparsifier
 def export_record(
     name: str, data: bytes, masks: Mapping[str, Mask], board: OnBoard
 ) -> dict[str, Any]:
+    """The contents of export.json, as far as model, masks and board say them.
+
+    Args:
+        name: of the model.
+        data: model.tflite.
+        masks: of every weighted layer.
+        board: what the training graph was made for.
+    """
     return {
         "tf_odl": __version__,
         "model": name,

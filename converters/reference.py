@@ -116,7 +116,15 @@ def input_quantization(model: bytes) -> tuple[float, int]:
 
 
 def quantize_input(model: bytes, x: np.ndarray) -> np.ndarray:
-    """The int8 codes of real samples for a model: round half to even, saturate at -128 and 127."""
+    """The codes of real samples for a model: halves to even, saturated at -128 and 127.
+
+    Args:
+        model: int8.
+        x: float [N, *input].
+
+    Returns:
+        int8 of the same shape.
+    """
     scale, zero_point = input_quantization(model)
     codes = np.round(np.asarray(x, np.float32) / np.float32(scale)) + zero_point
     return np.clip(codes, -128, 127).astype(np.int8)

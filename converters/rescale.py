@@ -79,6 +79,7 @@ def _weighted(flat: FlatModel) -> list[Any]:
 
 
 def has_bias(op: Any) -> bool:
+    """Whether a weighted op adds one."""
     return len(op.inputs) > 2 and op.inputs[2] >= 0
 
 
@@ -189,7 +190,7 @@ def _requantize_bias(flat: FlatModel, op: Any, old_steps: np.ndarray) -> None:
 
 
 def set_bias_scale(flat: FlatModel, bias: int, steps: np.ndarray) -> None:
-    """Let one unit of a bias tensor, or of each of its elements, be worth `steps`."""
+    """Let one unit of a bias, or of each of its elements, be worth `steps`, float [1] or [n]."""
     from tf_odl.converters.flatbuffer import schema
 
     quantization = schema().QuantizationParametersT()

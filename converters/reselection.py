@@ -77,7 +77,7 @@ class Reselection:
         }
 
     def reference_samples(self, samples: np.ndarray) -> np.ndarray:
-        """`references` of the samples, spread evenly.
+        """`references` of the samples [N, *input], spread evenly.
 
         Raises:
             UserError: there are fewer.

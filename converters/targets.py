@@ -22,9 +22,11 @@ class Processor:
     milliwatts: float
 
     def milliseconds(self, instructions: float) -> float:
+        """What so many instructions of a Cortex-M4 take here."""
         return instructions * self.instructions * self.cycles / self.megahertz / 1000
 
     def microjoules(self, instructions: float) -> float:
+        """What the chip draws meanwhile."""
         return self.milliseconds(instructions) * self.milliwatts
 
 

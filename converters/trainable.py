@@ -21,6 +21,16 @@ def allowed_masks(
     """The mask of every weighted layer.
 
     Where nothing else says what trains, that are all layers but `frozen`, or all if all are frozen.
+
+    Args:
+        neurons: of each layer, in the order of the forward pass.
+        masks: of the layers that train; the others are frozen.
+        layers: names of those that train, or of a window of one, `conv[8:16]`.
+        train_layers: only so many of the last ones.
+        frozen: layers that the model itself does not train.
+
+    Raises:
+        UserError: no layer has weights, or a name, a window or `train_layers` does not fit them.
     """
     sites = list(neurons)
     if (masks, layers, train_layers) == (None, None, None) and set(frozen) < set(sites):
@@ -75,4 +85,5 @@ def last_layers(masks: Mapping[str, Mask], count: int) -> dict[str, Mask]:
 
 
 def trains(mask: Mask) -> bool:
+    """Whether any of its neurons updates."""
     return bool(mask.kernel.any() or mask.bias.any())

@@ -51,7 +51,7 @@ def with_variables(model: bytes, graph: bytes, variables: Sequence[np.ndarray]) 
         model: model.tflite.
         graph: the model_train.tflite made from it.
         variables: int8 weights with their residuals, or changes of weights, and int32 biases in
-            the order of TFODL_SEED.
+            the order and the shapes of TFODL_SEED.
 
     Raises:
         UserError: the three do not belong together.
@@ -109,8 +109,8 @@ def write_back(folded: keras.Model, graph: bytes, variables: Sequence[np.ndarray
         folded: model_folded.keras of the export.
         graph: model_train.tflite of the export; it has the scales.
         variables: int8 weights with their residuals, or changes of weights, and int32 biases in
-            the order of TFODL_SEED. Residuals are part of the learned weights; sums that have
-            changed no weight are not.
+            the order and the shapes of TFODL_SEED. Residuals are part of the learned weights; sums
+            that have changed no weight are not.
 
     Raises:
         UserError: the three do not belong together.

@@ -57,7 +57,7 @@ def layer_mask(
         layer: the layer.
         ratio: 0 for the bias alone; otherwise of max(1, floor(ratio * channels)) channels.
         channels: what a channel is, see `channel_order`.
-        order: the channels, most wanted first; the first ones by default, which cost the same.
+        order: int [channels], most wanted first; the first ones by default, which cost the same.
     """
     bias = np.ones(layer.neurons, bool)
     if ratio == 0:
@@ -82,7 +82,14 @@ def masks_of(
     kernels: Mapping[str, np.ndarray],
     channels: Channels,
 ) -> Masks:
-    """The masks of a scheme; channels by the magnitude of their weights."""
+    """The masks of a scheme; channels by the magnitude of their weights.
+
+    Args:
+        scheme: which layers update, and the share of their channels.
+        layers: all of the model, in the order of the forward pass.
+        kernels: by layer, as `channel_order` takes them.
+        channels: what a channel is.
+    """
     masks = {x.name: all_neurons(x, False) for x in layers}
     masks[layers[-1].name] = all_neurons(layers[-1])
     for layer in layers[max(0, len(layers) - scheme.biases) : -1]:

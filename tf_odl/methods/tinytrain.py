@@ -58,7 +58,7 @@ def fill_layers(
     Args:
         trainable: the layers to choose from.
         layers: all layers of the model, which the error may have to cross.
-        fisher: F_o of every neuron; ties go to the lower index.
+        fisher: F_o of every neuron by layer, float [neurons]; ties go to the lower index.
         budget: memory, never exceeded.
         compute: share of the dense backward MACs of full training, never exceeded.
     """

@@ -148,7 +148,7 @@ def _compiled_mask(bits: tf.Tensor, k: tf.Tensor) -> tf.Tensor:
 
 
 def round_half_up(x: tf.Tensor) -> tf.Tensor:
-    """round() for values >= 0 as C has it; TensorFlow's own rounds halves to even."""
+    """C's round() of floats >= 0, int32 of the same shape; TensorFlow's rounds halves to even."""
     import tensorflow as tf
 
     return tf.cast(tf.floor(x + 0.5), tf.int32)

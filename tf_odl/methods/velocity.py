@@ -65,7 +65,10 @@ class WatchesVelocity(Selector):
         outputs: Sequence[np.ndarray],
         state: SelectorState,
     ) -> SelectorState:
-        """Update phi, dphi and v of every neuron; the first call only remembers the outputs."""
+        """Update phi, dphi and v of every neuron, float64 [neurons].
+
+        The first call only remembers the outputs, float [samples, positions, neurons] by layer.
+        """
         new: dict[str, np.ndarray] = {}
         for layer, now in zip(layers, outputs, strict=True):
             key = layer.name

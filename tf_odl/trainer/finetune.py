@@ -139,6 +139,9 @@ def start(settings: Settings, run_dir: Path, *, loader: Loader = load_data) -> N
         settings: of the run.
         run_dir: where it shall be.
         loader: gives the data of some settings, for callers who have them at hand.
+
+    Raises:
+        UserError: the directory holds something, or model, data and settings do not fit.
     """
     run_dir = Path(run_dir)
     if run_dir.exists() and (not run_dir.is_dir() or any(run_dir.iterdir())):

@@ -39,11 +39,14 @@ class Hooks:
     """What to do at the weighted layers; override what is needed."""
 
     def pre_activation(self, name: str, x: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
-        """Called with a site's input and pre-activation; the activation gets what it returns."""
+        """Called with a site's input and pre-activation, both with the batch in front.
+
+        The activation gets what it returns.
+        """
         return z
 
     def output(self, name: str, y: tf.Tensor) -> None:
-        """Called with a site's output after the layer's own activation."""
+        """Called with a site's output after the layer's own activation, [batch, ..., neurons]."""
 
     def batch_normalization(self, layer: keras.layers.Layer, x: tf.Tensor, training: Any) -> Any:
         """Called with a batch normalization's input; returns the `training` it shall use."""

@@ -48,6 +48,9 @@ def wanted(
     """What `fit` compares outputs with: for the training samples, and the test samples with theirs.
 
     An autoencoder is tested on normal samples.
+
+    Returns:
+        int64 [N] classes, float32 [N, 1] of two, [N, targets], or [N, *output] of an autoencoder.
     """
     if loss is Loss.RECONSTRUCTION:
         shape = (-1, *model.outputs[0].shape[1:])

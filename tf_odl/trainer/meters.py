@@ -47,7 +47,10 @@ class EffortMeter(keras.metrics.Metric):
         self.totals.assign_add([0.0, 0.0, 0.0, 0.0, 0.0, float(samples)])
 
     def result(self) -> dict[str, tf.Tensor]:
-        """LOGS; shares are of all samples, resting ones included, and 0 before the first."""
+        """LOGS, float64 scalars: shares of all samples, resting ones included, and MACs.
+
+        Shares are 0 before the first sample.
+        """
         totals = tf.convert_to_tensor(self.totals)
         nominal, nonzero, visited, trained, repeated, resting = tf.unstack(totals)
         samples = visited + resting

@@ -132,6 +132,7 @@ class OdlModel(keras.Model):
     # -- structure ---------------------------------------------------------------------------
 
     def layer(self, name: str) -> WeightedLayer:
+        """A weighted layer as methods see it."""
         return self.sites[name].layer
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
@@ -361,7 +362,7 @@ class OdlModel(keras.Model):
 
     @property
     def rest_state(self) -> dict[str, np.ndarray]:
-        """Who of the stored samples rests; empty where nobody does."""
+        """`RestingSamples.state` of the stored samples; empty where nobody rests."""
         return self.resting.state() if self.resting is not None and self.rests else {}
 
     @rest_state.setter

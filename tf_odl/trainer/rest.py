@@ -79,7 +79,7 @@ class RestingSamples:
         return self.due.numpy() <= self.middle.numpy()
 
     def state(self) -> dict[str, np.ndarray]:
-        """skips and due, to be saved."""
+        """`skips`, int32 [N], and `due`, float32 [N] in epochs, to be saved."""
         return {"skips": self.skips.numpy(), "due": self.due.numpy()}
 
     def visited(self, ids: tf.Tensor, trained: tf.Tensor) -> None:

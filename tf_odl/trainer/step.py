@@ -52,9 +52,10 @@ class Decision(NamedTuple):
 
 
 def error_gate(z: tf.Tensor, backward: Sparsify, known: tf.Tensor | None = None) -> tf.Tensor:
-    """Identity forward; backward the error dLoss/dz goes through `backward`.
+    """Identity forward; backward the error dLoss/dz [batch, ...] goes through `backward`.
 
-    Where z is `known` as rows, a graph does not compute it again: gradients need its inputs only.
+    Where z is `known` as rows, float [batch, entries], a graph does not compute it again: gradients
+    need its inputs only.
 
     tf.custom_gradient would do, but in a graph it keeps what it gets, and with it the whole graph
     and its model, until the process ends.
@@ -197,6 +198,8 @@ def decide(
     """Forward pass without a tape over the network, and the skip rule's answer.
 
     Args:
+        x, y, weights: a batch [B, ...], as `fit` gives it.
+        alpha_max: float32 scalar, the largest alpha so far.
         replicas: devices that share the batch, see `replicated_step`.
         shared: where several do.
         samples: who counts, the first so many; all by default.
@@ -292,7 +295,7 @@ class Taped:
         return found.macs
 
     def backward(self, share: tf.Tensor | None = None) -> Backward:
-        """Sparse backward pass of share * loss, which is 1 * loss without one."""
+        """Sparse backward pass of share * loss; share is a float scalar, 1 by default."""
         owner, hooks = self.owner, self.hooks
         weight = owner.optimizer.scale_loss(tf.ones_like(self.loss) if share is None else share)
         gradients = self.tape.gradient(self.loss, self.variables, output_gradients=weight)
@@ -311,7 +314,11 @@ def update(
     variables: Sequence[keras.Variable],
     gradients: Sequence[tf.Tensor | None],
 ) -> None:
-    """Apply the gradients; frozen neurons keep their values whatever the optimizer does."""
+    """Apply the gradients; frozen neurons keep their values whatever the optimizer does.
+
+    Args:
+        variables: that train, each with its gradient of the same shape, or None.
+    """
     pairs = [(g, v) for g, v in zip(gradients, variables, strict=True) if g is not None]
     if owner.method.selector.name == "full":
         owner.optimizer.apply_gradients(pairs)
