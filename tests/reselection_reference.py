@@ -46,7 +46,7 @@ class Reselecting:
         self.costs = [cost for neurons, cost, _ in options.layers for _ in range(neurons)]
         self.zero_points = [zero for neurons, _, zero in options.layers for _ in range(neurons)]
         count = len(self.costs)
-        self.next, self.rounds, self.reselections = 0, 0, 0
+        self.next, self.reselections = 0, 0
         self.seen: list[np.ndarray] = []
         self.before: np.ndarray | None = None
         self.phi, self.change = np.ones(count, f32), np.zeros(count, f32)
@@ -81,7 +81,6 @@ class Reselecting:
             return None
         now = np.stack(self.seen, 1)
         before, self.before = self.before, now
-        self.rounds += 1
         if before is None:
             return None
         for neuron in range(len(self.costs)):

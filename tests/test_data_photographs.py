@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -169,7 +168,6 @@ def test_persons_in_two_folders(tmp_path):
     assert [c for c, _ in both] == [*data.y_train, *data.y_test]
 
 
-Write = Callable[[Path], None]
 SETS = [
     ("flowers102", write_flowers, "image_00003.jpg", "jpg, imagelabels.mat", "vgg/data/flowers"),
     ("food101", write_food, "1002.jpg", "images and meta", "food-101"),

@@ -43,9 +43,6 @@ THREE = [
     layer("hidden", 6, 8, bias=False, input_size=36, depth=1),
     layer("out", 3, 6),
 ]
-PARAMETERS = {"conv": 21, "hidden": 8, "out": 7}
-BYTES = {"conv": 18 + 4, "hidden": 8 + 4, "out": 6 + 4}
-SAVED_INPUT = {"conv": 50, "hidden": 36, "out": 6}
 
 
 def rng(seed: int = 0, epoch: int = 0) -> np.random.Generator:

@@ -14,8 +14,6 @@ from tf_odl.methods import get_method
 from tf_odl.trainer import effort
 from tf_odl.trainer.model import OdlModel
 
-NORMALIZATION = keras.layers.BatchNormalization
-
 
 def parameters(model: keras.Model) -> dict[str, int]:
     """All; kernels alone; kernels and biases as they are after folding batch normalization."""

@@ -69,7 +69,6 @@ def train(
     wrap: bool,
     *,
     weighted: bool = False,
-    learning_rates: list[float] | None = None,
 ) -> tuple[list[np.ndarray], dict[str, list[float]]]:
     """Weights and history after EPOCHS epochs, with and without OdlModel around the model."""
     keras.utils.set_random_seed(11)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tarfile
 import zlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +24,6 @@ PIXELS = 3 * 32 * 32
 SIZE = 32
 NPZ = "cifar10*.npz"
 
-Read = Callable[[str], bytes]
 Part = tuple[np.ndarray, np.ndarray]
 
 
