@@ -89,7 +89,8 @@ class _Options:
     def layout(cls) -> list[tuple[str, int, str]]:
         """(name, offset in bytes, "u32", "i32" or "f32") of every field."""
         words = [("abi_version", "u32")]
-        words += [(f.name, f.metadata["word"]) for f in fields(cls) if "word" in f.metadata]  # type: ignore[arg-type]
+        own = fields(cls)  # type: ignore[arg-type]
+        words += [(f.name, f.metadata["word"]) for f in own if "word" in f.metadata]
         return [(name, 4 * i, kind) for i, (name, kind) in enumerate(words)]
 
     @classmethod

@@ -2,8 +2,8 @@
 //
 //   tf-odl teach EXPORT_DIR
 //
-// What was learned and saved is there again after a power cut. sample.h has the form of a sample and
-// what the outputs are, for sensors of your own. Written by tf-odl export.
+// What was learned and saved is there again after a power cut. sample.h has the form of a sample
+// and what the outputs are, for sensors of your own. Written by tf-odl export.
 #include <Chirale_TensorFlowLite.h>
 #include <TfOdl.h>
 

@@ -1,4 +1,4 @@
-// What a sketch calls: steps on samples of its own, events to the PC, saves that come by themselves.
+// What a sketch calls: steps on samples of its own, events to the PC, saves that come unasked.
 #include <stdio.h>
 #include <string.h>
 
@@ -71,7 +71,8 @@ void SamplesAreQuantizedAsOnThePc() {
   // Steps of 1/127: halves to even, then saturation.
   const float steps[][2] = {{0.5f, 0.0f},   {1.5f, 2.0f},     {2.5f, 2.0f},      {-0.5f, 0.0f},
                             {-1.5f, -2.0f}, {2.4f, 2.0f},     {-2.6f, -3.0f},    {127.0f, 127.0f},
-                            {300.0f, 127.0f}, {-300.0f, -128.0f}, {1e30f, 127.0f}, {-1e30f, -128.0f}};
+                            {300.0f, 127.0f}, {-300.0f, -128.0f},
+                            {1e30f, 127.0f}, {-1e30f, -128.0f}};
   const float scale = board.device.model().input_scale;
   for (const auto& step : steps) {
     const float value = step[0] * scale;
@@ -186,9 +187,8 @@ class Half final : public tfodl::Learner {
 void ARegressionSaysAndLearnsNumbers() {
   Half learner;
   Line line;
-  tfodl::Device device(&learner, nullptr, &line,
-                       tfodl::Clock{[]() { return g_milliseconds; }, []() -> uint32_t { return 0; }},
-                       "test");
+  const tfodl::Clock clock{[]() { return g_milliseconds; }, []() -> uint32_t { return 0; }};
+  tfodl::Device device(&learner, nullptr, &line, clock, "test");
   const float sample[2] = {3.0f, -5.5f}, targets[2] = {1.25f, -8.0f};
   Require(!device.learnTargets(sample, targets).ok && device.output(0) == 0.0f, "before begin()");
   Require(device.begin() && device.predict(sample).ok, "predict");

@@ -76,13 +76,15 @@ void RunLayer(Random* random, const Layer& layer, LayerKind kind) {
   Check(state.get()->rng != 0, "the generator reached 0");
   for (uint32_t neuron = 0; neuron < o.out_c; ++neuron) {
     const bool frozen = !layer.MayUpdate(neuron);
-    Check(accumulates || !(frozen || !layer.Has(kUpdateBias)) || bias[neuron] == bias_before[neuron],
+    const bool bias_rests = frozen || !layer.Has(kUpdateBias);
+    Check(accumulates || !bias_rests || bias[neuron] == bias_before[neuron],
           "a bias moved that may not");
     for (uint32_t j = 0; j < fan_in; ++j) {
       const uint32_t i = depthwise ? j * o.out_c + neuron : neuron * fan_in + j;
       Check(!accumulates || weights[i] == weights_before[i], "a weight moved instead of its sum");
       Check(weights[i] >= -127, "a weight left [-127, 127]");
-      Check(!(frozen || !updates) || weights[i] == weights_before[i], "a weight moved that may not");
+      Check(!(frozen || !updates) || weights[i] == weights_before[i],
+            "a weight moved that may not");
       Check(accumulates || !(frozen || !layer.Has(kResidual)) || residual[i] == residual_before[i],
             "a residual moved that may not");
     }
@@ -135,7 +137,8 @@ void TryXent(Random* random, const Blob& blob, bool intact, Counts* counts) {
   StateMemory state(random, 0);
   Report report;
   const int32_t label = random->Int(-2, 22);
-  const bool known = XentStep(xent, logits.data(), classes, label, state.get(), error.data(), &report);
+  const bool known =
+      XentStep(xent, logits.data(), classes, label, state.get(), error.data(), &report);
   Check(known == (label < static_cast<int32_t>(classes)), "a wrong label was taken");
   Check(IsFinite(report.alpha) && report.alpha <= 2.001f, "alpha is no sum of probabilities");
   ++counts->ran;

@@ -180,7 +180,8 @@ struct Author {
         break;
       case 11: {
         Put(&payload, Random(4), 1);
-        const uint32_t bits[] = {0x3c23d70a, 0, 0x7fc00000, 0x7f800000, 0xbf800000, Random(1u << 31)};
+        const uint32_t bits[] = {0x3c23d70a, 0,          0x7fc00000,
+                                 0x7f800000, 0xbf800000, Random(1u << 31)};
         Put(&payload, bits[Random(6)], 4);
         break;
       }

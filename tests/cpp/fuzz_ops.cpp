@@ -260,9 +260,10 @@ Node SquaredErrorNode(Random* random) {
 
 Node RateNode(Random* random) {
   Node node;
-  const RateOptions options = {kAbiVersion,          random->Size(0, 2),
-                               random->Size(1, 9),   random->Size(0, 9),
-                               random->Float(0, 1),  random->Chance(50) ? 0.0f : random->Float(0, 2)};
+  const RateOptions options = {
+      kAbiVersion,         random->Size(0, 2),  random->Size(1, 9),
+      random->Size(0, 9),  random->Float(0, 1),
+      random->Chance(50) ? 0.0f : random->Float(0, 2)};
   node.options = Pack(options);
   node.inputs = {Make(kTfLiteInt32, kStateWords), Make(kTfLiteFloat32, kReportFloats)};
   return node;

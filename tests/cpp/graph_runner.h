@@ -5,7 +5,8 @@
 //
 //   u16 tensors, u16 nodes
 //   per tensor:  u8 type (0 float32, 1 int32, 2 int8), u8 1 when constant, u8 rank, i16 dims[rank]
-//   per node:    u8 hash of the op's name, u16 length, options[length], u8 inputs, u8 outputs, i16 tensors[...]
+//   per node:    u8 hash of the op's name, u16 length, options[length], u8 inputs, u8 outputs,
+//                i16 tensors[...]
 //
 // What is missing at the end reads as zero.
 #ifndef TFODL_TESTS_GRAPH_RUNNER_H_

@@ -1,6 +1,6 @@
-// Trains every graph of a generated list for 1000 steps (tests/training_graphs.py) and prints a hash
-// of all that the steps have written. The same numbers have to come out on every platform, whatever
-// instructions it has.
+// Trains every graph of a generated list for 1000 steps (tests/training_graphs.py) and prints a
+// hash of all that the steps have written. The same numbers have to come out on every platform,
+// whatever instructions it has.
 #include <stdio.h>
 
 #include "graph_list.h"

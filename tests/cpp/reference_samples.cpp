@@ -1,5 +1,5 @@
-// The order of steps that TflmLearner takes where reference samples are wanted: prints the label and
-// the input of each. TensorFlow Lite Micro is a stand-in that wants both samples before the first
+// The order of steps that TflmLearner takes where reference samples are wanted: prints label and
+// input of each. TensorFlow Lite Micro is a stand-in that wants both samples before the first
 // labelled one and after each of them; the pointers to parts of a model only tell types apart.
 #include <stdio.h>
 

@@ -87,7 +87,9 @@ struct Trained {
     weights = RandomInt8(random, FanIn(options, kind) * options.out_c, -127);
     bias = RandomInt32(random, options.out_c);
     if (layer.Has(kResidual)) residual.resize(weights.size());
-    if (layer.Has(kAccumulate)) residual.resize(2 * SummedNeurons(layer, kind) * FanIn(options, kind));
+    if (layer.Has(kAccumulate)) {
+      residual.resize(2 * SummedNeurons(layer, kind) * FanIn(options, kind));
+    }
     error_x.resize(layer.InputCount());
     scratch.resize(FanIn(options, kind));
   }
@@ -236,7 +238,9 @@ void RunConvolutions(Random* random, Hash* hash) {
       if (CanWorkInPlace(o)) {
         std::vector<int8_t> scratch(4 * InPlaceScratchWords(o)), map = x;
         DepthwiseConv2DInPlace(conv, weights.data(), added, scratch.data(), map.data());
-        if (memcmp(map.data(), y.data(), y.size()) != 0) printf("FAILED: in place it is something else\n");
+        if (memcmp(map.data(), y.data(), y.size()) != 0) {
+          printf("FAILED: in place it is something else\n");
+        }
       }
     }
     hash->Add(y);

@@ -29,7 +29,8 @@ struct Field {
 };
 
 #define TFODL_FIELD(type, field) \
-  {#type, #field, static_cast<uint32_t>(offsetof(tfodl::type, field)), WordName(tfodl::type().field)}
+  {#type, #field, static_cast<uint32_t>(offsetof(tfodl::type, field)), \
+   WordName(tfodl::type().field)}
 #define TFODL_SKIP_FIELD(type, field) \
   {#type, #field, static_cast<uint32_t>(offsetof(tfodl::type, skip.field)), \
    WordName(tfodl::type().skip.field)}

@@ -1,7 +1,8 @@
 // Appends the training ops to the op resolver of the tflite-micro wheel.
 //
-// The wheel calls a "registerer" with its PythonOpsResolver, which is a MicroMutableOpResolver<200>.
-// AddCustom is inlined in the wheel, so the registrations are written into the resolver's table:
+// The wheel calls a "registerer" with its PythonOpsResolver, which is a
+// MicroMutableOpResolver<200>. AddCustom is inlined in the wheel, so the registrations are written
+// into the resolver's table:
 //
 //   vptr | Registration[200] | unsigned length | ...
 //

@@ -8,7 +8,8 @@
 // Then, with model_data.h of an export (examples/Teach has the whole sketch):
 //
 //   static tflite::MicroMutableOpResolver<5 + tfodl::kOpCount> resolver;
-//   static tfodl::TflmLearner learner(model_train_tflite, resolver, tfodl::MakeArena<9000>(), 9000);
+//   static tfodl::TflmLearner learner(model_train_tflite, resolver,
+//                                     tfodl::MakeArena<9000>(), 9000);
 //   static tfodl::BoardStorage storage;
 //   static tfodl::ArduinoDevice device(learner, storage, Serial);
 //

@@ -53,7 +53,7 @@ uint32_t __udivsi3(uint32_t a, uint32_t b) {
 
 uint32_t __umodsi3(uint32_t a, uint32_t b) { return a - b * __udivsi3(a, b); }
 
-// -- IEEE 754 single precision, rounded to nearest, ties to even -----------------------------------
+// -- IEEE 754 single precision, rounded to nearest, ties to even ----------------------------------
 
 #define INFINITY_BITS 0x7f800000u
 #define NAN_BITS 0x7fc00000u

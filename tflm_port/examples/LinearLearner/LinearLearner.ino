@@ -3,8 +3,8 @@
 //   tf-odl teach --port PORT --data hapt --data-dir DIR
 //
 // The features are the 561 of the data set HAPT (six activities of a person who carries a phone),
-// with mean 0 and deviation 1. Softmax regression needs no TensorFlow Lite Micro. What was learned and saved
-// is there again after a power cut.
+// with mean 0 and deviation 1. Softmax regression needs no TensorFlow Lite Micro. What was learned
+// and saved is there again after a power cut.
 #include <TfOdl.h>
 
 static const tfodl::LinearModel model(561, 6);  // features, classes

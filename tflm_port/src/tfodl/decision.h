@@ -46,7 +46,7 @@ TFODL_INLINE bool Skips(const SkipSettings& settings, float decision) {
 }
 
 // A sample with this loss and alpha = sum |error|: fills the report but the prediction, counts, and
-// sets state->active. A loss that is not finite abandons the step; alpha is finite where the loss is.
+// sets state->active. A loss that is not finite abandons the step; else alpha is finite, too.
 void Decide(const SkipSettings& settings, float loss, float alpha, State* state, Report* report);
 
 }  // namespace tfodl

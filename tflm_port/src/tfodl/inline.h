@@ -22,8 +22,8 @@
 #define TFODL_HOT
 #endif
 
-// Hides from the compiler what a variable is: where an index counts up to 0 from below and addresses
-// all arrays from their ends, it would make a pointer for each of them, and a comparison.
+// Hides from the compiler what a variable is: where an index counts up to 0 from below and
+// addresses all arrays from their ends, it would make a pointer for each of them, and a comparison.
 #if defined(__GNUC__)
 #define TFODL_OPAQUE(variable) __asm__("" : "+r"(variable))
 #else

@@ -134,8 +134,8 @@ struct Layer {
 // Weights of one neuron: kernel_h * kernel_w * in_c; depthwise: kernel_h * kernel_w.
 uint32_t FanIn(const LayerOptions& options, LayerKind kind);
 
-// Of kAccumulate: how many numbers sums hold of a layer's weights, in rows of neurons that may update.
-// The weights of depthwise neurons are not in rows of their own, so there all neurons have sums.
+// Of kAccumulate: how many numbers sums hold of a layer's weights, in rows of neurons that may
+// update. Weights of depthwise neurons are in no rows of their own: there all neurons have sums.
 uint32_t SummedNeurons(const Layer& layer, LayerKind kind);
 
 // What a mask takes in memory.

@@ -10,7 +10,7 @@ namespace tfodl {
 
 // A variable, in the order of TFODL_SEED.
 struct Variable {
-  void* data;      // int8 weights, int32 biases or int8 masks, may be read and written between steps
+  void* data;  // int8 weights, int32 biases or int8 masks, may be read and written between steps
   uint32_t bytes;
 };
 

@@ -1,4 +1,4 @@
-// The state tensor `tfodl/state` (int32 words) seen as a struct. docs/training-graph.md lists the words.
+// The state tensor `tfodl/state` (int32 words) as a struct. docs/training-graph.md lists the words.
 #ifndef TFODL_STATE_H_
 #define TFODL_STATE_H_
 

@@ -33,8 +33,8 @@ namespace tfodl {
 
 class TflmLearner final : public Learner {
  public:
-  // model: model_train.tflite; the resolver has its forward ops and the training ops (AddOps) by the
-  // time of Begin(). All have to stay. The arena is used by nobody else.
+  // model: model_train.tflite; the resolver has its forward ops and the training ops (AddOps) by
+  // the time of Begin(). All have to stay. The arena is used by nobody else.
   TflmLearner(const void* model, const MicroOpResolver& resolver, uint8_t* arena,
               uint32_t arena_bytes)
       : model_data_(model), resolver_(resolver), arena_(arena), arena_bytes_(arena_bytes) {}

@@ -12,7 +12,9 @@ uint32_t EncodeFrame(const Frame& frame, uint8_t encoded[kMaxEncoded]) {
   plain[0] = kProtocolVersion;
   plain[1] = frame.type;
   PutU16(plain + 2, frame.sequence);
-  if (frame.payload_bytes > 0) memcpy(plain + kFrameHeaderBytes, frame.payload, frame.payload_bytes);
+  if (frame.payload_bytes > 0) {
+    memcpy(plain + kFrameHeaderBytes, frame.payload, frame.payload_bytes);
+  }
   const uint32_t checked = kFrameHeaderBytes + frame.payload_bytes;
   PutU16(plain + checked, Crc16(plain, checked));
   encoded[0] = 0;  // ends whatever the sketch has printed

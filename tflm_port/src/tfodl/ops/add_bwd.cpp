@@ -1,8 +1,8 @@
 // TFODL_ADD_BWD: the error of a sum belongs to each summand, whatever their scales. Also of RELU,
 // RELU6 and QUANTIZE, which have one input.
 //
-// inputs: error, state, y; outputs: [error_2]. What the activation lets pass stays in `error`, which
-// becomes the error of the first summand; error_2 is a copy for the second.
+// inputs: error, state, y; outputs: [error_2]. What the activation lets pass stays in `error`,
+// which becomes the error of the first summand; error_2 is a copy for the second.
 #include <string.h>
 
 #include "tfodl/join_options.h"

@@ -1,7 +1,8 @@
 // Glue shared by the two convolutions: forward ops that keep their fixed-point multipliers in the
 // model, where those of TensorFlow Lite Micro copy them into the arena.
 //
-// inputs: x, weights, bias; outputs: y, [scratch]: of CONV_2D, and of DEPTHWISE_CONV_2D where y is x.
+// inputs: x, weights, bias; outputs: y, [scratch]: of CONV_2D, and where y is x of
+// DEPTHWISE_CONV_2D.
 #ifndef TFODL_OPS_CONV_FWD_H_
 #define TFODL_OPS_CONV_FWD_H_
 

@@ -1,4 +1,5 @@
-// TFODL_DEPTHWISE_CONV_2D_BWD: see layer_bwd.h for its tensors and kernels/depthwise_conv_2d_backward.h for what it computes.
+// TFODL_DEPTHWISE_CONV_2D_BWD: see layer_bwd.h for its tensors and
+// kernels/depthwise_conv_2d_backward.h for what it computes.
 #include "tfodl/ops/layer_bwd.h"
 #include "tfodl/ops/ops.h"
 

@@ -1,4 +1,5 @@
-// TFODL_FULLY_CONNECTED_BWD: see layer_bwd.h for its tensors and kernels/fully_connected_backward.h for what it computes.
+// TFODL_FULLY_CONNECTED_BWD: see layer_bwd.h for its tensors and kernels/fully_connected_backward.h
+// for what it computes.
 #include "tfodl/ops/layer_bwd.h"
 #include "tfodl/ops/ops.h"
 

@@ -1,7 +1,7 @@
 // Glue shared by the three weighted backward ops.
 //
-// inputs: error, state, x, y, weights, bias, residual, [masks]; outputs: [error_x], [scratch], which
-// is there when ScratchWords is not 0.
+// inputs: error, state, x, y, weights, bias, residual, [masks]; outputs: [error_x], [scratch],
+// which is there when ScratchWords is not 0.
 #ifndef TFODL_OPS_LAYER_BWD_H_
 #define TFODL_OPS_LAYER_BWD_H_
 

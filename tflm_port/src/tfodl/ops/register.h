@@ -21,7 +21,7 @@ TfLiteStatus AddOps(Resolver& resolver) {
   return kTfLiteOk;
 }
 
-// The ops with errors as bfloat16 in place of float32. TFODL_SEED, which has no errors, is number -1.
+// The ops with errors as bfloat16 in place of float32. TFODL_SEED has no errors: it is number -1.
 constexpr int kBfloat16OpCount = kOpCount - 1;
 
 const char* Bfloat16OpName(int op);

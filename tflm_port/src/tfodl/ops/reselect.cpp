@@ -1,4 +1,4 @@
-// TFODL_RESELECT: the last op. Every so many labelled samples it chooses the neurons that may update.
+// TFODL_RESELECT: the last op. Every so many labelled samples it chooses which neurons may update.
 //
 // inputs: state, masks, label; with kFastestNeurons also velocity, outputs, references (constant)
 // and y of every layer. No outputs.

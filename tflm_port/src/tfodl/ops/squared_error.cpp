@@ -1,7 +1,7 @@
 // TFODL_SQUARED_ERROR: mean squared error, for regression and for autoencoders.
 //
-// inputs: output (int8), label (int32 [1]: negative only infers), state, target (float32, or int8 as
-// the input of an autoencoder); outputs: error (one per output), report.
+// inputs: output (int8), label (int32 [1]: negative only infers), state, target (float32, or int8
+// as the input of an autoencoder); outputs: error (one per output), report.
 #include "tfodl/loss_step.h"
 #include "tfodl/ops/loss.h"
 #include "tfodl/ops/ops.h"

@@ -28,8 +28,8 @@ class Slots {
   // Of the body of the newest image.
   bool ReadBody(uint32_t offset, void* data, uint32_t bytes) const;
 
-  // A new image: StartWrite, AppendBody until the body is complete, Commit. Anything else in between
-  // gives the new image up.
+  // A new image: StartWrite, AppendBody until the body is complete, Commit. Anything else in
+  // between gives the new image up.
   bool StartWrite();
   bool AppendBody(const void* data, uint32_t bytes);
   // CRC-32 of what was appended, and the body so far as it lies in the storage.

@@ -1,4 +1,4 @@
-// Stand-in for both generations, see their c/common.h: the part of a model's flatbuffer that is read.
+// Stand-in for both generations, see their c/common.h: what is read of a model's flatbuffer.
 #ifndef TFODL_TESTS_SCHEMA_GENERATED_H_
 #define TFODL_TESTS_SCHEMA_GENERATED_H_
 
