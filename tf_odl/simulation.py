@@ -10,7 +10,7 @@ import json
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from tf_odl.errors import UserError, reason_of
 from tf_odl.figures import int8_figures
 from tf_odl.files import new_folder
 from tf_odl.learned import LEARNED, LEARNED_INT8, write_models
-from tf_odl.stream_plot import plot_stream
+from tf_odl.stream import Stream
 from tf_odl.task import CLASSIFYING, Loss, check_fits, recorded_loss
 
 CHUNK = 200  # samples between two signs of life
@@ -30,15 +30,13 @@ Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
-class Simulation:
-    """What a board would have done; arrays have one entry per training sample.
+class Simulation(Stream):
+    """What a board would have done.
 
     Of a classifier there are accuracies, of others the mean squared error of the test samples, of
     an autoencoder of the normal ones. before, after: the figures of `tf_odl.figures` on them.
     """
 
-    accuracy_before: float | None
-    accuracy_after: float | None
     error_before: float | None
     error_after: float | None
     before: dict[str, float]
@@ -53,14 +51,6 @@ class Simulation:
     reselections: int
     arena_used_bytes: int
     seconds_per_step: float
-    correct: np.ndarray | None  # bool: right before it was learned from; of a classifier
-    was_trained: np.ndarray  # bool
-    losses: np.ndarray  # float32
-
-    def to_dict(self) -> dict[str, Any]:
-        """The figures without the per-sample arrays."""
-        arrays = ("correct", "was_trained", "losses")
-        return {k: v for k, v in asdict(self).items() if k not in arrays}
 
 
 def read_export(export_dir: Path) -> dict[str, Any]:
@@ -226,16 +216,3 @@ def simulate(
 
 def _squared_error(figures: dict[str, float]) -> float | None:
     return figures["rmse"] ** 2 if "rmse" in figures else figures.get("mse")
-
-
-def plot(result: Simulation, path: Path, title: str) -> None:
-    """Running accuracy and share of trained samples over the stream."""
-    plot_stream(
-        path,
-        title,
-        correct=result.correct,
-        losses=result.losses,
-        was_trained=result.was_trained,
-        accuracy_before=result.accuracy_before,
-        accuracy_after=result.accuracy_after,
-    )

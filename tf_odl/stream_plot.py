@@ -6,51 +6,37 @@ from pathlib import Path
 
 import numpy as np
 
+from tf_odl.stream import Stream
 
-def plot_stream(
-    path: Path,
-    title: str,
-    *,
-    correct: np.ndarray | None,
-    losses: np.ndarray,
-    was_trained: np.ndarray,
-    accuracy_before: float | None,
-    accuracy_after: float | None,
-) -> None:
-    """Running accuracy, else loss, and share of trained samples over the stream, as a PNG.
 
-    Args:
-        correct: bool [samples], right before it was learned from; None of what is no classifier.
-        losses: float [samples], drawn in the place of `correct`.
-        was_trained: bool [samples].
-        accuracy_before: on test samples; None if not measured.
-        accuracy_after: on test samples; None if not measured.
-    """
+def plot_stream(path: Path, title: str, stream: Stream) -> None:
+    """Running accuracy, else loss, and share of trained samples over the stream, as a PNG."""
     from matplotlib.figure import Figure
 
-    window = min(len(losses), max(20, min(200, len(losses) // 20)))
+    count = len(stream.losses)
+    window = min(count, max(20, min(200, count // 20)))
     kernel = np.ones(window) / window
-    steps = np.arange(window, len(losses) + 1)
+    steps = np.arange(window, count + 1)
 
     def running(values: np.ndarray) -> np.ndarray:
         return np.convolve(values, kernel, "valid")
 
     figure = Figure(figsize=(7, 3.8), layout="constrained")
     axis = figure.subplots()
-    if correct is None:
+    if stream.correct is None:
         loss_axis = axis.twinx()
         label = f"loss before learning from it (of the last {window}), right"
-        loss_axis.plot(steps, running(losses), color="#1b6ca8", label=label)
+        loss_axis.plot(steps, running(stream.losses), color="#1b6ca8", label=label)
         loss_axis.set(ylabel="loss", ylim=(0, None))
         loss_axis.spines["top"].set_visible(False)
     else:
         label = f"recognized before learning from it (of the last {window})"
-        axis.plot(steps, 100 * running(correct), color="#1b6ca8", label=label)
+        axis.plot(steps, 100 * running(stream.correct), color="#1b6ca8", label=label)
     label = f"back-propagated (of the last {window})"
-    axis.plot(steps, 100 * running(was_trained), color="#c0392b", label=label)
+    axis.plot(steps, 100 * running(stream.was_trained), color="#c0392b", label=label)
     for value, color, when in (
-        (accuracy_before, "#6c757d", "before"),
-        (accuracy_after, "#1b6ca8", "after"),
+        (stream.accuracy_before, "#6c757d", "before"),
+        (stream.accuracy_after, "#1b6ca8", "after"),
     ):
         if value is not None:
             label = f"test accuracy {when}: {value:.1%}"
@@ -58,6 +44,6 @@ def plot_stream(
     axis.set(xlabel="labelled samples seen", ylabel="%", ylim=(0, 103), title=title)
     axis.grid(alpha=0.25)
     axis.spines["top"].set_visible(False)
-    axis.spines["right"].set_visible(correct is None)
+    axis.spines["right"].set_visible(stream.correct is None)
     figure.legend(loc="outside lower center", ncols=2, fontsize=8, frameon=False)
     figure.savefig(path, dpi=130)

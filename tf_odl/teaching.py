@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from tf_odl.board.messages import Setting
 from tf_odl.board.samples import to_bytes
 from tf_odl.data import Dataset
 from tf_odl.errors import UserError
+from tf_odl.stream import Stream
 
 _RECENT = 100  # samples in the figures of the live view
 
@@ -23,15 +24,12 @@ Figures = Callable[[bytes, Dataset], dict[str, float]]
 
 
 @dataclass(frozen=True)
-class Teaching:
+class Teaching(Stream):
     """What a board made of the samples; arrays have one entry per answered sample.
 
-    Accuracies are None where they were not measured, or where the model has no classes: then
-    before and after hold the figures of `tf_odl.figures` on the test samples, where measured.
+    before, after: the figures of `tf_odl.figures` on the test samples, where measured.
     """
 
-    accuracy_before: float | None
-    accuracy_after: float | None
     before: dict[str, float]
     after: dict[str, float]
     test_samples: int
@@ -42,14 +40,6 @@ class Teaching:
     samples_per_second: float
     microseconds_per_step: float | None
     repeats: int  # requests sent again
-    correct: np.ndarray | None  # bool: right before it was learned from; of a classifier
-    was_trained: np.ndarray  # bool
-    losses: np.ndarray  # float32
-
-    def to_dict(self) -> dict[str, Any]:
-        """The figures without the per-sample arrays."""
-        arrays = ("correct", "was_trained", "losses")
-        return {k: v for k, v in asdict(self).items() if k not in arrays}
 
 
 def teach(

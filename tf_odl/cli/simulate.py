@@ -53,6 +53,7 @@ def simulate(
     from tf_odl import simulation
     from tf_odl.figures import tested
     from tf_odl.files import make_folder, write_file, write_json
+    from tf_odl.stream_plot import plot_stream
 
     record = simulation.read_export(export_dir)
     dataset = data_of_export(record, data, data_dir, shift)
@@ -86,7 +87,7 @@ def simulate(
     make_folder(out)
     write_json(out / "simulation.json", figures)
     title = f"learning inside TFLM: {dataset.name}, {dataset.shift or 'no shift'}"
-    write_file(out / "simulation.png", lambda p: simulation.plot(result, p, title))
+    write_file(out / "simulation.png", lambda p: plot_stream(p, title, result))
     if as_json:
         emit_json(figures)
         return

@@ -72,15 +72,7 @@ def write(result: Teaching, data: Dataset, board: str, out: Path) -> dict[str, A
     if len(result.losses):
         write_file(
             out / "teach.png",
-            lambda path: plot_stream(
-                path,
-                _title(data, board),
-                correct=result.correct,
-                losses=result.losses,
-                was_trained=result.was_trained,
-                accuracy_before=result.accuracy_before,
-                accuracy_after=result.accuracy_after,
-            ),
+            lambda path: plot_stream(path, _title(data, board), result),
         )
     return figures
 
