@@ -19,7 +19,7 @@ namespace {
 using tfodl::LayerKind;
 
 constexpr uint32_t kSteps = 20;
-constexpr uint32_t kSamples = 5;
+constexpr uint32_t kSamples = kMostSamples;
 
 void Print(const char* workload, const char* what, uint32_t value) {
   printf("%s.%s %lu\n", workload, what, static_cast<unsigned long>(value));

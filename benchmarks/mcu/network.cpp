@@ -109,6 +109,11 @@ Network::Network(const LayerShape* shapes, uint32_t count, const Settings& setti
   for (uint32_t i = 0; i < count; ++i) Build(&layers_[i], i, method, i > 0 || settings.input_error);
   windows_ = Pool::Get<int16_t>(2 * scratch);
   for (float*& error : errors_) error = Pool::Get<float>(largest);
+  for (uint32_t i = 0; i < count; ++i) {
+    for (uint32_t sample = 0; sample < samples; ++sample) {
+      layers_[i].tensors[sample] = TensorsOf(i, sample);
+    }
+  }
   state_ = reinterpret_cast<tfodl::State*>(Pool::Get<uint32_t>(tfodl::kStateWords + kMostLayers));
   state_->rng = 88172645u;
   state_->active = 1;
@@ -204,6 +209,20 @@ void Network::Build(TrainedLayer* made, uint32_t index, const Method& method, bo
   }
 }
 
+tfodl::LayerTensors Network::TensorsOf(uint32_t index, uint32_t sample) const {
+  const TrainedLayer& l = layers_[index];
+  const uint32_t above = (count_ - 1 - index) % 2;  // which of the errors is that of its outputs
+  tfodl::LayerTensors tensors = {};
+  tensors.error = errors_[above];
+  tensors.x = index > 0 ? layers_[index - 1].y : inputs_ + sample * InputCount(l.shape.map);
+  tensors.y = l.y;
+  tensors.weights = l.weights;
+  tensors.bias = l.bias;
+  tensors.error_x = l.layer.Has(tfodl::kPropagate) ? errors_[1 - above] : nullptr;
+  tensors.scratch = l.scratch;
+  return tensors;
+}
+
 void Network::Forward(uint32_t sample) {
   const int8_t* x = inputs_ + sample * InputCount(layers_[0].shape.map);
   for (uint32_t i = 0; i < count_; ++i) {
@@ -242,22 +261,9 @@ void Network::Train(uint32_t sample) {
     Loss(static_cast<int32_t>(sample), state_);
     if (state_->active == 0) return;
   }
-  float* error = errors_[0];
-  float* error_x = errors_[1];
   for (uint32_t i = count_; i-- > 0;) {
     const TrainedLayer& l = layers_[i];
-    tfodl::LayerTensors tensors = {};
-    tensors.error = error;
-    tensors.x = i > 0 ? layers_[i - 1].y : inputs_ + sample * InputCount(l.shape.map);
-    tensors.y = l.y;
-    tensors.weights = l.weights;
-    tensors.bias = l.bias;
-    tensors.error_x = l.layer.Has(tfodl::kPropagate) ? error_x : nullptr;
-    tensors.scratch = l.scratch;
-    tfodl::LayerStep(l.layer, l.shape.kind, tensors, state_);
-    float* const below = error_x;
-    error_x = error;
-    error = below;
+    tfodl::LayerStep(l.layer, l.shape.kind, l.tensors[sample], state_);
   }
 }
 

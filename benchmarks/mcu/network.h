@@ -14,6 +14,7 @@
 namespace bench {
 
 constexpr uint32_t kMostLayers = 6;
+constexpr uint32_t kMostSamples = 5;
 
 // Memory of one network; everything is given back at once.
 class Pool {
@@ -82,11 +83,12 @@ struct TrainedLayer {
   int32_t* bias;
   int8_t* y;
   int32_t* scratch;
+  tfodl::LayerTensors tensors[kMostSamples];  // as the op of each sample finds them
 };
 
 class Network {
  public:
-  // `samples` random inputs; sample i belongs to class i.
+  // `samples` random inputs, kMostSamples at most; sample i belongs to class i.
   Network(const LayerShape* shapes, uint32_t count, const Settings& settings, const Method& method,
           uint32_t samples);
 
@@ -107,6 +109,7 @@ class Network {
  private:
   void BuildForward(TrainedLayer* made, bool relu);
   void Build(TrainedLayer* made, uint32_t index, const Method& method, bool propagates);
+  tfodl::LayerTensors TensorsOf(uint32_t index, uint32_t sample) const;
   void Loss(int32_t label, tfodl::State* state);
 
   TrainedLayer layers_[kMostLayers];
