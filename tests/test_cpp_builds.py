@@ -380,7 +380,7 @@ def test_optimization_changes_no_bit(tmp_path: Path, reference_hash: str, flags:
     assert host_hash(tmp_path, *flags.split()) == reference_hash
 
 
-@pytest.mark.parametrize("optimization", ["-Os", "-O3"])
+@pytest.mark.parametrize("optimization", ["-O0", "-Os", "-O3"])
 def test_a_cortex_m4_changes_no_bit(tmp_path: Path, reference_hash: str, optimization: str) -> None:
     """1000 steps of every kind of layer by every update rule, 300 random layers, bare updates."""
     sources = [DRIVERS / "steps.cpp", *KERNELS]

@@ -22,9 +22,9 @@ struct Axis {
 };
 
 // As TensorFlow's SAME or VALID padding.
-inline Axis RandomAxis(Random* random) {
+inline Axis RandomAxis(Random* random, uint32_t window) {
   Axis axis;
-  axis.window = random->Size(1, 4);
+  axis.window = window;
   axis.stride = random->Size(1, 3);
   axis.in = axis.window + random->Size(0, 5);
   if (random->Chance(50)) {
@@ -38,6 +38,8 @@ inline Axis RandomAxis(Random* random) {
   }
   return axis;
 }
+
+inline Axis RandomAxis(Random* random) { return RandomAxis(random, random->Size(1, 4)); }
 
 inline void RandomActivation(Random* random, int32_t* low, int32_t* high) {
   static const int32_t kRanges[][2] = {{-129, 128}, {-128, 128}, {-128, 127}, {-20, 41}};
@@ -84,15 +86,18 @@ inline LayerOptions RandomLayerOptions(Random* random, LayerKind kind) {
 }
 
 inline ConvOptions RandomConvOptions(Random* random, LayerKind kind) {
-  const Axis rows = RandomAxis(random);
-  const Axis columns = RandomAxis(random);
-  const uint32_t in_c = random->Chance(20) ? 1 : random->Size(1, 13);
+  // 3x3 of one channel is computed in a way of its own, and so is what has no bounds but int8's.
+  const bool are_nine = random->Chance(20);
+  const Axis rows = are_nine ? RandomAxis(random, 3) : RandomAxis(random);
+  const Axis columns = are_nine ? RandomAxis(random, 3) : RandomAxis(random);
+  const uint32_t in_c = are_nine || random->Chance(20) ? 1 : random->Size(1, 13);
   const bool depthwise = kind == LayerKind::kDepthwiseConv2D;
   const uint32_t out_c = depthwise ? in_c * random->Size(1, 2) : random->Size(1, 11);
   const uint32_t first = random->Chance(30) ? random->Size(0, 5) : 0;
   const uint32_t y_c = first + out_c + (random->Chance(30) ? random->Size(0, 5) : 0);
-  const int32_t low = random->Int(-128, 0);
-  const int32_t high = random->Int(0, 127);
+  const bool is_bounded = random->Chance(50);
+  const int32_t low = is_bounded ? random->Int(-128, 0) : -128;
+  const int32_t high = is_bounded ? random->Int(0, 127) : 127;
   return ConvOptions{kAbiVersion,
                      rows.in,
                      columns.in,
@@ -116,14 +121,15 @@ inline ConvOptions RandomConvOptions(Random* random, LayerKind kind) {
 
 inline FullyConnectedOptions RandomFullyConnectedOptions(Random* random) {
   const uint32_t out_c = random->Size(1, 11);
+  const bool is_bounded = random->Chance(50);
   return FullyConnectedOptions{kAbiVersion,
                                random->Chance(70) ? 1 : random->Size(2, 4),
                                random->Size(1, 41),
                                out_c,
                                random->Int(-128, 127),
                                random->Int(-128, 127),
-                               random->Int(-128, 0),
-                               random->Int(0, 127),
+                               is_bounded ? random->Int(-128, 0) : -128,
+                               is_bounded ? random->Int(0, 127) : 127,
                                random->Chance(70) ? 1 : out_c};
 }
 

@@ -11,7 +11,9 @@
 
 #include "tfodl/inline.h"
 
-#if defined(__GNUC__) && defined(__ARM_FEATURE_SIMD32) && defined(__ARMEL__)
+// Without optimization a compiler finds no registers for the larger blocks of assembler.
+#if defined(__GNUC__) && defined(__ARM_FEATURE_SIMD32) && defined(__ARMEL__) && \
+    defined(__OPTIMIZE__)
 #define TFODL_HAS_DSP 1
 #else
 #define TFODL_HAS_DSP 0
@@ -36,7 +38,13 @@ TFODL_INLINE void StoreWord(void* bytes, uint32_t word) { memcpy(bytes, &word, s
 
 // A pair of the low halves of two numbers.
 TFODL_INLINE uint32_t MakePair(int32_t low, int32_t high) {
+#if TFODL_HAS_DSP
+  uint32_t result;
+  __asm__("pkhbt %0, %1, %2, lsl #16" : "=r"(result) : "r"(low), "r"(high));
+  return result;
+#else
   return (static_cast<uint32_t>(low) & 0xffffu) | static_cast<uint32_t>(high) << 16;
+#endif
 }
 
 // Sums of four channels, or of four elements.
@@ -175,9 +183,10 @@ TFODL_INLINE uint32_t ClampBytes(uint32_t bytes, uint32_t low, uint32_t high) {
 }
 
 // Adds to the sums of window 0 up to their end, and to those of window 1, 16 bytes behind, the
-// products of rows of weights, two at a time; returns what is behind these. Of each group `elements`
-// has 0 and 2 of window 0 and of window 1, then 1 and 3. One block, because a compiler finds no 13
-// registers for its instructions. Behind the first group one that makes the others even comes first.
+// products of rows of weights, two at a time; returns what is behind these. Of each group
+// `elements` has 0 and 2 of window 0 and of window 1, then 1 and 3. One block, because a compiler
+// finds no 13 registers for its instructions. Behind the first group one that makes the others even
+// comes first.
 TFODL_INLINE const int8_t* MultiplyWindows(const WindowPair* pair, const int8_t* weights,
                                            int32_t* sums) {
 #define TFODL_PRODUCTS                             \
@@ -238,6 +247,53 @@ TFODL_INLINE const int8_t* MultiplyWindows(const WindowPair* pair, const int8_t*
 #undef TFODL_GROUP
 #undef TFODL_PRODUCTS
   return weights;
+}
+
+// The window of a 3x3 kernel on one channel, in scan order, and what its outputs are shifted by.
+struct NineInputs {
+  uint32_t x02, x13, x46, x57;  // pairs of inputs
+  uint32_t x8;                  // the last one, and in the high half the zero point of the outputs
+};
+
+// The outputs from y to `end`, one at least: of each a bias plus nine weights times the inputs,
+// scaled to int8 as Requantizer does it where it IsPlain.
+TFODL_INLINE void MultiplyNine(const NineInputs& inputs, const int8_t* weights, const int32_t* bias,
+                               const uint8_t* multipliers, const int8_t* shifts, int8_t* y,
+                               const int8_t* end) {
+  int32_t sum;
+  uint32_t bytes, t;
+  __asm__ volatile(
+      "1:\n\t"
+      "ldr %[bytes], [%[weights]], #4\n\t"
+      "ldr %[sum], [%[bias]], #4\n\t"
+      "sxtb16 %[t], %[bytes]\n\t"
+      "smlad %[sum], %[t], %[x02], %[sum]\n\t"
+      "sxtb16 %[t], %[bytes], ror #8\n\t"
+      "smlad %[sum], %[t], %[x13], %[sum]\n\t"
+      "ldr %[bytes], [%[weights]], #4\n\t"
+      "sxtb16 %[t], %[bytes]\n\t"
+      "smlad %[sum], %[t], %[x46], %[sum]\n\t"
+      "sxtb16 %[t], %[bytes], ror #8\n\t"
+      "smlad %[sum], %[t], %[x57], %[sum]\n\t"
+      "ldrsb %[bytes], [%[weights]], #1\n\t"
+      "ldr %[t], [%[multipliers]], #4\n\t"
+      "smlabb %[sum], %[bytes], %[x8], %[sum]\n\t"
+      "ldrb %[bytes], [%[shifts]], #1\n\t"
+      "lsl %[t], %[t], #1\n\t"
+      "smmlar %[sum], %[sum], %[t], %[sum]\n\t"
+      "add %[sum], %[sum], %[sum], asr #31\n\t"
+      "asrs %[sum], %[sum], %[bytes]\n\t"
+      "ldr %[t], %[end]\n\t"
+      "adc %[sum], %[sum], %[x8], asr #16\n\t"
+      "ssat %[sum], #8, %[sum]\n\t"
+      "strb %[sum], [%[y]], #1\n\t"
+      "cmp %[y], %[t]\n\t"
+      "bne 1b"
+      : [weights] "+&r"(weights), [bias] "+&r"(bias), [multipliers] "+&r"(multipliers),
+        [shifts] "+&r"(shifts), [y] "+&r"(y), [sum] "=&r"(sum), [bytes] "=&r"(bytes), [t] "=&r"(t)
+      : [x02] "r"(inputs.x02), [x13] "r"(inputs.x13), [x46] "r"(inputs.x46),
+        [x57] "r"(inputs.x57), [x8] "r"(inputs.x8), [end] "m"(end)
+      : "cc", "memory");
 }
 
 // Adds four rows of weights, `row` bytes apart, times the bytes from `x` to `end` plus the pair
@@ -365,13 +421,6 @@ TFODL_INLINE int32_t MultiplyWideHigh(int32_t a, uint32_t b) {
 TFODL_INLINE int32_t SaturateHalfOfShifted8(int32_t value) {
   int32_t result;
   __asm__("ssat %0, #16, %1, asr #8" : "=r"(result) : "r"(value));
-  return result;
-}
-
-// The pair of the low halves.
-TFODL_INLINE uint32_t PackLowHalves(int32_t low, int32_t high) {
-  uint32_t result;
-  __asm__("pkhbt %0, %1, %2, lsl #16" : "=r"(result) : "r"(low), "r"(high));
   return result;
 }
 

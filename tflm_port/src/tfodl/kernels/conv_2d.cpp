@@ -2,9 +2,9 @@
 // two output channels at a time.
 //
 // In the scratch memory the windows lie side by side in groups of four elements: of both windows
-// elements 0 and 2, then 1 and 3. The first group has those that are no whole group, and zeros behind
-// them. Windows of less than a group lie side by side element by element. Behind both windows is room
-// for one as bytes.
+// elements 0 and 2, then 1 and 3. The first group has those that are no whole group, and zeros
+// behind them. Windows of less than a group lie side by side element by element. Behind both
+// windows is room for one as bytes.
 #include "tfodl/optimize.h"
 #include "tfodl/kernels/conv_2d.h"
 
@@ -48,33 +48,10 @@ struct Widening {
   int8_t* bytes;
 };
 
-TFODL_INLINE bool AreNine(const Rows& rows) { return rows.length == 3 && rows.count == 3; }
-
-#if TFODL_HAS_DSP
-
-// The window of a 3x3 kernel on one channel; reads no byte before its first or behind its last one.
-TFODL_INLINE void WidenNine(const Widening& w, const int8_t* x, int16_t* to) {
-  const uint32_t offsets = w.offsets;
-  const uint32_t top = LoadWord(x), middle = LoadWord(x + w.next);
-  const uint32_t bottom = LoadWord(x + 2 * w.next - 1);
-  const uint32_t second =
-      PackLowHalves(static_cast<int32_t>(top >> 8), static_cast<int32_t>(middle));
-  const uint32_t third = (bottom & 0xffffff00u) | (middle >> 16 & 0xffu);
-  StoreWord(to, EvenBytes(offsets, top) & 0xffffu);
-  StoreWord(to + kGroup, 0);
-  StoreWord(to + 2 * kGroup, EvenBytes(offsets, second));
-  StoreWord(to + 3 * kGroup, OddBytes(offsets, second));
-  StoreWord(to + 4 * kGroup, EvenBytes(offsets, third));
-  StoreWord(to + 5 * kGroup, OddBytes(offsets, third));
-}
-
-#endif
-
 TFODL_HOT void Widen(const Widening& w, const int8_t* x, const Rows& rows, int16_t* to) {
   const int8_t* end = x + rows.length;
   if (AreGrouped(w.count)) {
 #if TFODL_HAS_DSP
-    if (rows.length == 3) return WidenNine(w, x, to);
     const uint32_t offsets = w.offsets;
     const uint32_t bytes = LoadWord(x);
     StoreWord(to, EvenBytes(offsets, bytes) & w.even);
@@ -127,8 +104,7 @@ Widening::Widening(const ConvOptions& o, int16_t* scratch)
       next(o.in_w * o.in_c),
       gathered{count, 1},
       inside{o.kernel_w * o.in_c, o.kernel_h},
-      in_place(o.kernel_h * o.kernel_w == 1 ||
-               (AreGrouped(count) && (inside.length % kGroup == 0 || AreNine(inside)))),
+      in_place(o.kernel_h * o.kernel_w == 1 || (AreGrouped(count) && inside.length % kGroup == 0)),
       columns(o.kernel_w <= o.in_w && (in_place || inside.length > 2) ? o.in_w - o.kernel_w + 1
                                                                       : 0),
       windows(scratch),
@@ -186,6 +162,15 @@ class Pixels {
                     const int32_t* bias);
 
   void Compute(int8_t* y0, int8_t* y1);
+
+  // Whether windows are 3x3 of one channel, which Nine computes one at a time.
+  bool AreNine(const Rows& window) const {
+    return TFODL_HAS_DSP != 0 && window.length == 3 && window.count == 3 && bias_step_ == 1 &&
+           requantizer_.IsPlain();
+  }
+  // All channels of the output pixel of such a window. next: bytes from one of its rows to the
+  // next.
+  void Nine(const Widening& w, const int8_t* x, uint32_t next, int8_t* y) const;
 
  private:
   void Few(int8_t* y0, int8_t* y1);
@@ -249,6 +234,25 @@ TFODL_HOT void Pixels::Compute(int8_t* y0, int8_t* y1) {
   }
 }
 
+// Reads no byte before the window's first or behind its last one.
+TFODL_HOT void Pixels::Nine(const Widening& w, const int8_t* x, uint32_t next, int8_t* y) const {
+#if TFODL_HAS_DSP
+  const uint32_t offsets = w.offsets;
+  const uint32_t top = LoadWord(x), middle = LoadWord(x + next);
+  const uint32_t bottom = LoadWord(x + 2 * next - 1);
+  const uint32_t first = (top & 0xffffffu) | middle << 24;
+  const uint32_t second = (bottom << 8 & 0xffff0000u) | (middle >> 8 & 0xffffu);
+  const NineInputs inputs = {
+      EvenBytes(offsets, first), OddBytes(offsets, first), EvenBytes(offsets, second),
+      OddBytes(offsets, second),
+      MakePair((static_cast<int32_t>(bottom) >> 24) - w.zero_point, requantizer_.zero_point())};
+  MultiplyNine(inputs, weights_, bias_, requantizer_.scales().multipliers,
+               requantizer_.scales().shifts, y, y + channels_);
+#else
+  (void)w, (void)x, (void)next, (void)y;  // AreNine is false
+#endif
+}
+
 // A window whose rows are all inside the input, and have three bytes at least, as bytes.
 TFODL_HOT void CopyRows(const Widening& w, const int8_t* x) {
   const uint32_t length = w.inside.length, next = w.next;
@@ -292,6 +296,7 @@ void Conv2D(const Conv& conv, const int8_t* x, const int8_t* weights, const int3
   const ConvOptions& o = conv.options;
   const Widening w(o, scratch);
   Pixels pixels(conv, w, weights, bias);
+  const bool are_nine = pixels.AreNine(w.inside);
   int8_t* waiting = nullptr;  // the output of the first window
   y += o.first_c;
   for (uint32_t out_y = 0; out_y < o.out_h; ++out_y) {
@@ -305,6 +310,13 @@ void Conv2D(const Conv& conv, const int8_t* x, const int8_t* weights, const int3
       const Rows* rows = &w.gathered;
       if (left >= columns) {
         Gather(o, x_rows, range, out_x, w.bytes);
+        if (are_nine) {
+          pixels.Nine(w, w.bytes, o.kernel_w, y);
+          continue;
+        }
+      } else if (are_nine) {
+        pixels.Nine(w, x_rows + left, w.next, y);
+        continue;
       } else if (w.in_place) {
         window = x_rows + left * o.in_c;
         rows = &w.inside;

@@ -37,8 +37,9 @@ TFODL_INLINE int32_t SumOf(const Taps& taps, uint32_t in_channel, uint32_t chann
 }
 
 #if TFODL_HAS_DSP
-TFODL_NOINLINE void FourSumsOf(const Taps& taps, uint32_t channel, uint32_t offsets,
-                               const int32_t* bias, FourSums* result) {
+// The outputs of four channels.
+TFODL_NOINLINE void FourChannels(const Taps& taps, uint32_t channel, uint32_t offsets,
+                                 const int32_t* bias, const Requantizer& requantizer, int8_t* y) {
   const int8_t* x = taps.x + channel;
   const int8_t* weights = taps.weights + channel;
   const uint32_t step = taps.channels;
@@ -57,7 +58,7 @@ TFODL_NOINLINE void FourSumsOf(const Taps& taps, uint32_t channel, uint32_t offs
     x += taps.x_rest;
     weights += taps.weights_rest;
   }
-  *result = sums;
+  requantizer.Four(sums, channel, y + channel);
 }
 #endif
 
@@ -70,10 +71,7 @@ TFODL_NOINLINE void Pixel(const Conv& conv, const Requantizer& requantizer, cons
 #if TFODL_HAS_DSP
     const uint32_t offsets = MakePair(-zero_point, -zero_point);
     for (; channel + 4 <= channels; channel += 4) {
-      FourSums sums;
-      FourSumsOf(taps, channel, offsets, bias, &sums);
-      const int32_t four[] = {sums.s0, sums.s1, sums.s2, sums.s3};
-      requantizer.Four(four, channel, y + channel);
+      FourChannels(taps, channel, offsets, bias, requantizer, y);
     }
 #endif
     for (; channel < channels; ++channel) {

@@ -9,7 +9,8 @@
 namespace tfodl {
 
 // x [in_h, in_w, in_c], weights [kernel_h, kernel_w, out_c], bias [out_c] or null,
-// y [out_h, out_w, y_c], of which it writes out_c channels; channel o reads input channel o / (out_c / in_c).
+// y [out_h, out_w, y_c], of which it writes out_c channels; channel o reads input channel o /
+// (out_c / in_c).
 void DepthwiseConv2D(const Conv& conv, const int8_t* x, const int8_t* weights, const int32_t* bias,
                      int8_t* y);
 

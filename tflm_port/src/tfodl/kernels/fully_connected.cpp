@@ -12,37 +12,38 @@ struct Inputs {
   const int8_t* x;
   uint32_t count;
   int32_t zero_point;
+  uint32_t offsets;                // a pair of -zero_point
+  const Requantizer& requantizer;  // of what is computed from them
 };
 
 #if TFODL_HAS_DSP
 
 constexpr uint32_t kGroup = 4;  // inputs that are widened together
+constexpr int32_t kNoBias[4] = {0, 0, 0, 0};
 
-TFODL_INLINE uint32_t Offsets(const Inputs& inputs) {
-  return MakePair(-inputs.zero_point, -inputs.zero_point);
-}
-
-// Adds four rows of weights, one behind the other, times the inputs.
-TFODL_NOINLINE void AddFourRows(const Inputs& inputs, const int8_t* weights, int32_t* sums) {
+// The outputs of four neurons, whose weights are one behind the other, with the scales from this
+// one on.
+TFODL_NOINLINE void FourNeurons(const Inputs& inputs, const int8_t* weights, const int32_t* bias,
+                                uint32_t scale, int8_t* y) {
   const uint32_t count = inputs.count;
   const int8_t* x = inputs.x;
   const int8_t* const grouped = x + count / kGroup * kGroup;
-  FourSums four = LoadFour(sums);
-  if (x != grouped) MultiplyFourRows(&x, grouped, &weights, count, Offsets(inputs), &four);
+  FourSums sums = LoadFour(bias);
+  if (x != grouped) MultiplyFourRows(&x, grouped, &weights, count, inputs.offsets, &sums);
   for (uint32_t rest = count % kGroup; rest > 0; --rest) {
     const int32_t input = *x++ - inputs.zero_point;
-    four.s0 = AddProduct(four.s0, input, weights[0]);
-    four.s1 = AddProduct(four.s1, input, weights[count]);
-    four.s2 = AddProduct(four.s2, input, weights[2 * count]);
-    four.s3 = AddProduct(four.s3, input, (weights++)[3 * count]);
+    sums.s0 = AddProduct(sums.s0, input, weights[0]);
+    sums.s1 = AddProduct(sums.s1, input, weights[count]);
+    sums.s2 = AddProduct(sums.s2, input, weights[2 * count]);
+    sums.s3 = AddProduct(sums.s3, input, (weights++)[3 * count]);
   }
-  StoreFour(four, &sums);
+  inputs.requantizer.Four(sums, scale, y);
 }
 
-// The same of a row and another one, so many weights behind it.
+// Adds a row of weights and another one, so many weights behind it, times the inputs.
 TFODL_NOINLINE void AddTwoRows(const Inputs& inputs, const int8_t* weights, uint32_t other,
                                int32_t* sums) {
-  const uint32_t offsets = Offsets(inputs);
+  const uint32_t offsets = inputs.offsets;
   const int8_t* x = inputs.x;
   const int8_t* const end = x + inputs.count;
   const int8_t* const grouped = x + inputs.count / kGroup * kGroup;
@@ -88,16 +89,15 @@ struct SameScales {
   FixedPoint get() const { return {multipliers, shifts}; }
 };
 
-void Row(const FullyConnectedOptions& o, const Requantizer& requantizer, const Inputs& inputs,
-         const int8_t* weights, const int32_t* bias, int8_t* y) {
+void Row(const FullyConnectedOptions& o, const Inputs& inputs, const int8_t* weights,
+         const int32_t* bias, int8_t* y) {
+  const Requantizer& requantizer = inputs.requantizer;
   const uint32_t next = o.n_scales == 1 ? 0 : 1;  // scales from one neuron to the next
   uint32_t neuron = 0;
 #if TFODL_HAS_DSP
   for (; neuron + 4 <= o.out_c; neuron += 4, weights += 4 * o.in_c) {
-    int32_t sums[4] = {0, 0, 0, 0};
-    if (bias != nullptr) memcpy(sums, bias + neuron, sizeof sums);
-    AddFourRows(inputs, weights, sums);
-    requantizer.Four(sums, next * neuron, y + neuron);
+    FourNeurons(inputs, weights, bias == nullptr ? kNoBias : bias + neuron, next * neuron,
+                y + neuron);
   }
   for (; neuron < o.out_c; neuron += 2, weights += 2 * o.in_c) {
     const uint32_t other = neuron + 1 < o.out_c ? 1 : 0;
@@ -121,8 +121,9 @@ void FullyConnected(const FullyConnectedLayer& layer, const int8_t* x, const int
   const FullyConnectedOptions& o = layer.options;
   const SameScales same(layer.scales);
   const Requantizer requantizer(o, o.n_scales == 1 ? same.get() : layer.scales, o.n_scales);
+  const uint32_t offsets = MakePair(-o.x_zero_point, -o.x_zero_point);
   for (uint32_t row = 0; row < o.rows; ++row, x += o.in_c, y += o.out_c) {
-    Row(o, requantizer, {x, o.in_c, o.x_zero_point}, weights, bias, y);
+    Row(o, {x, o.in_c, o.x_zero_point, offsets, requantizer}, weights, bias, y);
   }
 }
 
