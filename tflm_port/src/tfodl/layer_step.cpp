@@ -151,23 +151,27 @@ void LayerStep(const Layer& layer, LayerKind kind, const LayerTensorsOf<Error>& 
   const LayerOptions& options = layer.options;
   Selection selection;
   if (!SelectErrors(layer, kind, tensors.y, tensors.error, state, &selection)) return;
-  ErrorUnit unit;
-  ErrorList list = {};
+  BackwardArgs args(layer);
+  args.x = tensors.x;
+  args.weights = tensors.weights;
+  args.bias = tensors.bias;
+  args.scratch = tensors.scratch;
+  args.learning_rate = state->learning_rate * state->rate_factor;
+  args.errors = nullptr;
   if (selection.is_sparse) {
-    list = ListSelected(layer, kind, tensors.error, selection, &unit);
+    args.list = ListSelected(layer, kind, tensors.error, selection, &args.unit);
   } else {
-    unit = ErrorUnitOf(layer, kind, tensors.error, selection.largest);
+    args.unit = ErrorUnitOf(layer, kind, tensors.error, selection.largest);
   }
-  if (unit.unit == 0.0f) {
+  if (args.unit.unit == 0.0f) {
     AbandonStep(state);
     return;
   }
   CountWork(layer, kind, selection, state);
-  const int16_t* errors = nullptr;
-  if (list.entries != nullptr) {
-    SortByNeuron(options, kind, &list);
+  if (selection.is_sparse) {
+    SortByNeuron(options, kind, &args.list);
   } else if (kind != LayerKind::kFullyConnected) {
-    errors = ToIntegerErrors(layer, kind, unit, tensors.error);
+    args.errors = ToIntegerErrors(layer, kind, args.unit, tensors.error);
   }
 
   int8_t* weights = tensors.weights;
@@ -176,10 +180,7 @@ void LayerStep(const Layer& layer, LayerKind kind, const LayerTensorsOf<Error>& 
     weights = residual;
     if (residual != nullptr) residual += SummedNeurons(layer, kind) * FanIn(options, kind);
   }
-  const float rate = state->learning_rate * state->rate_factor;
   WeightUpdater updater(state->rng, weights, residual);
-  const BackwardArgs args = {layer,     rate,            unit,         errors,         list,
-                             tensors.x, tensors.weights, tensors.bias, tensors.scratch};
   RunBackwardKernel(kind, args, tensors, &updater);
   state->rng = updater.rng();
   state->saturated += updater.saturated();

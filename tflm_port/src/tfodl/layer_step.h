@@ -25,7 +25,8 @@ struct LayerTensorsOf {
 };
 using LayerTensors = LayerTensorsOf<float>;
 
-// Words of scratch memory: the gradient of a neuron of a convolution, and before that sums of inputs.
+// Words of scratch memory: the gradient of a neuron of a convolution, and before that sums of
+// inputs.
 template <class Error>
 uint32_t ScratchWords(const Layer& layer, LayerKind kind);
 
@@ -42,9 +43,9 @@ struct Selection {
   uint32_t listed;   // the largest of delta_z that are kept where a list is still to be made
 };
 
-// Steps 1 to 3: delta_z with the entries that are kept, in the place of the error, or with all of them
-// where ListErrors is to leave out the others. Returns false where it is not finite, which abandons the
-// step.
+// Steps 1 to 3: delta_z with the entries that are kept, in the place of the error, or with all of
+// them where ListErrors is to leave out the others. Returns false where it is not finite, which
+// abandons the step.
 template <class Error>
 bool SelectErrors(const Layer& layer, LayerKind kind, const int8_t* y, Error* error, State* state,
                   Selection* selection);

@@ -46,9 +46,10 @@ bool XentStep(const Xent& xent, const int8_t* logits, uint32_t classes, int32_t 
   }
   Decide(skip, loss, 2.0f * wrong, state, report);
   if (state->active != 0) {
-    for (uint32_t i = 0; i < classes; ++i) {
+    uint32_t i = 0;
+    do {
       StoreError(EntryOf(logits[i], found.entry) * found.probability, &error[i]);
-    }
+    } while (++i != classes);
     StoreError(-wrong, &error[target]);
   }
   return true;

@@ -1,4 +1,5 @@
-// The errors that a tensor gets from several readers, added up: sum[i] += other[i], `count` of them.
+// The errors that a tensor gets from several readers, added up: sum[i] += other[i], `count` of
+// them.
 #ifndef TFODL_KERNELS_ADD_ERRORS_H_
 #define TFODL_KERNELS_ADD_ERRORS_H_
 

@@ -42,6 +42,32 @@ TFODL_INLINE void AddScaledWords(const int8_t** first, const int8_t** second, co
       : "cc", "memory");
 }
 
+// The same of the first row alone.
+TFODL_INLINE void AddRowWords(const int8_t** first, const int8_t* end, uint32_t factors,
+                              uint32_t offsets, int32_t** sums) {
+  uint32_t even, odd;
+  int32_t s0, s1, s2, s3;
+  __asm__ volatile(
+      "1:\n\t"
+      "ldr %[even], [%[first]], #4\n\t"
+      "ldrd %[s0], %[s1], [%[sums]]\n\t"
+      "sxtab16 %[odd], %[offsets], %[even], ror #8\n\t"
+      "sxtab16 %[even], %[offsets], %[even]\n\t"
+      "ldrd %[s2], %[s3], [%[sums], #8]\n\t"
+      "smlabb %[s0], %[factors], %[even], %[s0]\n\t"
+      "smlabb %[s1], %[factors], %[odd], %[s1]\n\t"
+      "smlabt %[s2], %[factors], %[even], %[s2]\n\t"
+      "smlabt %[s3], %[factors], %[odd], %[s3]\n\t"
+      "cmp %[first], %[end]\n\t"
+      "strd %[s0], %[s1], [%[sums]], #8\n\t"
+      "strd %[s2], %[s3], [%[sums]], #8\n\t"
+      "bne 1b"
+      : [first] "+&r"(*first), [sums] "+&r"(*sums), [even] "=&r"(even), [odd] "=&r"(odd),
+        [s0] "=&r"(s0), [s1] "=&r"(s1), [s2] "=&r"(s2), [s3] "=&r"(s3)
+      : [end] "r"(end), [factors] "r"(factors), [offsets] "r"(offsets)
+      : "cc", "memory");
+}
+
 // One element at a time.
 TFODL_INLINE void AddScaledBytes(const int8_t** first, const int8_t** second, const int8_t* end,
                                  uint32_t factors, uint32_t offsets, int32_t** sums) {
@@ -79,7 +105,12 @@ void AddScaled(const RowBlock& block, const int8_t* first, const int8_t* second,
     const int8_t* const end = first + block.count;
     const int8_t* const end_of_words = end - (block.count & 3);
     if (first != end_of_words) {
-      AddScaledWords(&first, &second, end_of_words, factors, offsets, &sums);
+      if (first != second) {
+        AddScaledWords(&first, &second, end_of_words, factors, offsets, &sums);
+      } else {
+        AddRowWords(&first, end_of_words, factors, offsets, &sums);
+        second = first;
+      }
     }
     if (first != end) AddScaledBytes(&first, &second, end, factors, offsets, &sums);
 #else

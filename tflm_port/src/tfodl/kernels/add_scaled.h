@@ -21,7 +21,8 @@ struct RowBlock {
   uint32_t sums_gap;  // of sums
 };
 
-// factors: int16 pair, the first in the low half. offset: within [-255, 255].
+// factors: int16 pair, the first in the low half. offset: within [-255, 255]. A row alone is given
+// as both of them, with a second factor of 0.
 void AddScaled(const RowBlock& block, const int8_t* first, const int8_t* second, uint32_t factors,
                int32_t offset, int32_t* sums);
 

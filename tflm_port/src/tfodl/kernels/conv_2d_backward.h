@@ -10,8 +10,8 @@
 //
 // errors: [out_h, out_w, out_c], x: [in_h, in_w, in_c] int8, weights:
 // [out_c, kernel_h, kernel_w, in_c] int8, bias: [out_c] int32, error_x: [in_h, in_w, in_c]. scratch
-// holds g of one neuron, and before that sums of error_x (input_sums.h). Only entries with e != 0 cost
-// anything: two neurons at a time for error_x, two positions at a time for g.
+// holds g of one neuron, and before that sums of error_x (input_sums.h). Only entries with e != 0
+// cost anything: two neurons at a time for error_x, two positions at a time for g.
 #ifndef TFODL_KERNELS_CONV_2D_BACKWARD_H_
 #define TFODL_KERNELS_CONV_2D_BACKWARD_H_
 

@@ -13,11 +13,11 @@ TFODL_FAST void SumThree(const uint32_t* entry, const uint32_t* end, const int8_
                          int32_t start, int32_t* sums) {
   int32_t s0 = start, s1 = start, s2 = start;
   for (; entry != end; ++entry) {
-    const int8_t* const first = x + PlaceOf(*entry);
-    const int32_t error = ErrorOf(*entry);
-    s0 += error * first[0];
-    s1 += error * first[1];
-    s2 += error * first[2];
+    const int8_t* first = x + PlaceOf(*entry);
+    TFODL_OPAQUE(first);
+    s0 = AddErrorTimes(*entry, first[0], s0);
+    s1 = AddErrorTimes(*entry, first[1], s1);
+    s2 = AddErrorTimes(*entry, first[2], s2);
   }
   sums[0] = s0;
   sums[1] = s1;

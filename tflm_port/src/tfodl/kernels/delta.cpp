@@ -8,8 +8,9 @@
 namespace tfodl {
 namespace {
 
-// For y above act_min, outside the range in which every error passes: at a bound, or at an end of int8.
-// There an error that is below 0, or above it at -128, is stopped; by its bits, a NaN is neither.
+// For y above act_min, outside the range in which every error passes: at a bound, or at an end of
+// int8. There an error that is below 0, or above it at -128, is stopped; by its bits, a NaN is
+// neither.
 bool Passes(int32_t y, uint32_t bits, int32_t act_max) {
   if (y >= act_max) return false;
   if (y == -128) bits ^= 0x80000000u;

@@ -109,7 +109,8 @@ struct Tap {
 #if TFODL_HAS_DSP
 
 // Of four neurons and the four channels of the same numbers, from `first` on.
-TFODL_FAST FourSums FourChannels(const BackwardArgs& args, const Tap& tap, uint32_t first) {
+TFODL_FAST void FourChannels(const BackwardArgs& args, const Tap& tap, uint32_t first,
+                             int32_t* gradient) {
   const LayerOptions& o = args.layer.options;
   const uint32_t offsets = MakePair(-o.x_zero_point, -o.x_zero_point);
   const uint32_t step = o.stride_w * o.in_c;
@@ -127,7 +128,7 @@ TFODL_FAST FourSums FourChannels(const BackwardArgs& args, const Tap& tap, uint3
       pixel += step;
     }
   }
-  return v;
+  StoreFour(v, &gradient);
 }
 
 #endif  // TFODL_HAS_DSP
@@ -206,17 +207,13 @@ void UpdateWeights(const BackwardArgs& args, const Block& block, WeightUpdater* 
       int32_t gradient[kLanes];
 #if TFODL_HAS_DSP
       if (block.lanes == kLanes && o.out_c == o.in_c) {
-        const FourSums v = FourChannels(args, tap, block.first);
-        gradient[0] = v.s0;
-        gradient[1] = v.s1;
-        gradient[2] = v.s2;
-        gradient[3] = v.s3;
-        updater->UpdateFour(first, gradient, block.scales, kLanes);
-        continue;
-      }
+        FourChannels(args, tap, block.first, gradient);
+      } else
 #endif
-      for (uint32_t lane = 0; lane < block.lanes; ++lane) {
-        gradient[lane] = OneNeuron(args, tap, block.first + lane);
+      {
+        for (uint32_t lane = 0; lane < block.lanes; ++lane) {
+          gradient[lane] = OneNeuron(args, tap, block.first + lane);
+        }
       }
       updater->UpdateFour(first, gradient, block.scales, block.lanes);
     }

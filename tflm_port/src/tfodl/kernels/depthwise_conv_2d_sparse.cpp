@@ -21,21 +21,19 @@ template <class Error>
 void SparseDepthwiseInputGradient(const BackwardArgs& args, Error* error_x) {
   const LayerOptions& o = args.layer.options;
   InputSums<Error> sums(args, LayerKind::kDepthwiseConv2D, error_x);
-  int32_t* pixel = nullptr;  // of `patch`
   const uint32_t multiplier = o.out_c / o.in_c;
-  Patch patch = {};
-  uint32_t last = UINT32_MAX;  // the position of `patch`
-  for (uint32_t i = 0; i < args.list.count; ++i) {
-    const uint32_t entry = args.list.entries[i];
-    const uint32_t position = PlaceOf(entry) / o.out_c;
-    const uint32_t neuron = PlaceOf(entry) - position * o.out_c;
-    if (position != last) {
-      patch = PatchOf(o, position, o.out_c);
-      pixel = sums.At(position, patch);
-    }
-    last = position;
-    PropagateOne(patch, o.out_c, ErrorOf(entry), args.weights + patch.tap + neuron,
-                 pixel + neuron / multiplier);
+  const uint32_t* entry = args.list.entries;
+  const uint32_t* const end = entry + args.list.count;
+  while (entry != end) {
+    const uint32_t position = PlaceOf(*entry) / o.out_c;
+    const uint32_t first = position * o.out_c;
+    const Patch patch = PatchOf(o, position, o.out_c);
+    int32_t* const pixel = sums.At(position, patch);
+    do {
+      const uint32_t neuron = PlaceOf(*entry) - first;
+      PropagateOne(patch, o.out_c, ErrorOf(*entry), args.weights + patch.tap + neuron,
+                   pixel + neuron / multiplier);
+    } while (++entry != end && PlaceOf(*entry) - first < o.out_c);
   }
   sums.Finish();
 }

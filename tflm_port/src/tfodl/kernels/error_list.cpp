@@ -43,7 +43,7 @@ TFODL_FAST uint8_t* PackLargest(float* values, uint32_t count, LargestValues<flo
     if (at - 1 != next) StoreWord(to++, kGap | static_cast<uint32_t>(at - 1 - next));
     next = at;
     StoreWord(to, bits);
-    kept->Found(values, static_cast<uint32_t>(to++ - values));
+    kept->Found(values, static_cast<uint32_t>(to++ - values), bits << 1);
     floor = kept->floor();
   }
   return reinterpret_cast<uint8_t*>(to);
@@ -52,8 +52,8 @@ TFODL_FAST uint8_t* PackLargest(float* values, uint32_t count, LargestValues<flo
 // An int16 that no error is: the number of zeros follows.
 constexpr int16_t kZeros = INT16_MIN;
 
-// Leaves out all zeros that follow each other: two numbers take the place of two or more, and the last
-// ones are lost. In place; returns how many numbers there are.
+// Leaves out all zeros that follow each other: two numbers take the place of two or more, and the
+// last ones are lost. In place; returns how many numbers there are.
 uint32_t PackZeros(int16_t* errors, uint32_t count) {
   int16_t* to = errors;
   uint32_t zeros = 0;
@@ -77,8 +77,8 @@ uint32_t PackZeros(int16_t* errors, uint32_t count) {
 // Whether all windows lie inside the input, and the last one starts at a place.
 bool HasOffsets(const LayerOptions& o) {
   const Patch last = PatchOf(o, o.out_h * o.out_w - 1, 0);
-  return (o.pad_top | o.pad_left) == 0 && last.block.rows == o.kernel_h && last.columns == o.kernel_w &&
-         last.pixel < kMostPlaces;
+  return o.pad_top == 0 && o.pad_left == 0 && last.block.rows == o.kernel_h &&
+         last.columns == o.kernel_w && last.pixel < kMostPlaces;
 }
 
 }  // namespace
@@ -107,11 +107,12 @@ ErrorList ListErrors(const Layer& layer, LayerKind kind, float* delta, uint32_t 
   LargestValues<float> kept(delta, all, k, largest);
   const uint8_t* const end = PackLargest(delta, all, &kept);
   // Then times q, unless that is 1.
-  if (!HasOwnChannels(o, kind)) {
+  if (end != memory && !HasOwnChannels(o, kind)) {
     const uint32_t neurons = o.n_scales == 1 ? 1 : o.out_c;
     uint32_t most = 0;  // magnitudes order like their bits
     uint32_t place = 0;
-    for (uint8_t* at = memory; at != end;) {
+    uint8_t* at = memory;
+    do {
       const uint32_t bits = LoadWord(at);
       at += sizeof bits;
       if (IsGap(bits)) {
@@ -123,34 +124,38 @@ ErrorList ListErrors(const Layer& layer, LayerKind kind, float* delta, uint32_t 
       ++place;
       StoreWord(at - sizeof scaled, scaled);
       if (scaled << 1 > most) most = scaled << 1;
-    }
+    } while (at != end);
     largest = FloatFromBits(most / 2);
   }
   *unit = MakeErrorUnit(largest, LargestIntegerError(layer, kind));
 
   const ErrorUnit one_unit = *unit;
   uint8_t* to = memory;
-  uint32_t place = 0;
-  for (const uint8_t* from = memory; from != end;) {
-    const uint32_t bits = LoadWord(from);
-    from += sizeof bits;
-    if (IsGap(bits)) {
-      place += bits ^ kGap;
-      continue;
-    }
-    const int32_t error = IntegerError(FloatFromBits(bits), 1.0f, one_unit);
-    if (error != 0) {
-      StoreWord(to, MakePair(error, static_cast<int32_t>(place)));
-      to += sizeof bits;
-    }
-    ++place;
+  if (end != memory) {
+    uint32_t place = 0;
+    const uint8_t* from = memory;
+    do {
+      const uint32_t bits = LoadWord(from);
+      from += sizeof bits;
+      if (IsGap(bits)) {
+        place += bits ^ kGap;
+        continue;
+      }
+      const int32_t error = IntegerError(FloatFromBits(bits), 1.0f, one_unit);
+      if (error != 0) {
+        StoreWord(to, MakePair(error, static_cast<int32_t>(place)));
+        to += sizeof bits;
+      }
+      ++place;
+    } while (from != end);
   }
   const uint32_t count = static_cast<uint32_t>(to - memory) / sizeof(uint32_t);
   return ListAt(reinterpret_cast<uint32_t*>(delta), count, o.out_c);
 }
 
-// An entry is twice as large as an error, so the errors go to the end of their memory first, with the
-// zeros packed: at most three numbers for an entry, of which at most a quarter as many as errors.
+// An entry is twice as large as an error, so the errors go to the end of their memory first, with
+// the zeros packed: at most three numbers for an entry, of which at most a quarter as many as
+// errors.
 ErrorList ListErrors(const Layer& layer, LayerKind kind, Bfloat16* delta, float largest,
                      ErrorUnit* unit) {
   const uint32_t all = layer.OutputCount();
@@ -182,10 +187,12 @@ void SortByNeuron(const LayerOptions& o, LayerKind kind, ErrorList* list) {
   uint32_t* const ends = list->ends;
   uint32_t* const by_neuron = list->by_neuron;
   Clear(reinterpret_cast<int32_t*>(ends), neurons);
+  if (list->count == 0) return;
   const uint32_t* const end = list->entries + list->count;
-  for (const uint32_t* entry = list->entries; entry != end; ++entry) {
+  const uint32_t* entry = list->entries;
+  do {
     ++ends[PlaceOf(*entry) % neurons];
-  }
+  } while (++entry != end);
   uint32_t sum = 0;
   for (uint32_t neuron = 0; neuron < neurons; ++neuron) {
     const uint32_t own = ends[neuron];
@@ -195,20 +202,28 @@ void SortByNeuron(const LayerOptions& o, LayerKind kind, ErrorList* list) {
   list->has_offsets = kind == LayerKind::kConv2D && HasOffsets(o);
   const uint32_t step = list->has_offsets ? o.stride_w * o.in_c : 1;
   const uint32_t line = list->has_offsets ? o.stride_h * o.in_w * o.in_c : o.out_w;
-  for (const uint32_t* entry = list->entries; entry != end; ++entry) {
+  const uint32_t columns = o.out_w;
+  entry = list->entries;
+  do {
     const uint32_t place = PlaceOf(*entry);
     const uint32_t position = place / neurons;
-    const uint32_t y = position / o.out_w;
+    const uint32_t y = position / columns;
     by_neuron[ends[place - position * neurons]++] = MakePair(
-        ErrorOf(*entry), static_cast<int32_t>(y * line + (position - y * o.out_w) * step));
-  }
+        ErrorOf(*entry), static_cast<int32_t>(y * line + (position - y * columns) * step));
+  } while (++entry != end);
 }
 
 NeuronErrors ErrorList::ErrorsOf(uint32_t neuron) const {
   const uint32_t* entry = BeginOf(neuron);
   const uint32_t* const end = EndOf(neuron);
   NeuronErrors found = {0, entry != end};
-  for (; entry != end; ++entry) found.sum += ErrorOf(*entry);
+  if (found.any) {
+    int32_t sum = 0;
+    do {
+      sum += ErrorOf(*entry++);
+    } while (entry != end);
+    found.sum = sum;
+  }
   return found;
 }
 

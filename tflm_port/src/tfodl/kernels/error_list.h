@@ -9,6 +9,7 @@
 
 #include <stdint.h>
 
+#include "tfodl/dsp.h"
 #include "tfodl/inline.h"
 #include "tfodl/kernels/error_type.h"
 #include "tfodl/kernels/integer_error.h"
@@ -43,6 +44,15 @@ TFODL_INLINE uint32_t PlaceOf(uint32_t entry) { return entry >> 16; }
 
 TFODL_INLINE int32_t ErrorOf(uint32_t entry) { return static_cast<int16_t>(entry & 0xffffu); }
 
+// sum + e * byte.
+TFODL_INLINE int32_t AddErrorTimes(uint32_t entry, int32_t byte, int32_t sum) {
+#if TFODL_HAS_DSP
+  return MultiplyLowLow(entry, static_cast<uint32_t>(byte), sum);
+#else
+  return sum + ErrorOf(entry) * byte;
+#endif
+}
+
 // Whether a list is the better form: at most a quarter of the errors is not 0.
 template <class Error>
 bool IsSparse(const LayerOptions& options, uint32_t non_zero);
@@ -53,15 +63,16 @@ bool IsSparse<Bfloat16>(const LayerOptions& options, uint32_t non_zero);
 
 // Replaces delta, of which IsSparse says that it is sparse, by the list. Places are elements of the
 // output. largest: max |delta|. `unit` becomes that of ErrorUnitOf; the list means nothing where it
-// is 0. Of floats only the k largest are listed, all with k = the number of elements; IsSparse is asked
-// for those.
+// is 0. Of floats only the k largest are listed, all with k = the number of elements; IsSparse is
+// asked for those.
 ErrorList ListErrors(const Layer& layer, LayerKind kind, float* delta, uint32_t k, float largest,
                      ErrorUnit* unit);
 ErrorList ListErrors(const Layer& layer, LayerKind kind, Bfloat16* delta, float largest,
                      ErrorUnit* unit);
 
-// Fills by_neuron and ends. Places in by_neuron are positions, elements of the output without the channel;
-// of a convolution whose windows all lie inside the input, offsets: the input elements they start with.
+// Fills by_neuron and ends. Places in by_neuron are positions, elements of the output without the
+// channel; of a convolution whose windows all lie inside the input, offsets: the input elements
+// they start with.
 void SortByNeuron(const LayerOptions& options, LayerKind kind, ErrorList* list);
 
 }  // namespace tfodl

@@ -1,7 +1,8 @@
 // What an error is stored as between ops: float, or bfloat16, its upper half.
 //
-// A bfloat16 has the range of a float and 8 bits of precision, at half the memory. Values are rounded
-// to it, halves to even, wherever an op writes an error; ops compute with floats and integers.
+// A bfloat16 has the range of a float and 8 bits of precision, at half the memory. Values are
+// rounded to it, halves to even, wherever an op writes an error; ops compute with floats and
+// integers.
 #ifndef TFODL_KERNELS_ERROR_TYPE_H_
 #define TFODL_KERNELS_ERROR_TYPE_H_
 

@@ -16,14 +16,19 @@ void SumInputs(const BackwardArgs& args, const Error* delta, uint32_t first, uin
                int32_t* sums) {
   const Layer& layer = args.layer;
   const RowBlock part = {1, count, 0, 0};
-  const int8_t* row = args.weights + first;
+  const uint32_t inputs = layer.options.in_c;
   PairedRows rows(0);
   Clear(sums, count);
-  for (uint32_t o = 0; o < layer.options.out_c; ++o, row += layer.options.in_c) {
-    if (ErrorMagnitude(delta[o]) == 0) continue;
-    const int32_t error = IntegerError(ToFloat(delta[o]), layer.WeightScale(o), args.unit);
-    rows.Add(part, row, error, sums);
-  }
+  const Error* at = delta;
+  const Error* const end = delta + layer.options.out_c;
+  do {
+    uint32_t bits = ErrorBits(*at++);
+    TFODL_OPAQUE(bits);  // most are 0, and no float yet
+    if (bits << 1 == 0) continue;
+    const uint32_t o = static_cast<uint32_t>(at - 1 - delta);
+    const int32_t error = IntegerError(FloatFromBits(bits), layer.WeightScale(o), args.unit);
+    rows.Add(part, args.weights + first + o * inputs, error, sums);
+  } while (at != end);
   rows.Finish(part, sums);
 }
 
@@ -65,10 +70,15 @@ void FullyConnectedBackward(const BackwardArgs& args, const Error* delta, Error*
   const uint32_t inputs = layer.options.in_c;
   Rates rates(args, layer.WeightScale(0));
   const uint32_t neurons = layer.options.out_c;
-  for (uint32_t o = 0; o < neurons; ++o) {
-    uint32_t bits = ErrorBits(delta[o]);
+  delta += neurons;
+  TFODL_OPAQUE(delta);
+  for (int32_t i = -static_cast<int32_t>(neurons); i != 0; ++i) {
+    TFODL_OPAQUE(i);
+    uint32_t bits = ErrorBits(delta[i]);
     TFODL_OPAQUE(bits);  // most are 0, and no float yet
-    if (bits << 1 == 0 || !layer.MayUpdate(o)) continue;
+    if (bits << 1 == 0) continue;
+    const uint32_t o = neurons + static_cast<uint32_t>(i);
+    if (!layer.MayUpdate(o)) continue;
     const float error = FloatFromBits(bits);
     const uint32_t row = layer.RowOf(o);
     if (layer.options.n_scales > 1) rates = Rates(args, layer.WeightScale(o));

@@ -4,10 +4,10 @@
 //   w[o, i]    -= SR(lr * x_scale / s[o] * delta[o] * (x[i] - x_zp))
 //   b[o]       -= SR(lr / (x_scale * s[o]) * delta[o])
 //
-// delta: [out_c], x: [in_c] int8, weights: [out_c, in_c] int8, bias: [out_c] int32, error_x: [in_c].
-// Only neurons with delta != 0 are touched, for error_x two at a time. Floats take as much memory as
-// the sums that they come from; a smaller error_x is summed up in scratch memory, kInputsAtOnce at a
-// time.
+// delta: [out_c], x: [in_c] int8, weights: [out_c, in_c] int8, bias: [out_c] int32, error_x:
+// [in_c]. Only neurons with delta != 0 are touched, for error_x two at a time. Floats take as much
+// memory as the sums that they come from; a smaller error_x is summed up in scratch memory,
+// kInputsAtOnce at a time.
 #ifndef TFODL_KERNELS_FULLY_CONNECTED_BACKWARD_H_
 #define TFODL_KERNELS_FULLY_CONNECTED_BACKWARD_H_
 

@@ -6,7 +6,8 @@
 
 namespace tfodl {
 
-TFODL_COLD InputSums<Bfloat16>::InputSums(const BackwardArgs& args, LayerKind kind, Bfloat16* error_x)
+TFODL_COLD InputSums<Bfloat16>::InputSums(const BackwardArgs& args, LayerKind kind,
+                                          Bfloat16* error_x)
     : args_(args), kind_(kind), next_(error_x), row_(0) {
   const LayerOptions& o = args.layer.options;
   Clear(args.scratch, RowsHeld(o) * o.in_w * o.in_c);

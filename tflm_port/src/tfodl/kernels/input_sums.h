@@ -5,9 +5,9 @@
 //     ... add to the pixels that its windows look at, from sums.At(position, patch) on
 //   sums.Finish();
 //
-// Floats take as much memory as the sums, so all inputs are summed up in their place. Where an error
-// is smaller, the rows that a window looks at are summed up in scratch memory, and a row becomes an
-// error as soon as no window looks at it any more.
+// Floats take as much memory as the sums, so all inputs are summed up in their place. Where an
+// error is smaller, the rows that a window looks at are summed up in scratch memory, and a row
+// becomes an error as soon as no window looks at it any more.
 #ifndef TFODL_KERNELS_INPUT_SUMS_H_
 #define TFODL_KERNELS_INPUT_SUMS_H_
 

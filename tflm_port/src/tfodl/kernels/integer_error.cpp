@@ -109,7 +109,9 @@ void ToRealErrors(const Layer& layer, LayerKind kind, const ErrorUnit& unit, uin
   const uint8_t* const all = memory + pixels * layer.options.in_c * sizeof(float);
   if (!HasOwnChannels(layer.options, kind)) {
 #if TFODL_HAS_FPU
-    while (all - memory >= 16) ScaleFour(&memory, one_unit);
+    for (uint32_t fours = pixels * layer.options.in_c / 4; fours > 0; --fours) {
+      ScaleFour(&memory, one_unit);
+    }
 #endif
     while (memory != all) {
       const float value = static_cast<float>(static_cast<int32_t>(LoadWord(memory))) * one_unit;

@@ -50,8 +50,8 @@ template <class Error>
 const int16_t* ToIntegerErrors(const Layer& layer, LayerKind kind, const ErrorUnit& unit,
                                Error* delta);
 
-// In place: from the int32 sums of `pixels` inputs, in_c each, to floats in real units, sum * E, where
-// q = 1 sum * (E * s).
+// In place: from the int32 sums of `pixels` inputs, in_c each, to floats in real units, sum * E,
+// where q = 1 sum * (E * s).
 void ToRealErrors(const Layer& layer, LayerKind kind, const ErrorUnit& unit, uint32_t pixels,
                   int32_t* sums);
 

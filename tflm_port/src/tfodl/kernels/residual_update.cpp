@@ -63,7 +63,7 @@ TFODL_INLINE uint32_t SubtractFour(int8_t* weights, int8_t* residuals, uint32_t 
 
 // d of two weights: floor(A x / 2^16 + 1/2) is floor(2 A x / 2^16), plus one, halved.
 TFODL_INLINE uint32_t OuterSteps(int32_t twice, uint32_t x) {
-  return HalvePairSums(PackLowHalves(MultiplyWideLow(twice, x), MultiplyWideHigh(twice, x)),
+  return HalvePairSums(MakePair(MultiplyWideLow(twice, x), MultiplyWideHigh(twice, x)),
                        kOnePair);
 }
 
@@ -95,8 +95,8 @@ TFODL_HOT uint32_t RowWords(int8_t* weights, int8_t* residuals, const int32_t* g
   uint32_t saturated = 0;
   for (; groups > 0; --groups, weights += 4, residuals += 4, gradient += 4) {
     const FourSums g = LoadFour(gradient);
-    const uint32_t even = PackLowHalves(RowStep(g.s0, m.s0), RowStep(g.s2, m.s2));
-    const uint32_t odd = PackLowHalves(RowStep(g.s1, m.s1), RowStep(g.s3, m.s3));
+    const uint32_t even = MakePair(RowStep(g.s0, m.s0), RowStep(g.s2, m.s2));
+    const uint32_t odd = MakePair(RowStep(g.s1, m.s1), RowStep(g.s3, m.s3));
     if ((even | odd) != 0) saturated += SubtractFour(weights, residuals, even, odd);
   }
   return saturated;

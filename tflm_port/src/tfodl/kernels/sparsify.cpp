@@ -78,43 +78,64 @@ TFODL_COLD LargestValues<Error>::LargestValues(Error* values, uint32_t count, ui
 
 // Adds a value above the floor; the last one makes room for it.
 template <class Error>
-TFODL_COLD void LargestValues<Error>::Keep(Error* list, uint32_t place) {
-  uint32_t i = found_;
-  if (i < wanted_) {
-    ++found_;
+TFODL_COLD void LargestValues<Error>::Keep(Error* list, uint32_t place, uint32_t magnitude) {
+  uint32_t found = found_;
+  uint32_t i = found;
+  if (found < wanted_) {
+    found_ = ++found;
   } else {
     ClearError(&list[parts_[--i]]);
   }
   if (size_ > MagnitudeSpacing(list)) {  // else they are equal, and more than have places
-    const uint32_t magnitude = TwiceMagnitude(list[place]);
     for (; i > 0 && TwiceMagnitude(list[parts_[i - 1]]) < magnitude; --i) {
       parts_[i] = parts_[i - 1];
     }
     parts_[i] = place;
-    place = parts_[found_ - 1];
+    magnitude = TwiceMagnitude(list[parts_[found - 1]]);
   }
-  if (found_ == wanted_) floor_ = TwiceMagnitude(list[place]);
+  if (found == wanted_) floor_ = magnitude;
 }
 
 template class LargestValues<float>;
 template class LargestValues<Bfloat16>;
 
+// The first one of the largest magnitude, which is known.
 template <class Error>
-void KeepLargest(Error* values, uint32_t count, uint32_t k, float largest) {
-  if (k >= count) return;
-  LargestValues<Error> kept(values, count, k, largest);
-  uint32_t floor = kept.floor();
+TFODL_COLD void KeepOne(Error* values, uint32_t count, float largest) {
+  Error* first = values;
+  while (ErrorMagnitude(*first) != FloatBits(largest)) ++first;
+  const Error kept = *first;
+  Error* end = values + count;
+  do {
+    ClearError(--end);
+  } while (end != values);
+  *first = kept;
+}
+
+// The last pass. On its own, as what always calls a cold function is made small, too.
+template <class Error>
+TFODL_HOT void ClearOthers(Error* values, uint32_t count, LargestValues<Error>* kept) {
+  uint32_t floor = kept->floor();
   Error* end = values + count;
   TFODL_OPAQUE(end);
   for (int32_t i = -static_cast<int32_t>(count); i != 0; ++i) {
     TFODL_OPAQUE(i);
     if (TwiceMagnitude(end[i]) <= floor) {
       ClearError(&end[i]);
-    } else {
-      kept.Found(values, count + static_cast<uint32_t>(i));
-      floor = kept.floor();
+      continue;
     }
+    TFODL_OPAQUE(i);  // so that nothing is kept for these few
+    kept->Found(values, count + static_cast<uint32_t>(i), TwiceMagnitude(end[i]));
+    floor = kept->floor();
   }
+}
+
+template <class Error>
+void KeepLargest(Error* values, uint32_t count, uint32_t k, float largest) {
+  if (k >= count) return;
+  if (k == 1) return KeepOne(values, count, largest);
+  LargestValues<Error> kept(values, count, k, largest);
+  ClearOthers(values, count, &kept);
 }
 
 template void KeepLargest(float* values, uint32_t count, uint32_t k, float largest);
@@ -124,9 +145,7 @@ TFODL_COLD uint32_t CountOfFraction(float fraction, uint32_t count) {
   const float exact = fraction * static_cast<float>(count);
   if (exact >= static_cast<float>(count)) return count;
   if (!(exact >= 1.0f)) return 1;
-  uint32_t rounded = static_cast<uint32_t>(exact);
-  if (exact - static_cast<float>(rounded) >= 0.5f) ++rounded;
-  return rounded;
+  return (static_cast<uint32_t>(2.0f * exact) + 1) / 2;
 }
 
 }  // namespace tfodl

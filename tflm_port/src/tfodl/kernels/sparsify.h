@@ -1,11 +1,11 @@
 // Keeps the k entries largest in magnitude and sets all others to 0. Ties are kept in scan order.
 //
-// values: `count` finite floats or Bfloat16s, the largest of magnitude `largest`. Exact for every input (equal
-// values, zeros, denormals), without memory that grows with `count`. Non-negative floats order like
-// their bits, so the k-th largest magnitude is found by counting bits: in 64 steps of 1/16 octave
-// from the largest on, then in 64 parts of the step it lies in, and so on (256 bytes of stack). Where
-// few are still wanted, they are put in order while all others are set to 0: that is the last pass.
-// Most inputs need 1 or 2 passes before it; 7 at most.
+// values: `count` finite floats or Bfloat16s, the largest of magnitude `largest`. Exact for every
+// input (equal values, zeros, denormals), without memory that grows with `count`. Non-negative
+// floats order like their bits, so the k-th largest magnitude is found by counting bits: in 64
+// steps of 1/16 octave from the largest on, then in 64 parts of the step it lies in, and so on (256
+// bytes of stack). Where few are still wanted, they are put in order while all others are set to 0:
+// that is the last pass. Most inputs need 1 or 2 passes before it; 7 at most.
 #ifndef TFODL_KERNELS_SPARSIFY_H_
 #define TFODL_KERNELS_SPARSIFY_H_
 
@@ -22,8 +22,8 @@ void KeepLargest(Error* values, uint32_t count, uint32_t k, float largest);
 // The last pass by itself, for those that do something else with what is kept:
 //
 //   LargestValues<Error> kept(values, count, k, largest);
-//   for each value in scan order, where TwiceMagnitude(value) > kept.floor():
-//     kept.Found(list, place);  // list[place] is the value; an earlier one may become 0 for it
+//   for each value in scan order, where its TwiceMagnitude > kept.floor():
+//     kept.Found(list, place, magnitude);  // list[place] is the value; an earlier one may become 0
 template <class Error>
 class LargestValues {
  public:
@@ -32,8 +32,8 @@ class LargestValues {
 
   // Twice a magnitude up to here is not kept. Found may raise it.
   TFODL_INLINE uint32_t floor() const { return floor_; }
-  TFODL_INLINE void Found(Error* list, uint32_t place) {
-    if (TwiceMagnitude(list[place]) <= top_) Keep(list, place);
+  TFODL_INLINE void Found(Error* list, uint32_t place, uint32_t magnitude) {
+    if (magnitude <= top_) Keep(list, place, magnitude);
   }
 
  private:
@@ -41,7 +41,7 @@ class LargestValues {
 
   bool Narrow(Error* values, uint32_t count, uint32_t shift);
   bool AreFew(uint32_t count) const;
-  void Keep(Error* list, uint32_t place);
+  void Keep(Error* list, uint32_t place, uint32_t magnitude);
 
   // The values among which the k-th largest is: all larger ones are kept, and `wanted_` of these.
   uint32_t top_;   // twice their largest magnitude

@@ -86,16 +86,18 @@ TfLiteStatus InvokeLayerBwd(TfLiteContext* context, TfLiteNode* node, LayerKind 
   if (layer.Has(kVariableMask)) {
     layer.mask = InputData<uint8_t>(context, node, kInputs) + layer.mask_offset;
   }
-  LayerTensorsOf<Error> tensors = {};
+  LayerTensorsOf<Error> tensors;
   tensors.error = InputData<Error>(context, node, kError);
   tensors.x = InputData<int8_t>(context, node, kX);
   tensors.y = InputData<int8_t>(context, node, kY);
   tensors.weights = InputData<int8_t>(context, node, kWeights);
   tensors.bias = InputData<int32_t>(context, node, kBias);
-  if (HasResidual(layer)) tensors.residual = InputData<int8_t>(context, node, kResiduals);
+  tensors.residual =
+      HasResidual(layer) ? InputData<int8_t>(context, node, kResiduals) : nullptr;
   int position = 0;
-  if (layer.Has(kPropagate)) tensors.error_x = OutputData<Error>(context, node, position++);
-  if (position < OutputCount(node)) tensors.scratch = OutputData<int32_t>(context, node, position);
+  tensors.error_x =
+      layer.Has(kPropagate) ? OutputData<Error>(context, node, position++) : nullptr;
+  tensors.scratch = OutputData<int32_t>(context, node, position);
   LayerStep(layer, kind, tensors, state);
   return kTfLiteOk;
 }
