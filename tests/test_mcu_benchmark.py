@@ -38,6 +38,20 @@ def test_nothing_costs_more_than_committed() -> None:
         assert losses[1] < 0.5 * losses[0], f"{name} does not learn"
 
 
+def test_the_bounds_that_users_rely_on_hold() -> None:
+    """Many regressions of less than 3 % would add up."""
+    counts = COMMITTED["counts"]
+    assert all(size <= 20 * 1024 for size in COMMITTED["flash"].values())
+    for name, (_, step_of_aifes) in run.AIFES.items():
+        forward = counts[f"{name}.forward"]
+        macs = counts[f"{name}.forward_macs"] + counts[f"{name}.backward_macs"]
+        dense = forward + counts[f"{name}.all_errors_backward"]
+        assert dense <= 6 * macs
+        assert dense <= 0.08 * step_of_aifes
+        assert forward + counts[f"{name}.tinyprop_10_every_layer_backward"] <= 0.35 * dense
+        assert forward + counts[f"{name}.skipped_backward"] <= 1.01 * counts[f"{name}.inference"]
+
+
 def test_the_page_shows_the_committed_figures() -> None:
     page = run.PAGE.read_text()
     assert run.fill_page(page, COMMITTED) == page

@@ -248,7 +248,7 @@ def workload_table(counts: dict[str, float]) -> str:
             for method in ("tinyprop_10_every_layer", "tinyprop_10")
             if f"{name}.{method}_backward" in counts
         ]
-        ratios = [f"{number(s)} ({s / dense:.2f}, {s / every:.2f})" for s in sparse]
+        ratios = [f"{number(s)} ({s / dense:.2f}, {s / every:.3f})" for s in sparse]
         skipped = forward + counts.get(f"{name}.skipped_backward", math.nan) - inference
         rows.append(
             [
