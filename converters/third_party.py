@@ -116,6 +116,8 @@ def _fix_shapes(flat: FlatModel) -> None:
         tensor.shapeSignature = None
     for position, op in enumerate(flat.operators):
         x, y = int(op.inputs[0]), int(op.outputs[0])
+        if flat.op_name(op) == "RESHAPE":
+            _fix_rows(flat, x, y)
         shape = flat.shape(y)
         known = len(op.inputs) > 1 and flat.is_constant(int(op.inputs[1]))
         if (
@@ -130,6 +132,20 @@ def _fix_shapes(flat: FlatModel) -> None:
     for op in reversed(list(flat.operators)):
         if not any(flat.consumers(int(i)) or int(i) in flat.outputs for i in op.outputs):
             flat.operators.remove(op)
+
+
+def _fix_rows(flat: FlatModel, x: int, y: int) -> None:
+    """How many vectors a Dense layer reads: the file does not say it of a dynamic batch."""
+    size = math.prod(flat.shape(x))
+    readers = flat.consumers(y)
+    if math.prod(flat.shape(y)) == size or {flat.op_name(r) for r in readers} != {
+        "FULLY_CONNECTED"
+    }:
+        return
+    for reader in readers:
+        out_c, in_c = flat.shape(int(reader.inputs[1]))
+        flat.tensors[y].shape = np.asarray([size // in_c, in_c], np.int32)
+        flat.tensors[int(reader.outputs[0])].shape = np.asarray([size // in_c, out_c], np.int32)
 
 
 def _check_form(flat: FlatModel) -> None:

@@ -204,14 +204,15 @@ def one_scale_heads(data: bytes) -> bytes:
             shape=(16, 3),
             batch=None,
         ),
+        lambda: built(*(L.Dense(5, "relu"), L.Dense(4), L.Flatten()), shape=(3, 2, 4), batch=None),
     ],
-    ids=["flatten", "reshape", "conv1d"],
+    ids=["flatten", "reshape", "conv1d", "dense"],
 )
 def test_a_dynamic_batch_becomes_one(model: Callable[[], keras.Model]) -> None:
     data = convert(model())
     assert {"SHAPE", "PACK"} <= set(kinds(data)), "nothing is computed: the test shows nothing"
     adapted, _ = adapt(data)
-    assert set(kinds(adapted)) <= {*WEIGHTED_OPS, "RESHAPE", "MAX_POOL_2D", "SOFTMAX"}
+    assert set(kinds(adapted)) <= {*WEIGHTED_OPS, "RESHAPE", "MAX_POOL_2D", "ADD", "SOFTMAX"}
     x = any_codes(data)
     np.testing.assert_array_equal(infer(adapted, x), infer(one_scale_heads(data), x))
 
@@ -435,6 +436,11 @@ def dequantized_weights(flat: FlatModel) -> None:
     flat.tensors[kernel].type = schema().TensorType.FLOAT16
 
 
+def filled(h: Any) -> Any:
+    """Joined with numbers, as many as the batch is large."""
+    return tf.concat([h, tf.fill([tf.shape(h)[0], 2], 0.5)], axis=1)
+
+
 def test_files_that_are_no_int8_models_are_refused(keras_model: keras.Model, file: bytes) -> None:
     for data, message in (
         (b"PK\3\4 a zip file", "not a .tflite model"),
@@ -447,7 +453,7 @@ def test_files_that_are_no_int8_models_are_refused(keras_model: keras.Model, fil
         # Casts around the layer are not what has no int8 form.
         (convert(built(L.Dense(5, activation="elu"), shape=(6,))), r"^op ELU .*Replace the layer"),
         (
-            convert(built(L.Dense(5), L.Flatten(), shape=(3, 4), batch=None)),
+            convert(built(L.Lambda(filled), shape=(6,), batch=None)),
             "^op SHAPE .*size of 1",
         ),
         (
@@ -467,8 +473,8 @@ def test_files_that_are_no_int8_models_are_refused(keras_model: keras.Model, fil
             adapt(data)
 
 
-def second_half(h: Any) -> Any:
-    return keras.ops.split(L.Concatenate()([h, h]), 2, axis=-1)[1]
+def swapped(h: Any) -> Any:
+    return L.Concatenate()(keras.ops.split(L.Concatenate()([h, h]), 2, axis=-1)[::-1])
 
 
 def convert_whole(model: keras.Model) -> bytes:
@@ -488,8 +494,7 @@ def convert_whole(model: keras.Model) -> bytes:
     [
         (lambda h: L.Dense(3)(L.Dense(5, activation="tanh")(h)), r"\(TANH\).*--train-layers 1$"),
         (lambda h: L.Dense(3)(L.LeakyReLU()(h)), r"\(LEAKY_RELU\).*--train-layers 1$"),
-        # What the second output leads to trains, what the first one does not lead to.
-        (lambda h: L.Dense(3)(second_half(h)), r"\(SPLIT\).*--train-layers 1$"),
+        (lambda h: L.Dense(3)(swapped(h)), r"\(SPLIT\).*--train-layers 1$"),
         (lambda h: L.Dense(3)(keras.ops.sum(L.Reshape((7, 1))(h), 2)), r"op SUM .*common int8"),
     ],
     ids=["TANH", "LEAKY_RELU", "SPLIT", "SUM"],
@@ -503,6 +508,20 @@ def test_the_op_that_stops_it_is_named(
     assert not (tmp_path / "export").exists()
     if "SUM" not in message:
         exported(data, tmp_path / "export", train_layers=1)
+
+
+def test_the_error_of_a_second_output_is_not_forgotten(tmp_path: Path) -> None:
+    def leave_out_the_first(flat: FlatModel) -> None:
+        join = [op for op in flat.operators if flat.op_name(op) == "CONCATENATION"][-1]
+        second = int(join.inputs[0])
+        assert second == next(
+            int(o.outputs[1]) for o in flat.operators if flat.op_name(o) == "SPLIT"
+        )
+        join.inputs = np.array([second, second], np.int32)
+
+    data = edited(convert(convolutional(lambda h: L.Dense(3)(swapped(h)))), leave_out_the_first)
+    with pytest.raises(UserError, match=r"\(SPLIT\)"):
+        exported(data, tmp_path / "export")
 
 
 def test_wrong_choices_are_refused(file: bytes, tmp_path: Path) -> None:
