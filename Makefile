@@ -10,7 +10,7 @@ PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 FUZZ_SECONDS ?= 600
 # Debian's: compilers and machines for a Cortex-M4 and an Xtensa lx106, Arduino's builder, a fuzzer.
 TOOLS  := gcc-arm-none-eabi libnewlib-arm-none-eabi libstdc++-arm-none-eabi-newlib qemu-system-arm \
-  gcc-xtensa-lx106 picolibc-xtensa-lx106-elf qemu-system-misc arduino-builder clang
+  gcc-xtensa-lx106 picolibc-xtensa-lx106-elf qemu-system-misc arduino-builder clang libclang-rt-dev
 
 .PHONY: demo test test-all fuzz bench bench-mcu check-mcu lint setup tools clean
 
