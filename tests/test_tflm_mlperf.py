@@ -4,11 +4,14 @@ The first step of every layer is the gradient of TensorFlow's autodiff of the de
 """
 
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from build_graph import build_training_graph, every_neuron
 from converter_models import Export
 from test_tflm_branching import assert_first_step
@@ -16,6 +19,7 @@ from test_tflm_branching import assert_first_step
 from tf_odl import models
 from tf_odl.converters.flatbuffer import FlatModel
 from tf_odl.converters.targets import get_target
+from tf_odl.task import Loss
 from tf_odl.tflm_port.interpreter import TrainingInterpreter, available
 
 pytestmark = pytest.mark.skipif(available() is not None, reason=str(available()))
@@ -24,6 +28,8 @@ INPUTS = {
     "resnet8": (32, 32, 3),
     "ds-cnn": (49, 10, 1),
     "mobilenetv2-0.35": (32, 32, 3),
+    "mobilenetv1-0.25": (32, 32, 3),
+    "cnn5": (16, 16, 1),
 }
 CLASSES = 5
 
@@ -36,14 +42,20 @@ def blobs(shape: tuple[int, ...], count: int, seed: int) -> tuple[np.ndarray, np
     return (patterns[labels] + random.normal(0, 0.5, (count, *shape))).astype(np.float32), labels
 
 
+def built(name: str) -> keras.Model:
+    """MobileNetV1 is keras.applications', whose head is a convolution."""
+    if name == "mobilenetv1-0.25":
+        keras.utils.set_random_seed(0)
+        return keras.applications.MobileNet(INPUTS[name], 0.25, weights=None, classes=CLASSES)
+    return models.build(name, INPUTS[name], CLASSES, 0)
+
+
 @pytest.fixture(scope="module", params=INPUTS)
 def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Export:
     """On a board of any size: what is shown is the gradient, not that it fits."""
-    from dataclasses import replace
-
     shape = INPUTS[request.param]
     x, _ = blobs(shape, 40, 1)
-    model = models.build(request.param, shape, CLASSES, 0)
+    model = built(request.param)
     models.set_statistics(model, x)
     board = replace(get_target("nano33"), arena_bytes=1 << 30, flash_bytes=1 << 30)
     folder = tmp_path_factory.mktemp("export") / "export"
@@ -59,9 +71,9 @@ def graphs(export: Export, lowest: int) -> Callable[..., bytes]:
     neurons = sites(export)
     masks = every_neuron(dict(list(neurons.items())[lowest:]))
 
-    def build(learning_rate: float) -> bytes:
+    def build(learning_rate: float, loss: Loss | None = None) -> bytes:
         return build_training_graph(
-            export.int8, list(neurons), masks, learning_rate=learning_rate, seed=0
+            export.int8, list(neurons), masks, learning_rate=learning_rate, seed=0, loss=loss
         )
 
     return build
@@ -94,11 +106,42 @@ def test_every_depth_has_a_graph_that_runs(exported: Export) -> None:
         assert len(FlatModel(graph).find("tfodl/state") is not None and state.y_max) >= 1
 
 
+def anomaly_detector() -> keras.Model:
+    """MLPerf Tiny's: 640 - 4 x 128 - 8 - 4 x 128 - 640, each but the last with normalization."""
+    keras.utils.set_random_seed(0)
+    layers = [keras.Input((640,))]
+    for size in (128, 128, 128, 128, 8, 128, 128, 128, 128):
+        layers += [keras.layers.Dense(size), keras.layers.BatchNormalization(), keras.layers.ReLU()]
+    return keras.Sequential([*layers, keras.layers.Dense(640)])
+
+
+def test_the_first_step_of_the_anomaly_detector_is_the_gradient(tmp_path: Path) -> None:
+    model = anomaly_detector()
+    x = np.random.default_rng(1).normal(size=(60, 640)).astype(np.float32)
+    models.set_statistics(model, x)
+    board = replace(get_target("nano33"), arena_bytes=1 << 30, flash_bytes=1 << 30)
+    loss = Loss.RECONSTRUCTION
+    export = Export(model, tmp_path / "export", target=board, calibration_x=x, loss=loss)
+    flat = FlatModel(export.int8)
+    sample = export.codes(x)[0]
+    (given,) = flat.inputs
+    wanted = (sample.astype(np.float64) - flat.zero_point(given)) * flat.scales(given)[0]
+    names = list(sites(export))
+    for lowest in (0, 5, len(names) - 1):
+        assert_first_step(
+            export.int8,
+            partial(graphs(export, lowest), loss=loss),
+            names[lowest:],
+            sample,
+            0,
+            loss=lambda y: tf.reduce_mean((y - wanted) ** 2),
+            start=flat.outputs[0],
+        )
+
+
 @pytest.mark.slow
 def test_a_residual_network_learns_new_classes(tmp_path: Path) -> None:
     """Trained in Keras on patterns whose labels then all change."""
-    from dataclasses import replace
-
     shape = (16, 16, 3)
     x, labels = blobs(shape, 200, 4)
     keras.utils.set_random_seed(0)
