@@ -9,10 +9,11 @@ import keras
 import numpy as np
 import pytest
 from cli_calls import invoke
+from click.testing import Result
 from option_pairs import Pair, Row, covering_rows, pairs_in, pairs_of
 
 from tf_odl import learned
-from tf_odl.converters.reference import infer, quantize_input
+from tf_odl.converters.reference import infer, quantize_input, real_outputs
 from tf_odl.converters.state_layout import state_layout
 from tf_odl.converters.training_graph import MASKS
 from tf_odl.converters.update_rule import is_of_accumulation
@@ -131,7 +132,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def export(folder: Path, row: Row, out: Path) -> object:
+def export(folder: Path, row: Row, out: Path) -> Result:
     """The command with the options of a row; those it does not name are left out."""
     loss = row.get("loss", "cross-entropy")
     arguments = [folder / f"{loss}.{row.get('source', 'keras')}", "--data", folder / f"{loss}.npz"]
@@ -189,6 +190,27 @@ def test_any_two_options_work_together(row: Row, folder: Path, tmp_path: Path) -
         # The weights of a float head are rounded.
         assert apart.max() == 0 or (row["head"] == "float32" and apart.mean() < 1)
     assert (tmp_path / learned.LEARNED).is_file() == (row["source"] == "keras")
+
+
+@needs_tflm
+def test_simulate_counts_the_errors_that_are_clipped(folder: Path, tmp_path: Path) -> None:
+    """By the probabilities of the model, whose weights stay where they are at such a rate."""
+    out = tmp_path / "export"
+    assert export(folder, {"clip": "0.8", "method": "full"}, out).exit_code == 0
+    data, model = np.load(folder / "cross-entropy.npz"), (out / "model.tflite").read_bytes()
+    x, labels = data["x_train"], np.where(np.arange(SAMPLES) % 3, 1, 0) + data["y_train"]
+    labels %= CLASSES  # one in three as in the data, of which the model is wrong
+    np.savez(tmp_path / "mixed.npz", x_train=x, y_train=labels, x_test=x, y_test=labels)
+    mixed = ["--data", tmp_path / "mixed.npz"]
+    done = invoke("simulate", out, *mixed, "--lr", "1e-30", "--json")
+    probabilities = real_outputs(model, infer(model, quantize_input(model, x)))
+    alpha = 2 * (1 - probabilities[np.arange(SAMPLES), labels])
+    assert (np.abs(alpha - 0.8) > 0.02).all() and 0.1 < (alpha > 0.8).mean() < 1
+    assert json.loads(done.stdout)["clipped"] == pytest.approx((alpha > 0.8).mean())
+    assert "clipped errors" in invoke("simulate", out, "--samples", 5).stdout
+    assert export(folder, {}, tmp_path / "plain").exit_code == 0
+    done = invoke("simulate", tmp_path / "plain", "--samples", 5, "--json")
+    assert json.loads(done.stdout)["clipped"] is None
 
 
 @pytest.mark.parametrize("pair", REFUSED, ids=lambda pair: ", ".join(sorted(map("=".join, pair))))

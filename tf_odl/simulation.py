@@ -48,6 +48,7 @@ class Simulation(Stream):
     effort_nonzero: float
     saturated: int
     non_finite: int
+    clipped: float | None  # share of the samples whose error was beyond --clip; None without
     reselections: int
     arena_used_bytes: int
     seconds_per_step: float
@@ -191,6 +192,7 @@ def simulate(
         if folder is not None:
             write_models(folder, export_dir, variables)
     report = np.concatenate(reports)
+    clip = record.get("rate", {}).get("clip")
     return Simulation(
         accuracy_before=before.get("accuracy"),
         accuracy_after=after.get("accuracy"),
@@ -205,6 +207,7 @@ def simulate(
         effort_nonzero=state.backward_macs_nonzero / (full * passes * count),
         saturated=state.saturated,
         non_finite=state.non_finite,
+        clipped=None if clip is None else float((report[:, 3] > np.float32(clip)).mean()),
         reselections=state.reselections,
         arena_used_bytes=arena,
         seconds_per_step=seconds / (passes * count),

@@ -100,6 +100,7 @@ def simulate(
             ["effort: backward MACs of full training", f"{result.effort:.2%}"],
             ["saturated weight updates", f"{result.saturated:,}"],
             ["abandoned steps (not finite)", f"{result.non_finite:,}"],
+            *([] if result.clipped is None else [["clipped errors", f"{result.clipped:.2%}"]]),
             ["neurons chosen anew", f"{result.reselections:,} times"],
             ["arena used (64-bit PC)", f"{result.arena_used_bytes:,} B"],
             ["time per step (PC)", f"{1e6 * result.seconds_per_step:.0f} us"],
