@@ -9,37 +9,39 @@ namespace {
 
 #if TFODL_HAS_DSP
 
-// Four elements at a time until `first` is at `end`. All three pointers move on.
+// Adds four bytes of a row, in `even`, times the factor in this half of `factors`, b or t.
+#define TFODL_ADD_PRODUCTS(half)                             \
+  "sxtab16 %[odd], %[offsets], %[even], ror #8\n\t"          \
+  "sxtab16 %[even], %[offsets], %[even]\n\t"                 \
+  "smla" half "b %[s0], %[factors], %[even], %[s0]\n\t"      \
+  "smla" half "b %[s1], %[factors], %[odd], %[s1]\n\t"       \
+  "smla" half "t %[s2], %[factors], %[even], %[s2]\n\t"      \
+  "smla" half "t %[s3], %[factors], %[odd], %[s3]\n\t"
+
+#define TFODL_ADD_FIRST                \
+  "1:\n\t"                             \
+  "ldr %[even], [%[first]], #4\n\t"    \
+  "ldrd %[s0], %[s1], [%[sums]]\n\t"   \
+  "ldrd %[s2], %[s3], [%[sums], #8]\n\t" TFODL_ADD_PRODUCTS("b")
+
+#define TFODL_STORE_SUMS                 \
+  "cmp %[first], %[end]\n\t"             \
+  "strd %[s0], %[s1], [%[sums]], #8\n\t" \
+  "strd %[s2], %[s3], [%[sums]], #8\n\t" \
+  "bne 1b"
+
+// Four elements at a time until `first` is at `end`. All pointers move on.
 TFODL_INLINE void AddScaledWords(const int8_t** first, const int8_t** second, const int8_t* end,
                                  uint32_t factors, uint32_t offsets, int32_t** sums) {
   uint32_t even, odd;
   int32_t s0, s1, s2, s3;
-  __asm__ volatile(
-      "1:\n\t"
-      "ldr %[even], [%[first]], #4\n\t"
-      "ldrd %[s0], %[s1], [%[sums]]\n\t"
-      "sxtab16 %[odd], %[offsets], %[even], ror #8\n\t"
-      "sxtab16 %[even], %[offsets], %[even]\n\t"
-      "ldrd %[s2], %[s3], [%[sums], #8]\n\t"
-      "smlabb %[s0], %[factors], %[even], %[s0]\n\t"
-      "smlabb %[s1], %[factors], %[odd], %[s1]\n\t"
-      "smlabt %[s2], %[factors], %[even], %[s2]\n\t"
-      "smlabt %[s3], %[factors], %[odd], %[s3]\n\t"
-      "ldr %[even], [%[second]], #4\n\t"
-      "sxtab16 %[odd], %[offsets], %[even], ror #8\n\t"
-      "sxtab16 %[even], %[offsets], %[even]\n\t"
-      "smlatb %[s0], %[factors], %[even], %[s0]\n\t"
-      "smlatb %[s1], %[factors], %[odd], %[s1]\n\t"
-      "smlatt %[s2], %[factors], %[even], %[s2]\n\t"
-      "smlatt %[s3], %[factors], %[odd], %[s3]\n\t"
-      "cmp %[first], %[end]\n\t"
-      "strd %[s0], %[s1], [%[sums]], #8\n\t"
-      "strd %[s2], %[s3], [%[sums]], #8\n\t"
-      "bne 1b"
-      : [first] "+&r"(*first), [second] "+&r"(*second), [sums] "+&r"(*sums), [even] "=&r"(even),
-        [odd] "=&r"(odd), [s0] "=&r"(s0), [s1] "=&r"(s1), [s2] "=&r"(s2), [s3] "=&r"(s3)
-      : [end] "r"(end), [factors] "r"(factors), [offsets] "r"(offsets)
-      : "cc", "memory");
+  __asm__ volatile(TFODL_ADD_FIRST "ldr %[even], [%[second]], #4\n\t" TFODL_ADD_PRODUCTS("t")
+                       TFODL_STORE_SUMS
+                   : [first] "+&r"(*first), [second] "+&r"(*second), [sums] "+&r"(*sums),
+                     [even] "=&r"(even), [odd] "=&r"(odd), [s0] "=&r"(s0), [s1] "=&r"(s1),
+                     [s2] "=&r"(s2), [s3] "=&r"(s3)
+                   : [end] "r"(end), [factors] "r"(factors), [offsets] "r"(offsets)
+                   : "cc", "memory");
 }
 
 // The same of the first row alone.
@@ -47,26 +49,17 @@ TFODL_INLINE void AddRowWords(const int8_t** first, const int8_t* end, uint32_t 
                               uint32_t offsets, int32_t** sums) {
   uint32_t even, odd;
   int32_t s0, s1, s2, s3;
-  __asm__ volatile(
-      "1:\n\t"
-      "ldr %[even], [%[first]], #4\n\t"
-      "ldrd %[s0], %[s1], [%[sums]]\n\t"
-      "sxtab16 %[odd], %[offsets], %[even], ror #8\n\t"
-      "sxtab16 %[even], %[offsets], %[even]\n\t"
-      "ldrd %[s2], %[s3], [%[sums], #8]\n\t"
-      "smlabb %[s0], %[factors], %[even], %[s0]\n\t"
-      "smlabb %[s1], %[factors], %[odd], %[s1]\n\t"
-      "smlabt %[s2], %[factors], %[even], %[s2]\n\t"
-      "smlabt %[s3], %[factors], %[odd], %[s3]\n\t"
-      "cmp %[first], %[end]\n\t"
-      "strd %[s0], %[s1], [%[sums]], #8\n\t"
-      "strd %[s2], %[s3], [%[sums]], #8\n\t"
-      "bne 1b"
-      : [first] "+&r"(*first), [sums] "+&r"(*sums), [even] "=&r"(even), [odd] "=&r"(odd),
-        [s0] "=&r"(s0), [s1] "=&r"(s1), [s2] "=&r"(s2), [s3] "=&r"(s3)
-      : [end] "r"(end), [factors] "r"(factors), [offsets] "r"(offsets)
-      : "cc", "memory");
+  __asm__ volatile(TFODL_ADD_FIRST TFODL_STORE_SUMS
+                   : [first] "+&r"(*first), [sums] "+&r"(*sums), [even] "=&r"(even),
+                     [odd] "=&r"(odd), [s0] "=&r"(s0), [s1] "=&r"(s1), [s2] "=&r"(s2),
+                     [s3] "=&r"(s3)
+                   : [end] "r"(end), [factors] "r"(factors), [offsets] "r"(offsets)
+                   : "cc", "memory");
 }
+
+#undef TFODL_STORE_SUMS
+#undef TFODL_ADD_FIRST
+#undef TFODL_ADD_PRODUCTS
 
 // One element at a time.
 TFODL_INLINE void AddScaledBytes(const int8_t** first, const int8_t** second, const int8_t* end,
