@@ -565,6 +565,9 @@ def test_the_command_takes_the_file(file: bytes, tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     accuracy = json.loads(done.stdout)["export"]["accuracy"]
     assert accuracy["samples"] == 12 and 0 <= accuracy["int8"] <= 1
+    for option in (["--quantize", "qat"], ["--calibration", "mse"]):
+        done = CliRunner().invoke(main, ["export", str(source), *option, "--overwrite"])
+        assert done.exit_code == 2 and "int8 already and keeps its scales" in done.stderr
     done = CliRunner().invoke(main, ["export", str(tmp_path / "none.tflite")])
     assert done.exit_code == 2 and "none.tflite does not exist" in done.stderr
 

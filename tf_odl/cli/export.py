@@ -134,6 +134,10 @@ def export(
         raise UserError("--masks and --selector both choose neurons: give one of them")
     board = get_target(target)
     check_source(source)
+    if source.suffix == ".tflite" and (quantize, calibration) != ("ptq", "min-max"):
+        raise UserError(
+            f"{source} is int8 already and keeps its scales: leave out --quantize and --calibration"
+        )
     load_tensorflow()
     from tf_odl import models
     from tf_odl.converters.error_type import ErrorType
