@@ -276,9 +276,14 @@ def test_ops_of_other_files_run_and_are_planned_for(kind: str, count: int) -> No
 
 
 @needs_tflm
-def test_layers_that_share_weights_stay_as_they_are(tmp_path: Path) -> None:
-    twice = L.Conv2D(4, 3, padding="same", activation="relu")
-    layers = [L.Conv2D(4, 3), twice, twice, L.GlobalAveragePooling2D()]
+@pytest.mark.parametrize("kind", ["conv", "dense"])
+def test_layers_that_share_weights_stay_as_they_are(kind: str, tmp_path: Path) -> None:
+    if kind == "conv":
+        twice: Any = L.Conv2D(4, 3, padding="same", activation="relu")
+        layers = [L.Conv2D(4, 3), twice, twice, L.GlobalAveragePooling2D()]
+    else:
+        twice = L.Dense(8, activation="relu")
+        layers = [L.Flatten(), L.Dense(8), twice, twice]
     data = convert(built(*layers, shape=(6, 6, 2)))
     exported(data, tmp_path / "export", train_layers=1)
     with TrainingInterpreter((tmp_path / "export" / "model_train.tflite").read_bytes()) as board:
