@@ -87,10 +87,12 @@ inline LayerOptions RandomLayerOptions(Random* random, LayerKind kind) {
 
 inline ConvOptions RandomConvOptions(Random* random, LayerKind kind) {
   // 3x3 of one channel is computed in a way of its own, and so is what has no bounds but int8's.
+  // Of 3x1 of three channels a window has rows of as many bytes.
   const bool are_nine = random->Chance(20);
+  const uint32_t width = random->Chance(70) ? 3 : 1;
   const Axis rows = are_nine ? RandomAxis(random, 3) : RandomAxis(random);
-  const Axis columns = are_nine ? RandomAxis(random, 3) : RandomAxis(random);
-  const uint32_t in_c = are_nine || random->Chance(20) ? 1 : random->Size(1, 13);
+  const Axis columns = are_nine ? RandomAxis(random, width) : RandomAxis(random);
+  const uint32_t in_c = are_nine ? 3 / width : random->Chance(20) ? 1 : random->Size(1, 13);
   const bool depthwise = kind == LayerKind::kDepthwiseConv2D;
   const uint32_t out_c = depthwise ? in_c * random->Size(1, 2) : random->Size(1, 11);
   const uint32_t first = random->Chance(30) ? random->Size(0, 5) : 0;

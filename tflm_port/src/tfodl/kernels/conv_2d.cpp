@@ -164,9 +164,9 @@ class Pixels {
   void Compute(int8_t* y0, int8_t* y1);
 
   // Whether windows are 3x3 of one channel, which Nine computes one at a time.
-  bool AreNine(const Rows& window) const {
-    return TFODL_HAS_DSP != 0 && window.length == 3 && window.count == 3 && bias_step_ == 1 &&
-           requantizer_.IsPlain();
+  bool AreNine(const ConvOptions& o) const {
+    return TFODL_HAS_DSP != 0 && o.kernel_h == 3 && o.kernel_w == 3 && o.in_c == 1 &&
+           bias_step_ == 1 && requantizer_.IsPlain();
   }
   // All channels of the output pixel of such a window. next: bytes from one of its rows to the
   // next.
@@ -296,7 +296,7 @@ void Conv2D(const Conv& conv, const int8_t* x, const int8_t* weights, const int3
   const ConvOptions& o = conv.options;
   const Widening w(o, scratch);
   Pixels pixels(conv, w, weights, bias);
-  const bool are_nine = pixels.AreNine(w.inside);
+  const bool are_nine = pixels.AreNine(o);
   int8_t* waiting = nullptr;  // the output of the first window
   y += o.first_c;
   for (uint32_t out_y = 0; out_y < o.out_h; ++out_y) {
