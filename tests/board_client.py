@@ -146,7 +146,8 @@ class Client:
     def stats(self) -> dict[str, float]:
         names = "samples trained skipped non_finite saturated backward_macs backward_macs_nonzero"
         names += " learning_rate saves failed_saves sequence bad_frames arena_bytes milliseconds"
-        values = struct.unpack("<5I2QfIIIIII", self.exchange(STATS))
+        names += " clipped seedings"
+        values = struct.unpack("<5I2Qf8I", self.exchange(STATS))
         return dict(zip(names.split(), values, strict=True))
 
     def read(self) -> bytes:

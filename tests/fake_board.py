@@ -78,7 +78,7 @@ class FakeBoard:
 
     def start(self) -> None:
         """Power on."""
-        self.buffer, self.bad_frames, self.saves = bytearray(), 0, 0
+        self.buffer, self.bad_frames, self.saves, self.seedings = bytearray(), 0, 0, 0
         self.last: tuple[int, int, bytes] | None = None
         self.executed: list[int] = []
         self.sample = bytearray(self.features)
@@ -91,6 +91,7 @@ class FakeBoard:
             self.load(self.saved)
 
     def reset(self) -> None:
+        self.seedings += 1
         self.weights = np.zeros((self.classes, self.features + 1), np.float32)
         self.rate, self.samples, self.trained = 0.1, 0, 0
 
@@ -232,7 +233,7 @@ class FakeBoard:
     def stats(self, payload: bytes) -> bytes:
         macs = self.trained * self.features * self.classes
         return struct.pack(
-            "<5IQQf6I",
+            "<5IQQf8I",
             self.samples,
             self.trained,
             self.samples - self.trained,
@@ -247,6 +248,8 @@ class FakeBoard:
             self.bad_frames,
             1234,
             5678,
+            0,
+            self.seedings,
         )
 
     def read(self, payload: bytes) -> bytes:

@@ -324,7 +324,8 @@ class Regression:
         return Step(-1, 0.0, 1 / len(self.taught), 0.5, True, 10)
 
     def stats(self) -> SimpleNamespace:
-        return SimpleNamespace(samples=len(self.taught))
+        known = len(self.taught)
+        return SimpleNamespace(samples=known, saturated=0, non_finite=known, clipped=1, seedings=1)
 
 
 def test_targets_are_taught_as_they_are(tmp_path, capsys):
@@ -339,6 +340,8 @@ def test_targets_are_taught_as_they_are(tmp_path, capsys):
     codes = np.clip(np.round(x / np.float32(0.01)) + 3, -128, 127).astype(np.int8)
     assert [s for s, _, _ in board.taught] == [row.tobytes() for row in codes]
     assert result.correct is None and result.accuracy_before is None and result.trained == 40
+    counted = (result.non_finite, result.saturated, result.clipped, result.seedings)
+    assert counted == (40, 0, 0, 0)  # since the lesson began
     show(result, data, "test", tmp_path)
     shown = capsys.readouterr().out
     assert "first 20" in shown and "accuracy" not in shown

@@ -237,6 +237,7 @@ def test_settings_saves_and_resets(client: Client) -> None:
     client.hello()
     client.set(1, 0.25)
     assert client.stats()["learning_rate"] == 0.25
+    assert client.stats()["seedings"] == 1 and client.stats()["clipped"] == 0
     client.learn(SAMPLE_BYTES, 1)
     saved = client.read()
     assert client.save() == 1
@@ -247,6 +248,7 @@ def test_settings_saves_and_resets(client: Client) -> None:
     client.exchange(RESET, b"\0")
     stats = client.stats()
     assert stats["samples"] == 0 and stats["learning_rate"] == pytest.approx(0.05)
+    assert stats["seedings"] == 2
     assert stats["sequence"] == 1 and client.load() == 1 and client.read() == saved
     client.exchange(RESET, b"\1")
     assert client.stats()["sequence"] == 0 and refusal(client, LOAD) == 7

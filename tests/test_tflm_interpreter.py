@@ -114,9 +114,11 @@ def test_variables_start_as_exported_and_return_there(graph: bytes, samples: np.
         board.train(samples, LABELS)
         moved = [(a != b).any() for a, b in zip(board.variables(), exported, strict=True)]
         assert all(moved)
+        seedings = board.counts().seedings
         board.set_learning_rate(0.5)
         board.reset()
         assert_equal(board.variables(), exported)
+        assert board.counts().seedings == seedings + 1
         state = board.state()
         assert (state.samples, state.trained, state.backward_macs) == (0, 0, 0)
         assert state.learning_rate == np.float32(0.1)

@@ -188,7 +188,7 @@ def simulate(
         state = board.state()
         after = test("testing again")
         variables = board.variables()
-        arena = board.arena_used_bytes
+        arena, counts = board.arena_used_bytes, board.counts()
         if folder is not None:
             write_models(folder, export_dir, variables)
     report = np.concatenate(reports)
@@ -207,7 +207,7 @@ def simulate(
         effort_nonzero=state.backward_macs_nonzero / (full * passes * count),
         saturated=state.saturated,
         non_finite=state.non_finite,
-        clipped=None if clip is None else float((report[:, 3] > np.float32(clip)).mean()),
+        clipped=None if clip is None else counts.clipped / (passes * count),
         reselections=state.reselections,
         arena_used_bytes=arena,
         seconds_per_step=seconds / (passes * count),

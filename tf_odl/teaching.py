@@ -40,6 +40,10 @@ class Teaching(Stream):
     samples_per_second: float
     microseconds_per_step: float | None
     repeats: int  # requests sent again
+    saturated: int  # weight updates that met a bound
+    non_finite: int  # steps abandoned because of a loss or an error that is not finite
+    clipped: int  # samples that trained with a clipped error
+    seedings: int  # how often the weights became those of the export again
 
 
 def teach(
@@ -82,6 +86,7 @@ def teach(
     if learning_rate is not None:
         board.set(Setting.LEARNING_RATE, learning_rate)
     lesson = Lesson(board)
+    at_first = board.stats()
     steps, interrupted, started = [], False, time.perf_counter()
     try:
         for turn in range(passes):
@@ -97,6 +102,13 @@ def teach(
         interrupted = True
     seconds = time.perf_counter() - started
     account = lesson.account()
+    at_last = board.stats()
+
+    def counted(name: str) -> int:
+        """Since the lesson began; a board that has restarted counts from 0 again."""
+        before, now = getattr(at_first, name), getattr(at_last, name)
+        return now if account.restarts else now - before
+
     sequence = board.save() if save and board.hello.has_storage else None
     after = {} if interrupted else _test(board, tested, figures, tell, "testing again")
     times = [step.microseconds for step, _ in steps]
@@ -113,6 +125,10 @@ def teach(
         samples_per_second=len(steps) / seconds if seconds > 0 else 0.0,
         microseconds_per_step=float(np.mean(times)) if times else None,
         repeats=board.repeats,
+        saturated=counted("saturated"),
+        non_finite=counted("non_finite"),
+        clipped=counted("clipped"),
+        seedings=counted("seedings"),
         correct=np.array([step.prediction == label for step, label in steps], bool)
         if board.hello.classes
         else None,

@@ -40,6 +40,7 @@ def load() -> ctypes.CDLL:
     library.tfodl_bind_runtime.argtypes = [ctypes.c_void_p]
     library.tfodl_last_error.restype = ctypes.c_char_p
     library.tfodl_session_state.restype = ctypes.c_void_p
+    library.tfodl_session_counts.restype = ctypes.POINTER(ctypes.c_uint32)
     library.tfodl_session_variable_count.restype = ctypes.c_uint32
     library.tfodl_session_variable_data.argtypes = [ctypes.c_uint32]
     library.tfodl_session_variable_data.restype = ctypes.c_void_p

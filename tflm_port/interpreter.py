@@ -18,7 +18,7 @@ import numpy as np
 
 from tf_odl.errors import UserError
 from tf_odl.tflm_port import host
-from tf_odl.tflm_port.state import State
+from tf_odl.tflm_port.state import Counts, State
 
 WHEEL = "tflite-micro"
 WHEEL_VERSION = "0.dev20261023182759"
@@ -285,6 +285,11 @@ class TrainingInterpreter:
         """The counters of the training ops."""
         self._require_training()
         return self._call("state")
+
+    def counts(self) -> Counts:
+        """How often the weights were those of the export again, and errors were clipped."""
+        self._require_training()
+        return self._call("counts")
 
     def set_learning_rate(self, value: float) -> None:
         """Change the learning rate for the steps that follow."""

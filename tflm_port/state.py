@@ -9,6 +9,18 @@ _FIXED = struct.Struct("<IIfIIIIIIQQfIf")
 
 
 @dataclass(frozen=True)
+class Counts:
+    """What no state counts: of all interpreters of a process, its check of itself included.
+
+    ``seedings``: how often the variables were filled with what was exported; ``clipped``: samples
+    that trained with a clipped error.
+    """
+
+    seedings: int
+    clipped: int
+
+
+@dataclass(frozen=True)
 class State:
     """Counters and settings of the training ops.
 

@@ -22,7 +22,7 @@ from tf_odl.contract import REPORT_FLOATS, Flags
 from tf_odl.errors import UserError
 from tf_odl.tflm_port import host, smoke
 from tf_odl.tflm_port.description import Description
-from tf_odl.tflm_port.state import State
+from tf_odl.tflm_port.state import Counts, State
 
 PROGRESS_SECONDS = 0.1
 REFERENCE_LABEL = -2
@@ -177,6 +177,9 @@ class Interpreter:
 
     def state(self) -> State:
         return State.from_bytes(self._state_view().tobytes())
+
+    def counts(self) -> Counts:
+        return Counts(*self._library.tfodl_session_counts()[:2])
 
     def set_learning_rate(self, value: float) -> None:
         self._state_view()[2] = value

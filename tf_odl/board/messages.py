@@ -191,8 +191,10 @@ class Stats:
     bad_frames: int
     arena_used_bytes: int
     uptime_ms: int
+    clipped: int  # samples whose error was clipped
+    seedings: int  # how often the weights were those of the export again
 
-    _FIXED = struct.Struct("<5IQQf6I")
+    _FIXED = struct.Struct("<5IQQf8I")
 
     @classmethod
     def decode(cls, payload: bytes) -> Stats:

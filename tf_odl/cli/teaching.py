@@ -92,8 +92,14 @@ def show(result: Teaching, data: Dataset, board: str, out: Path) -> None:
             else [["right before it was learned", _share(int(result.correct.sum()), answered)]]
         ),
         ["skipped", _share(answered - result.trained, answered)],
+        ["saturated weight updates", f"{result.saturated:,}"],
+        ["abandoned steps (not finite)", f"{result.non_finite:,}"],
         ["samples per second", f"{result.samples_per_second:.1f}"],
     ]
+    if result.clipped:
+        rows.append(["clipped errors", _share(result.clipped, answered)])
+    if result.seedings:
+        rows.append(["weights as exported again", f"{result.seedings:,} times"])
     if result.microseconds_per_step is not None:
         rows.append(["time per step on the board", f"{result.microseconds_per_step:,.0f} us"])
     if account.restarts:

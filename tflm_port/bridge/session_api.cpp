@@ -14,6 +14,8 @@ const char* tfodl_last_error() { return tfodl::bridge::LastError(); }
 // Null before the first invoke.
 tfodl::State* tfodl_session_state() { return tfodl::CurrentSession().state; }
 
+const tfodl::Counts* tfodl_session_counts() { return &tfodl::CurrentCounts(); }
+
 uint32_t tfodl_session_variable_count() { return tfodl::CurrentSession().n_variables; }
 
 void* tfodl_session_variable_data(uint32_t index) {

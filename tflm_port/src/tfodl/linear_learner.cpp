@@ -107,6 +107,7 @@ bool LinearLearner::Begin() {
 
 bool LinearLearner::Reset() {
   if (state_ == nullptr) return false;
+  CountSeeding();
   memset(state_, 0, sizeof *state_);
   state_->sentinel = model_.id;
   state_->rng = settings_.rng_seed;

@@ -29,10 +29,14 @@ float Scheduled(const RateOptions& o, uint32_t n) {
 
 }  // namespace
 
+bool IsClipped(const RateOptions& options, float alpha) {
+  return options.clip > 0.0f && alpha > options.clip;
+}
+
 float RateFactor(const RateOptions& options, uint32_t n, float alpha) {
   float factor = Scheduled(options, n);
   if (n < options.warm_up) factor *= Share(n + 1, options.warm_up);
-  if (options.clip > 0.0f && alpha > options.clip) factor *= options.clip / alpha;
+  if (IsClipped(options, alpha)) factor *= options.clip / alpha;
   return factor;
 }
 

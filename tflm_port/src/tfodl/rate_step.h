@@ -17,6 +17,8 @@
 
 namespace tfodl {
 
+bool IsClipped(const RateOptions& options, float alpha);
+
 float RateFactor(const RateOptions& options, uint32_t n, float alpha);
 
 }  // namespace tfodl

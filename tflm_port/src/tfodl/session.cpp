@@ -6,6 +6,7 @@ namespace tfodl {
 namespace {
 
 Session g_session = {nullptr, 0, nullptr, 0, nullptr};
+Counts g_counts = {0, 0};
 Reference g_reference = {nullptr, 0};
 
 }  // namespace
@@ -29,5 +30,11 @@ void PublishSession(const Session& session) {
 }
 
 void PublishReference(const Reference& reference) { g_reference = reference; }
+
+const Counts& CurrentCounts() { return g_counts; }
+
+void CountSeeding() { ++g_counts.seedings; }
+
+void CountClipped() { ++g_counts.clipped; }
 
 }  // namespace tfodl

@@ -14,6 +14,12 @@ struct Variable {
   uint32_t bytes;
 };
 
+// What no state counts: of all interpreters, since the start.
+struct Counts {
+  uint32_t seedings;  // how often the variables were filled with what was exported
+  uint32_t clipped;   // samples whose error was clipped
+};
+
 struct Session {
   State* state;          // null before the first Invoke()
   uint32_t state_bytes;  // with the running maxima behind it
@@ -44,9 +50,13 @@ Mask MaskOfLayer(uint32_t layer);
 // The sample that the next step should be on, so that the speed of the neurons becomes known.
 const Reference& WantedReference();
 
-// Called by TFODL_SEED and TFODL_RESELECT.
+const Counts& CurrentCounts();
+
+// Called by TFODL_SEED, TFODL_RATE and TFODL_RESELECT.
 void PublishSession(const Session& session);
 void PublishReference(const Reference& reference);
+void CountSeeding();
+void CountClipped();
 
 }  // namespace tfodl
 

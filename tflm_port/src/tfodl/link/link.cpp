@@ -308,6 +308,7 @@ void Link::RunStep(const Frame& request, Reply* reply) {
 
 void Link::Stats(Reply* reply) {
   const State& state = *learner_.session().state;
+  const Counts& counts = CurrentCounts();
   ByteWriter& to = reply->to;
   to.U32(state.samples);
   to.U32(state.trained);
@@ -323,6 +324,8 @@ void Link::Stats(Reply* reply) {
   to.U32(reader_.bad_frames());
   to.U32(learner_.model().arena_bytes);
   to.U32(clock_.milliseconds());
+  to.U32(counts.clipped);
+  to.U32(counts.seedings);
 }
 
 void Link::Read(const Frame& request, Reply* reply) {

@@ -6,6 +6,7 @@
 
 #include "tfodl/decision.h"
 #include "tfodl/ops/ops.h"
+#include "tfodl/session.h"
 #include "tfodl/state.h"
 
 namespace tfodl {
@@ -39,6 +40,7 @@ TfLiteStatus Invoke(TfLiteContext* context, TfLiteNode* node) {
   ParseRate(data->options, data->length, &options);
   const float alpha = InputData<Report>(context, node, kReport)->alpha;
   state->rate_factor = RateFactor(options, state->samples - 1, alpha);
+  if (IsClipped(options, alpha)) CountClipped();
   return kTfLiteOk;
 }
 

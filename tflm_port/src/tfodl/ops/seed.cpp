@@ -103,6 +103,7 @@ TfLiteStatus Invoke(TfLiteContext* context, TfLiteNode* node) {
   const uint32_t state_bytes = ElementCount(state_tensor) * static_cast<uint32_t>(sizeof(int32_t));
   const bool seeding = state->sentinel != options.sentinel;
   if (seeding) {
+    CountSeeding();
     memset(state, 0, state_bytes);
     state->sentinel = options.sentinel;
     state->rng = options.rng_seed;
