@@ -4,8 +4,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
-# Two processes at least: much of the time is TensorFlow's start.
-JOBS   ?= 2
+# Two processes at least, as much of the time is TensorFlow's start; four at most, of up to 3 GB each.
+JOBS   ?= $(shell $(PYTHON) -c 'import os; print(max(2, min(4, os.cpu_count() or 2)))')
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 FUZZ_SECONDS ?= 600
 # Debian's: compilers and machines for a Cortex-M4 and an Xtensa lx106, Arduino's builder, a fuzzer.
