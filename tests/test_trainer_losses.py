@@ -459,7 +459,14 @@ class Taught:
         return Step(-1, 0.0, float(report[0, 0]), 0.0, bool(report[0, 2]), 1)
 
     def stats(self) -> SimpleNamespace:
-        return SimpleNamespace(samples=self.tflm.state().samples)
+        state, counts = self.tflm.state(), self.tflm.counts()
+        return SimpleNamespace(
+            samples=state.samples,
+            saturated=state.saturated,
+            non_finite=state.non_finite,
+            clipped=counts.clipped,
+            seedings=counts.seedings,
+        )
 
     def read_image(self) -> bytes:
         body = image.join(bytes(self.layout["state_bytes"]), self.tflm.variables())
