@@ -4,6 +4,7 @@
 
 #include "tfodl/crc.h"
 #include "tfodl/float_math.h"
+#include "tfodl/kernels/fully_connected.h"
 #include "tfodl/layer_step.h"
 #include "tfodl/option_checks.h"
 #include "tfodl/xent_step.h"
@@ -130,8 +131,7 @@ void LinearLearner::ComputeLogits() {
   const float factor = settings_.input_scale * settings_.weight_scale / settings_.logits_scale;
   const int8_t* row = weights_;
   for (uint32_t c = 0; c < settings_.classes; ++c, row += features) {
-    int32_t sum = 0;
-    for (uint32_t i = 0; i < features; ++i) sum += row[i] * (input_[i] - zero_point);
+    const int32_t sum = DotProduct(input_, zero_point, row, features);
     // As floats, for a bias may be anywhere in the int32 range.
     const float logit = (static_cast<float>(sum) + static_cast<float>(bias_[c])) * factor;
     logits_[c] = SaturateToInt8(logit);

@@ -64,15 +64,6 @@ TFODL_NOINLINE void AddTwoRows(const Inputs& inputs, const int8_t* weights, uint
   sums[1] = second;
 }
 
-#else
-
-TFODL_NOINLINE int32_t SumOf(const Inputs& inputs, const int8_t* weights, int32_t sum) {
-  for (uint32_t i = 0; i < inputs.count; ++i) {
-    sum = AddProduct(sum, inputs.x[i] - inputs.zero_point, weights[i]);
-  }
-  return sum;
-}
-
 #endif
 
 // The scales of four neurons that follow each other, where all have one.
@@ -108,13 +99,27 @@ void Row(const FullyConnectedOptions& o, const Inputs& inputs, const int8_t* wei
   }
 #else
   for (; neuron < o.out_c; ++neuron, weights += o.in_c) {
-    const int32_t sum = SumOf(inputs, weights, BiasAt(bias, neuron));
-    y[neuron] = requantizer.One(sum, next * neuron);
+    const int32_t sum = DotProduct(inputs.x, inputs.zero_point, weights, inputs.count);
+    y[neuron] = requantizer.One(WrappedSum(BiasAt(bias, neuron), sum), next * neuron);
   }
 #endif
 }
 
 }  // namespace
+
+int32_t DotProduct(const int8_t* x, int32_t x_zero_point, const int8_t* weights, uint32_t count) {
+  int32_t sum = 0;
+#if TFODL_HAS_DSP
+  const uint32_t offsets = MakePair(-x_zero_point, -x_zero_point);
+  for (; count >= kGroup; count -= kGroup, x += kGroup, weights += kGroup) {
+    const uint32_t inputs = LoadWord(x), bytes = LoadWord(weights);
+    sum = MultiplyPairs(EvenBytes(offsets, inputs), EvenBytes(bytes), sum);
+    sum = MultiplyPairs(OddBytes(offsets, inputs), OddBytes(bytes), sum);
+  }
+#endif
+  for (; count > 0; --count) sum += (*x++ - x_zero_point) * *weights++;
+  return sum;
+}
 
 void FullyConnected(const FullyConnectedLayer& layer, const int8_t* x, const int8_t* weights,
                     const int32_t* bias, int8_t* y) {

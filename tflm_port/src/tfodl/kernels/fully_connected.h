@@ -12,6 +12,9 @@ namespace tfodl {
 void FullyConnected(const FullyConnectedLayer& layer, const int8_t* x, const int8_t* weights,
                     const int32_t* bias, int8_t* y);
 
+// sum of weights[i] (x[i] - x_zero_point), at most kMaxFanIn of them.
+int32_t DotProduct(const int8_t* x, int32_t x_zero_point, const int8_t* weights, uint32_t count);
+
 }  // namespace tfodl
 
 #endif  // TFODL_KERNELS_FULLY_CONNECTED_H_
