@@ -263,6 +263,8 @@ void RunFullyConnected(Random* random, Hash* hash) {
     FullyConnected(layer, x.data(), weights.data(), random->Chance(80) ? bias.data() : nullptr,
                    y.data());
     hash->Add(y);
+    const int32_t product = DotProduct(x.data(), o.x_zero_point, weights.data(), o.in_c);
+    hash->Add(&product, sizeof product);
   }
 }
 
