@@ -99,7 +99,7 @@ def show(result: Teaching, data: Dataset, board: str, out: Path) -> None:
     if result.clipped:
         rows.append(["clipped errors", _share(result.clipped, answered)])
     if result.seedings:
-        rows.append(["weights as exported again", f"{result.seedings:,} times"])
+        rows.append(["returns to the exported weights", f"{result.seedings:,}"])
     if result.microseconds_per_step is not None:
         rows.append(["time per step on the board", f"{result.microseconds_per_step:,.0f} us"])
     if account.restarts:
