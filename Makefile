@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
-# Two processes at least, as much of the time is TensorFlow's start; four at most, of up to 3 GB each.
+# Two processes at least, as much of the time is TensorFlow's start; four at most, as each needs memory.
 JOBS   ?= $(shell $(PYTHON) -c 'import os; print(max(2, min(4, os.cpu_count() or 2)))')
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 FUZZ_SECONDS ?= 600
